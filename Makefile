@@ -1,0 +1,34 @@
+# Thin: each target is a line or two. `make demo` and `make test` set up everything they need.
+UV  := $(shell command -v uv || echo .uv/bin/uv)
+ENV := .venv/.synced
+RUN := .venv/bin/python -m
+SHELL := /bin/bash
+
+.PHONY: demo test test-slow lint lock clean
+
+demo: $(ENV)
+	.venv/bin/snakemake --cores 2 --resources gpu=8
+
+test: $(ENV)
+	$(RUN) pytest -q -m "not slow" tests
+
+test-slow: $(ENV)
+	$(RUN) pytest -q -m slow tests
+
+lint: $(ENV)
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/snakefmt --check Snakefile workflow
+
+lock: .venv/.synced
+	$(UV) pip compile pyproject.toml --group dev --generate-hashes --no-header --universal --python-version 3.11 -o requirements.txt
+
+clean:
+	rm -rf .venv .uv
+
+.uv/bin/uv:
+	command -v uv || (python3 -m venv .uv && .uv/bin/pip install --quiet uv)
+
+$(ENV): requirements.txt pyproject.toml | .uv/bin/uv
+	test -x .venv/bin/python || $(UV) venv --quiet --python "$$(command -v python3)" .venv
+	$(UV) pip install --quiet --python .venv/bin/python "setuptools<81" wheel
+	$(UV) pip sync --quiet --python .venv/bin/python requirements.txt
+	touch $@
