@@ -52,7 +52,7 @@ def iterations_of(epochs, count, batch):
 
 
 def step_rate(iteration, *, drops, gamma=0.1, warmup=0, start=0.001):
-    """Factor: times `gamma` from each iteration of `drops` on; linear from `start` over the first `warmup`."""
+    """Factor: times `gamma` from each iteration of `drops` on; linear from `start` in the first `warmup`."""
     factor = gamma ** sum(iteration >= drop for drop in drops)
     return factor * (_ramp(iteration / warmup, start, 1.0) if iteration < warmup else 1.0)
 
@@ -64,7 +64,7 @@ def poly_rate(iteration, *, total, power=0.9, warmup=0, start=0.001):
 
 
 def one_cycle_rate(iteration, *, total, rise=0.3, start=1 / 25, end=1e-4):
-    """Factor from `start` up to 1 over the first `rise` of the run, then down to `end`; both half a cosine."""
+    """Factor from `start` up to 1 over the first `rise` of the run, then down to `end`; each half a cosine."""
     top = max(1.0, rise * total)
     if iteration < top:
         return _ramp((1 - math.cos(math.pi * iteration / top)) / 2, start, 1.0)

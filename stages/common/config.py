@@ -1,0 +1,43 @@
+"""The base of every stage's typed configuration section."""
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stages.common.errors import UserError
+
+
+class Section(BaseModel):
+    """One section of the configuration: unknown keys are refused, values never change after loading.
+
+    Strings are coerced strictly ("0.5" to a float, "yes" to a bool), because `--config 'a={b: 1}'` hands nested
+    values over as strings.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def parse(model, values, *, where):
+    """A `model` made of the dict `values`, or a UserError of one sentence that names the key and what is allowed.
+
+    where : str, the place in the configuration, for the message.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise UserError(describe(error, model, where)) from None
+
+
+def describe(error, model, where):
+    """The first problem of a pydantic ValidationError as one sentence: the key and what is allowed there."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in (where, *first["loc"]) if str(part))
+    if first["type"] == "extra_forbidden":
+        owner = model
+        for part in first["loc"][:-1]:
+            field = owner.model_fields.get(part) if hasattr(owner, "model_fields") else None
+            owner = field.annotation if field is not None else None
+        known = ", ".join(sorted(getattr(owner, "model_fields", {}))) or "none"
+        return f"{path} is not a known key; allowed here: {known}."
+    message = first["msg"].removeprefix("Value error, ")
+    given = first.get("input")
+    shown = f" (given: {given!r})" if not isinstance(given, dict) else ""
+    return f"{path}: {message}{shown}."

@@ -1,0 +1,240 @@
+"""The one kind of table for proposals, pseudo labels, predictions and ground truth (schema instances/1)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.common import rle, store
+
+SCHEMA = "instances/1"
+COLUMNS = {  # one value, or one row of values, per instance
+    "id": np.int64, "category": np.int16, "score": np.float32, "bbox": np.float32, "area": np.float64,
+    "ignore": np.uint8,
+}  # fmt: skip
+
+
+@dataclass
+class Instances:
+    """Instance masks of I images, N rows in image order; every array as docs/stores.md lists it.
+
+    image_id : list of I str. size : (I, 2) int32 height, width. first : (I + 1,) int64, rows first[i]:first[i + 1]
+    belong to image i. bbox : (N, 4) float32 x, y, width, height in pixels. ignore : 0 counted, 1 crowd, 2 difficult.
+    rle : (R,) uint32 COCO run lengths, those of row n at rle_first[n]:rle_first[n + 1]; void likewise per image.
+    """
+
+    categories: dict[int, str]
+    image_id: list[str]
+    size: np.ndarray
+    first: np.ndarray
+    id: np.ndarray
+    category: np.ndarray
+    score: np.ndarray
+    bbox: np.ndarray
+    area: np.ndarray
+    ignore: np.ndarray
+    rle_first: np.ndarray
+    rle: np.ndarray
+    void_first: np.ndarray
+    void: np.ndarray
+
+    schema = SCHEMA
+
+    def __len__(self):
+        return len(self.id)
+
+    @property
+    def images(self):
+        return len(self.image_id)
+
+    @property
+    def image_of_row(self):
+        """(N,) int64: the image of each row."""
+        return np.repeat(np.arange(self.images), np.diff(self.first))
+
+    def rows(self, i):
+        """The slice of rows of image i."""
+        return slice(int(self.first[i]), int(self.first[i + 1]))
+
+    def rles(self, rows):
+        """Compressed RLE dicts of `rows`: a slice, or an array of row numbers or flags."""
+        numbers = np.arange(len(self))[rows]
+        sizes = self.size[np.searchsorted(self.first, numbers, side="right") - 1]
+        return [
+            rle.from_counts(self.rle[self.rle_first[n] : self.rle_first[n + 1]], size)
+            for n, size in zip(numbers, sizes)
+        ]
+
+    def masks(self, i):
+        """(n, H, W) bool: the masks of image i."""
+        return rle.decode(self.rles(self.rows(i)), self.size[i])
+
+    def mask(self, row):
+        """(H, W) bool: the mask of one row."""
+        return rle.decode(self.rles(slice(row, row + 1)), (0, 0))[0]
+
+    def void_rle(self, i):
+        """The void pixels of image i as RLE, or None where it has none."""
+        counts = self.void[self.void_first[i] : self.void_first[i + 1]]
+        return rle.from_counts(counts, self.size[i]) if len(counts) else None
+
+    def void_mask(self, i):
+        """(H, W) bool: the void pixels of image i."""
+        void = self.void_rle(i)
+        return np.zeros(tuple(self.size[i]), bool) if void is None else rle.decode([void], self.size[i])[0]
+
+    def select(self, keep):
+        """The rows where `keep` ((N,) bool) holds, or the row numbers `keep` in their order; all images stay.
+
+        Row numbers must not leave image order.
+        """
+        numbers = np.arange(len(self))[keep]
+        image = self.image_of_row[numbers]
+        if np.any(np.diff(image) < 0):
+            raise ValueError("rows must stay in image order")
+        runs, rle_first = take_ragged(self.rle, self.rle_first, numbers)
+        first = np.searchsorted(image, np.arange(self.images + 1)).astype(np.int64)
+        columns = {name: getattr(self, name)[numbers] for name in COLUMNS}
+        return self.replaced(first=first, rle=runs, rle_first=rle_first, **columns)
+
+    def images_subset(self, images):
+        """The images `images` (numbers, in the wanted order) with their rows."""
+        images = np.asarray(images, np.int64)
+        counts = np.diff(self.first)[images]
+        rows = take_ragged(np.arange(len(self)), self.first, images)[0]
+        runs, rle_first = take_ragged(self.rle, self.rle_first, rows)
+        void, void_first = take_ragged(self.void, self.void_first, images)
+        columns = {name: getattr(self, name)[rows] for name in COLUMNS}
+        return self.replaced(
+            image_id=[self.image_id[i] for i in images], size=self.size[images], first=starts(counts),
+            rle=runs, rle_first=rle_first, void=void, void_first=void_first, **columns,
+        )  # fmt: skip
+
+    def replaced(self, **fields):
+        """A copy with some fields replaced."""
+        return Instances(**{**self.__dict__, **fields})
+
+    @classmethod
+    def concat(cls, tables):
+        """All images and rows of `tables`, one after another; ids are kept."""
+        if not tables:
+            raise ValueError("concat needs at least one table")
+
+        def joined(name):
+            return np.concatenate([getattr(t, name) for t in tables])
+
+        def joined_starts(name):
+            return starts(np.concatenate([np.diff(getattr(t, name)) for t in tables]))
+
+        return cls(
+            categories=tables[0].categories, image_id=[name for t in tables for name in t.image_id],
+            size=joined("size"), first=joined_starts("first"), rle_first=joined_starts("rle_first"),
+            rle=joined("rle"), void_first=joined_starts("void_first"), void=joined("void"),
+            **{name: joined(name) for name in COLUMNS},
+        )  # fmt: skip
+
+    def arrays(self):
+        names = ("size", "first", *COLUMNS, "rle_first", "rle", "void_first", "void")
+        return {
+            "image_id": np.array(self.image_id, dtype=str),
+            **{name: getattr(self, name) for name in names},
+        }
+
+    def attrs(self):
+        return {"categories": {str(key): name for key, name in self.categories.items()}}
+
+    def counts(self):
+        return {"images": self.images, "instances": len(self)}
+
+    def save(self, path):
+        store.write(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """The table at `path` (`.zarr.zip` or directory), checked against its manifest."""
+        arrays, attrs, _ = store.read(path, SCHEMA)
+        categories = {int(key): name for key, name in attrs["categories"].items()}
+        return cls(categories, [str(name) for name in arrays.pop("image_id")], **arrays)
+
+
+class InstancesBuilder:
+    """Collects images one by one; `finish()` gives the table."""
+
+    def __init__(self, categories):
+        self.categories = {int(key): str(name) for key, name in categories.items()}
+        self.image_id, self.size, self.number, self.next_id = [], [], [], 1
+        self.columns = {name: [] for name in COLUMNS}
+        self.runs, self.voids = [], []
+
+    def add(
+        self,
+        image_id,
+        size,
+        masks,
+        *,
+        category,
+        score=None,
+        bbox=None,
+        area=None,
+        ignore=None,
+        id=None,
+        void=None,
+    ):
+        """One image with its n instances.
+
+        masks : (n, H, W) bool or uint8, or a list of n RLE dicts. category : (n,) int, or one int for all.
+        score, ignore : (n,), default 1 and 0. bbox : (n, 4), default the masks' tight boxes. area : (n,), default
+        pixels. id : (n,), default running from 1. void : (H, W) bool or None.
+        """
+        rles = masks if isinstance(masks, list) else rle.encode(masks)
+        n = len(rles)
+        for one in rles:
+            if tuple(one["size"]) != (int(size[0]), int(size[1])):
+                raise ValueError(f"a mask of image {image_id} is {one['size']}, the image is {tuple(size)}")
+        given = {
+            "id": np.arange(self.next_id, self.next_id + n) if id is None else id,
+            "category": np.full(n, category) if np.ndim(category) == 0 else category,
+            "score": np.ones(n) if score is None else score,
+            "bbox": rle.to_bbox(rles) if bbox is None else bbox,
+            "area": rle.area(rles) if area is None else area,
+            "ignore": np.zeros(n) if ignore is None else ignore,
+        }
+        for name, values in given.items():
+            shape = (n, 4) if name == "bbox" else (n,)
+            self.columns[name].append(np.asarray(values, COLUMNS[name]).reshape(shape))
+        self.next_id += n
+        self.image_id.append(str(image_id))
+        self.size.append((int(size[0]), int(size[1])))
+        self.number.append(n)
+        self.runs.extend(rle.to_counts(one) for one in rles)
+        empty = void is None or not np.any(void)
+        self.voids.append(np.zeros(0, np.uint32) if empty else rle.to_counts(rle.encode(np.asarray(void)[None])[0]))
+
+    def finish(self):
+        """The Instances table of everything added."""
+
+        def joined(parts, shape, dtype):
+            return np.concatenate(parts).astype(dtype) if parts else np.zeros(shape, dtype)
+
+        return Instances(
+            categories=self.categories, image_id=self.image_id,
+            size=np.array(self.size, np.int32).reshape(-1, 2), first=starts(self.number),
+            rle_first=starts([len(runs) for runs in self.runs]), rle=joined(self.runs, 0, np.uint32),
+            void_first=starts([len(runs) for runs in self.voids]), void=joined(self.voids, 0, np.uint32),
+            **{
+                name: joined(parts, (0, 4) if name == "bbox" else 0, COLUMNS[name])
+                for name, parts in self.columns.items()
+            },
+        )  # fmt: skip
+
+
+def starts(counts):
+    """(n + 1,) int64 start offsets of ragged parts of `counts` elements."""
+    return np.concatenate(([0], np.cumsum(np.asarray(counts, np.int64)))).astype(np.int64)
+
+
+def take_ragged(flat, first, parts):
+    """(values, first) of the ragged `parts` of `flat`, in the order asked for. Vectorised."""
+    lengths = first[np.asarray(parts) + 1] - first[parts] if len(parts) else np.zeros(0, np.int64)
+    new = starts(lengths)
+    position = np.arange(new[-1]) - np.repeat(new[:-1], lengths) + np.repeat(first[:-1][parts], lengths)
+    return flat[position.astype(np.int64)], new

@@ -1,0 +1,41 @@
+"""What a stage is told about the job it runs in, and where it reports."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stages.common.progress import progress
+
+
+@dataclass
+class Job:
+    """seed : int. device : "cpu" or "cuda:n". threads : torch and OpenMP threads. shard, shards : this job's part.
+
+    folder : where the stage's outputs lie (only `images` writes photos there). checkpoints : folder for checkpoints
+    of a learning stage, kept when the job dies and deleted when it ends; None where there is none.
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    devices: tuple[str, ...] = ()
+    threads: int = 1
+    shard: int | None = None
+    shards: int = 1
+    folder: Path | None = None
+    checkpoints: Path | None = None
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("tag2mask"))
+    warnings: list[str] = field(default_factory=list)
+    numbers: dict = field(default_factory=dict)
+
+    def warn(self, sentence):
+        """A warning for the log, the manifest and the report."""
+        self.log.warning(sentence)
+        self.warnings.append(sentence)
+
+    def count(self, **values):
+        """Numbers that follow from the inputs alone; they stand in the manifest."""
+        self.numbers.update(values)
+
+    def progress(self, items, *, total=None, unit="photos", what=""):
+        """`items`, with done, rate and time left shown in terminal and log."""
+        return progress(items, total=total, unit=unit, what=what, log=self.log)

@@ -1,0 +1,95 @@
+"""Dense maps of many sizes in one store (schema maps/1): CAMs at network stride, semantic label maps at photo size."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stages.common import store
+from stages.common.instances import starts
+
+SCHEMA = "maps/1"
+
+
+@dataclass
+class Maps:
+    """M maps of I images, flat in one array.
+
+    image_id : list of I str. size : (I, 2) int32, photo height and width. image : (M,) int32, sorted. category :
+    (M,) int16, 0 where a map is not of one class. height, width : (M,) int32, the maps' own. data : flat values.
+    """
+
+    image_id: list[str]
+    size: np.ndarray
+    image: np.ndarray
+    category: np.ndarray
+    height: np.ndarray
+    width: np.ndarray
+    data: np.ndarray
+    meta: dict = field(default_factory=dict)
+
+    schema = SCHEMA
+
+    def __post_init__(self):
+        self.offset = starts(self.height.astype(np.int64) * self.width)
+        self.first = np.searchsorted(self.image, np.arange(len(self.image_id) + 1))
+
+    def __len__(self):
+        return len(self.image)
+
+    @property
+    def images(self):
+        return len(self.image_id)
+
+    def map(self, k):
+        """Map k, (height[k], width[k])."""
+        return self.data[self.offset[k] : self.offset[k + 1]].reshape(self.height[k], self.width[k])
+
+    def of(self, i):
+        """(categories (n,) int16, list of n maps) of image i."""
+        numbers = range(self.first[i], self.first[i + 1])
+        return self.category[self.first[i] : self.first[i + 1]], [self.map(k) for k in numbers]
+
+    def arrays(self):
+        names = ("size", "image", "category", "height", "width", "data")
+        return {
+            "image_id": np.array(self.image_id, dtype=str),
+            **{name: getattr(self, name) for name in names},
+        }
+
+    def attrs(self):
+        return self.meta
+
+    def counts(self):
+        return {"images": self.images, "maps": len(self)}
+
+    def save(self, path):
+        store.write(self, path)
+
+    @classmethod
+    def load(cls, path):
+        arrays, attrs, _ = store.read(path, SCHEMA)
+        return cls([str(name) for name in arrays.pop("image_id")], **arrays, meta=attrs)
+
+
+class MapsBuilder:
+    """Collects the maps of images one by one; `finish()` gives the store."""
+
+    def __init__(self, dtype, attrs=None):
+        self.dtype, self.meta = np.dtype(dtype), dict(attrs or {})
+        self.image_id, self.size, self.rows, self.parts = [], [], [], []
+
+    def add(self, image_id, size, maps):
+        """maps : list of (category, (h, w) array) of one image of `size` (height, width)."""
+        for category, values in maps:
+            self.rows.append((len(self.image_id), int(category), *values.shape))
+            self.parts.append(np.asarray(values, self.dtype).ravel())
+        self.image_id.append(str(image_id))
+        self.size.append((int(size[0]), int(size[1])))
+
+    def finish(self):
+        rows = np.array(self.rows, np.int64).reshape(-1, 4)
+        return Maps(
+            self.image_id, np.array(self.size, np.int32).reshape(-1, 2), rows[:, 0].astype(np.int32),
+            rows[:, 1].astype(np.int16), rows[:, 2].astype(np.int32), rows[:, 3].astype(np.int32),
+            np.concatenate(self.parts) if self.parts else np.zeros(0, self.dtype), self.meta,
+        )  # fmt: skip

@@ -1,0 +1,31 @@
+"""Progress of long work: a line now and then, the same in terminal and log file."""
+
+import time
+
+from tqdm import tqdm
+
+EVERY = 5.0  # seconds between lines
+
+
+def progress(items, *, total=None, unit="photos", what="", log):
+    """Yield `items`; every few seconds one log line says how many are done, how fast, and the time left."""
+    total = len(items) if total is None and hasattr(items, "__len__") else total
+    start = shown = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - shown >= EVERY:
+            shown = now
+            log.info(line(what, done, total, unit, now - start))
+    log.info(line(what, done, total, unit, time.monotonic() - start))
+
+
+def line(what, done, total, unit, seconds):
+    """E.g. "proposals: 120/739 photos, 2.1/s, 04:55 left"."""
+    rate = done / seconds if seconds > 0 else 0.0
+    head = f"{what + ': ' if what else ''}{done}{f'/{total}' if total else ''} {unit}"
+    if not total or done >= total or rate == 0:
+        return f"{head}, {rate:.3g}/s, {tqdm.format_interval(seconds)} taken"
+    return f"{head}, {rate:.3g}/s, {tqdm.format_interval((total - done) / rate)} left"

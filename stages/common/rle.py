@@ -1,0 +1,78 @@
+"""COCO run lengths (column-major, background first): masks in, masks out, overlaps. pycocotools underneath."""
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+
+def encode(masks):
+    """RLE dicts {"size": [h, w], "counts": bytes} of `masks` (n, H, W) bool or uint8; [] for n = 0."""
+    masks = np.asarray(masks)
+    if len(masks) == 0:
+        return []
+    return coco_mask.encode(np.asfortranarray(np.moveaxis(masks, 0, 2).astype(np.uint8)))
+
+
+def decode(rles, size):
+    """(n, H, W) bool masks of a list of RLE dicts; size : (H, W), needed where the list is empty."""
+    if not rles:
+        return np.zeros((0, *size), bool)
+    return np.moveaxis(coco_mask.decode(list(rles)), 2, 0).astype(bool)
+
+
+def to_counts(rle):
+    """The run lengths of one compressed RLE as (R,) uint32, background first.
+
+    Source: the string code of cocoapi's rleFrString: six bits a character, least significant first, each run but the
+    first three a difference to the run two before.
+    """
+    code = np.frombuffer(rle["counts"], np.uint8).astype(np.int64) - 48
+    last = np.flatnonzero((code & 0x20) == 0)  # the last character of each number
+    if len(last) == 0:
+        return np.zeros(0, np.uint32)
+    first = np.concatenate(([0], last[:-1] + 1))
+    place = np.arange(len(code)) - np.repeat(first, last - first + 1)
+    values = np.add.reduceat((code & 0x1F) << (5 * place), first)
+    negative = (code[last] & 0x10) != 0
+    values = np.where(negative, values - (np.int64(1) << (5 * (last - first + 1))), values)
+    # run[i] = value[i] + run[i - 2] for i > 2: two interleaved running sums; run 0 stands outside them
+    runs = values.copy()
+    runs[1::2] = np.cumsum(values[1::2])
+    runs[2::2] = np.cumsum(values[2::2])
+    return runs.astype(np.uint32)
+
+
+def from_counts(counts, size):
+    """The compressed RLE of run lengths (R,) uint32 on a mask of size (H, W)."""
+    height, width = int(size[0]), int(size[1])
+    return coco_mask.frPyObjects({"size": [height, width], "counts": np.asarray(counts).tolist()}, height, width)
+
+
+def area(rles):
+    """Pixels of each mask, (n,) uint32."""
+    return coco_mask.area(list(rles)) if len(rles) else np.zeros(0, np.uint32)
+
+
+def to_bbox(rles):
+    """Tight boxes (n, 4) float64: x, y, width, height in pixels."""
+    return coco_mask.toBbox(list(rles)) if len(rles) else np.zeros((0, 4))
+
+
+def iou(a, b, crowd=None):
+    """(len(a), len(b)) float64 mask overlaps of two lists of RLE dicts.
+
+    crowd : (len(b),) bool or None; over a crowd of b the intersection is divided by the area of a (COCO).
+    """
+    if not len(a) or not len(b):
+        return np.zeros((len(a), len(b)))
+    flags = np.zeros(len(b), np.uint8) if crowd is None else np.asarray(crowd, np.uint8)
+    return np.asarray(coco_mask.iou(list(a), list(b), flags.tolist())).reshape(len(a), len(b))
+
+
+def box_iou(a, b):
+    """(len(a), len(b)) float64 overlaps of boxes (n, 4): x, y, width, height."""
+    a, b = np.asarray(a, np.float64).reshape(-1, 4), np.asarray(b, np.float64).reshape(-1, 4)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
+    inner = np.clip(high - low, 0, None).prod(-1)
+    union = a[:, 2:].prod(-1)[:, None] + b[:, 2:].prod(-1)[None] - inner
+    return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)

@@ -1,0 +1,37 @@
+"""A plain artifact: named arrays and attributes under a schema name (peaks, p and f, edges, labels)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stages.common import store
+
+
+@dataclass
+class Table:
+    """schema : "name/version". values : name -> ndarray. meta : JSON-able attributes."""
+
+    schema: str
+    values: dict[str, np.ndarray]
+    meta: dict = field(default_factory=dict)
+
+    def __getitem__(self, name):
+        return self.values[name]
+
+    def arrays(self):
+        return self.values
+
+    def attrs(self):
+        return self.meta
+
+    def counts(self):
+        return {name: int(values.shape[0]) for name, values in self.values.items() if values.ndim}
+
+    def save(self, path):
+        store.write(self, path)
+
+    @classmethod
+    def load(cls, path, schema):
+        """The table at `path`; UserError when it has another schema."""
+        arrays, attrs, _ = store.read(path, schema)
+        return cls(schema, arrays, attrs)

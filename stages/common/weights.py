@@ -1,0 +1,82 @@
+"""Trained weights in one file that unpickles nothing but tensors and plain values."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+
+from stages.common import store
+from stages.common.errors import UserError
+
+SCHEMA = "weights/1"
+
+
+class Weights:
+    """meta : JSON-able dict, everything that is needed to build the network. tensors : name -> Tensor on the CPU."""
+
+    schema = SCHEMA
+
+    def __init__(self, meta, tensors):
+        self.meta = meta
+        self.tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    def arrays(self):
+        return {name: np.atleast_1d(tensor.numpy()) for name, tensor in self.tensors.items()}
+
+    def attrs(self):
+        return self.meta
+
+    def counts(self):
+        return {
+            "tensors": len(self.tensors),
+            "parameters": int(sum(t.numel() for t in self.tensors.values())),
+        }
+
+    def save(self, path):
+        """Write to `path` (.pt) as `.part`, then rename."""
+        import torch
+
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            torch.save({"schema": SCHEMA, "meta": self.meta, "tensors": self.tensors}, part)
+            store.flush(part)
+            store.replace(part, path)
+        except BaseException:
+            store.remove(part)
+            raise
+
+    @classmethod
+    def load(cls, path, kind=None):
+        """The weights at `path`; UserError when they are not ours, or not of `kind` (meta["kind"])."""
+        content = load_tensors(path)
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            found = content.get("schema") if isinstance(content, dict) else None
+            raise UserError(
+                f"{path} is not a weights file that this version of tag2mask reads ({SCHEMA!r}, found {found!r}); "
+                "train the stage again, or name a file that it wrote."
+            )
+        weights = cls(content["meta"], content["tensors"])
+        if kind is not None and weights.meta.get("kind") != kind:
+            raise UserError(f"{path} holds weights of {weights.meta.get('kind')!r}, needed are those of {kind!r}.")
+        store.verify(path, weights.arrays())
+        return weights
+
+
+def load_tensors(path):
+    """What a `.pt`/`.pth` file holds, loaded with weights_only=True; one sentence for anything else."""
+    import torch
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"The weights file {path} does not exist; name an existing file.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"The weights file {path} would run code when loaded and was refused; "
+            "save its state_dict alone with torch.save, or use a safetensors file."
+        ) from None
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        raise UserError(f"The weights file {path} cannot be read ({str(error).splitlines()[0]}).") from None
