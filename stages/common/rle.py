@@ -49,7 +49,9 @@ def from_counts(counts, size):
 
 def area(rles):
     """Pixels of each mask, (n,) uint32."""
-    return coco_mask.area(list(rles)) if len(rles) else np.zeros(0, np.uint32)
+    # 255 at a time: with numpy 2 pycocotools 2.0.11 overflows a uint8 count on more
+    parts = [coco_mask.area(list(rles[k : k + 255])) for k in range(0, len(rles), 255)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint32)
 
 
 def to_bbox(rles):

@@ -1,0 +1,63 @@
+"""evaluate: pseudo labels, predictions and proposals against the ground truth.
+
+mAP at several mask IoUs and average best overlap with void pixels left out, COCO's AP by pycocotools, the mean IoU of
+the merged instances. Pseudo labels and proposals are measured on the training photos with masks, predictions on the
+validation split. Also on its own: `python -m stages.evaluate GROUND_TRUTH PREDICTIONS`.
+"""
+
+
+def run(inputs, config, job):
+    """{"metrics": {"labels": ..., "predictions": ..., "proposals": ...}}; each None where there was no input.
+
+    inputs : index, truth (paths); labels, predictions (paths or None); proposals (list of paths, one per shard, or
+    None). The dicts are those of `measures.instance_metrics` and `measures.proposal_metrics`.
+    """
+    from stages.common.index import Index
+    from stages.common.instances import Instances
+    from stages.evaluate import measures
+
+    index, truth = Index.load(inputs.index), Instances.load(inputs.truth)
+
+    def photos(split):
+        return [index.image_id[i] for i in index.where(split)]
+
+    def shown(items, what):
+        unit = "shards" if what == "proposals" else "photos"
+        return job.progress(items, unit=unit, what=f"{what} of {current}")
+
+    metrics = {"labels": None, "predictions": None, "proposals": None}
+    for current, split in (("labels", "with_masks"), ("predictions", "val")):
+        path = getattr(inputs, current, None)
+        if not path:
+            continue
+        names = photos(split)
+        if not names:
+            job.warn(f"the split {split} is empty, so the {current} are not measured.")
+            continue
+        part = measures.subset(truth, names, where=f"the ground truth of split {split}")
+        found = measures.instance_metrics(part, Instances.load(path), config, progress=shown)
+        missing = found["photos_without_predictions"]
+        if missing:
+            job.warn(f"{missing} of {len(names)} photos of split {split} are not in the {current}.")
+        metrics[current] = found
+    current, paths = "proposals", getattr(inputs, "proposals", None)
+    if paths and photos("with_masks"):
+        part = measures.subset(truth, photos("with_masks"), where="the ground truth of split with_masks")
+        paths = paths if isinstance(paths, list | tuple) else [paths]
+        shards = Shards(paths, Instances.load)
+        metrics["proposals"] = measures.proposal_metrics(part, shards, config, progress=shown)
+    job.count(**{f"{name}_photos": found["photos"] for name, found in metrics.items() if found})
+    return {"metrics": metrics}
+
+
+class Shards:
+    """The tables at `paths`, loaded one at a time while iterated over."""
+
+    def __init__(self, paths, load):
+        self.paths, self.load = paths, load
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __iter__(self):
+        return map(self.load, self.paths)

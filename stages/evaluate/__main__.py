@@ -1,0 +1,96 @@
+"""Measure masks against ground truth: python -m stages.evaluate GROUND_TRUTH PREDICTIONS [--out FILE]
+
+GROUND_TRUTH, PREDICTIONS: a store (.zarr.zip or directory) or a COCO JSON; PREDICTIONS may also be a COCO list of
+results. Photos that both sides name are compared (with a list of results: all of the ground truth). Masks without a
+class (category 0) are measured as proposals.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from stages.common.coco import from_coco
+from stages.common.errors import UserError
+from stages.common.instances import Instances
+from stages.evaluate import measures
+from stages.evaluate.config import Config
+
+
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.evaluate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("truth", metavar="GROUND_TRUTH", type=Path)
+    parser.add_argument("predictions", metavar="PREDICTIONS", type=Path)
+    parser.add_argument("--out", metavar="FILE", type=Path, help="also write the numbers as JSON, in [0, 1]")
+    options = parser.parse_args(arguments)
+    try:
+        truth, predictions, notes = load(options.truth, options.predictions)
+        if len(predictions) and not np.any(predictions.category):
+            metrics = measures.proposal_metrics(truth, [predictions], Config())
+            lines = measures.proposal_lines(metrics)
+        else:
+            metrics = measures.instance_metrics(truth, predictions, Config())
+            lines = measures.instance_lines(metrics)
+        if options.out:
+            write(options.out, metrics)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("\n".join([*notes, *lines]))
+    return 0
+
+
+def load(truth_path, predictions_path):
+    """(truth, predictions, notes): two tables over the photos to compare; notes are sentences for the reader."""
+    truth = table(truth_path)
+    results = is_json(predictions_path) and starts_with_list(predictions_path)
+    predictions = from_coco(predictions_path, like=truth) if results else table(predictions_path)
+    held = set(predictions.image_id)
+    both = [name for name in truth.image_id if name in held]
+    if not both:
+        raise UserError(
+            f"{predictions_path} and {truth_path} have no photo in common "
+            f"({example(predictions)} against {example(truth)}); give the ground truth of the same photos."
+        )
+    notes = []
+    for path, one in ((truth_path, truth), (predictions_path, predictions)):
+        rest = one.images - len(both)
+        if rest:
+            notes.append(f"note: {rest} of {one.images} photos of {path} are not in the other file and left out.")
+    return measures.subset(truth, both, where=str(truth_path)), predictions, notes
+
+
+def example(found):
+    return f"for example {found.image_id[0]!r}" if found.images else "no photo at all"
+
+
+def table(path):
+    return from_coco(path) if is_json(path) else Instances.load(path)
+
+
+def is_json(path):
+    return path.suffix == ".json" and not path.is_dir()
+
+
+def starts_with_list(path):
+    """Whether the JSON file at `path` holds a list, so results without images; a missing file is reported later."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(1000).lstrip("\ufeff \t\r\n").startswith("[")
+
+
+def write(path, metrics):
+    try:
+        path.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}.") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
