@@ -1,0 +1,172 @@
+"""Between Snakemake and a stage: log, threads, device lease, checkpoints, atomic writes, manifest.
+
+A stage is a plain function `run(inputs, config, job) -> {output name: artifact}`; everything it must not care about
+is here. An artifact is a store, weights, a dict (written as JSON) or a str (written as text).
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import importlib
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+from stages.common import manifest
+from stages.common.config import parse
+from stages.common.errors import UserError
+from stages.common.job import Job
+from stages.common.lease import lease
+from stages.common.store import manifest_path
+
+
+def main(snakemake):
+    """Run one Snakemake job. Exit status 1 and one sentence for what a user can mend, a traceback for a bug."""
+    cfg = dict(snakemake.params.cfg)
+    name = ".".join([cfg["stage"], *map(str, snakemake.wildcards)])
+    log = open_log(snakemake.log[0], name)
+    try:
+        execute(snakemake, cfg, log)
+    except UserError as error:
+        log.error(str(error))
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EACCES, errno.EROFS):
+            raise
+        log.error(f"{error.strerror}: {error.filename or Path(snakemake.output[0]).parent}; make room or choose "
+                  "another results folder (--directory), then run the same command again.")  # fmt: skip
+        sys.exit(1)
+
+
+def execute(snakemake, cfg, log):
+    """The job itself, from lease to manifest."""
+    began, cpu_began = time.monotonic(), time.process_time()
+    wanted = int(snakemake.resources.get("gpu", 0))
+    with lease(wanted, log) as devices:
+        threads = int(snakemake.resources.get("torch_threads", 1))
+        set_environment(devices, threads)
+        stage = importlib.import_module(f"stages.{cfg['stage']}")
+        config = parse(
+            importlib.import_module(f"stages.{cfg['stage']}.config").Config, cfg["config"], where=cfg["stage"]
+        )
+        start_libraries(threads)
+        inputs, digests = read_inputs(snakemake.input)
+        job = Job(
+            seed=cfg.get("seed", 0), device=device_name(devices), devices=tuple(devices), threads=threads,
+            shard=int(snakemake.wildcards.shard) if "shard" in snakemake.wildcards.keys() else None,
+            shards=cfg.get("shards", 1), folder=Path(snakemake.output[0]).parent, log=log,
+        )  # fmt: skip
+        code = snakemake.params.code
+        key = hashlib.sha256(json.dumps([cfg, code, digests], sort_keys=True).encode()).hexdigest()[:24]
+        with checkpoints(job, key, cfg["function"] == "train"):
+            log.info("started%s", f" on {', '.join(devices)}" if devices else "")
+            made = getattr(stage, cfg["function"])(inputs, config, job)
+            save(snakemake.output, made, job, section=cfg, code=code, inputs=digests)
+        seconds, cpu_seconds = time.monotonic() - began, time.process_time() - cpu_began
+        run_file = manifest_path(snakemake.output[0]).with_suffix(".run.json")
+        manifest.write_run(run_file, device=job.device, threads=threads, seconds=seconds, cpu_seconds=cpu_seconds)
+    log.info("done in %.1f s: %s", seconds, summary(made, job.numbers))
+
+
+def open_log(path, name):
+    """A logger to the terminal and to the rule's log file."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    log = logging.getLogger("tag2mask")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    for handler in (logging.StreamHandler(sys.stderr), logging.FileHandler(path, mode="w")):
+        handler.setFormatter(logging.Formatter(f"%(asctime)s {name}: %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
+    return log
+
+
+def set_environment(devices, threads):
+    """What must stand before torch and numpy are imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    real = [name for name in devices if not name.startswith("stand-in")]
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(real)
+
+
+def start_libraries(threads):
+    """Thread counts of the libraries that do not read the environment."""
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def device_name(devices):
+    """ "cuda:0" (the first of the leased) or "cpu"."""
+    return "cuda:0" if any(not name.startswith("stand-in") for name in devices) else "cpu"
+
+
+def read_inputs(given):
+    """(namespace of Path or list of Path, digests of the manifests): the rule's named inputs."""
+    values = {}
+    for name, value in given.items():
+        values[name] = Path(value) if isinstance(value, str) else [Path(one) for one in value] or None
+    manifests = values.pop("manifests", None) or []
+    return SimpleNamespace(**values), manifest.input_digests([manifests] if isinstance(manifests, Path) else manifests)
+
+
+@contextlib.contextmanager
+def checkpoints(job, key, used):
+    """The checkpoint folder of a training job, held against an orphan of a killed run, deleted on success."""
+    if not used:
+        yield
+        return
+    root = next(parent for parent in job.folder.parents if parent.parent.name == "results" or parent.name == "results")
+    folder = root / ".checkpoints" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            job.log.info("waiting for an earlier run of this job that still trains")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        job.checkpoints = folder
+        yield
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def save(outputs, made, job, *, section, code, inputs):
+    """Write every declared output, then the manifests: a store without its manifest is not finished."""
+    vouched = {}
+    for name, path in outputs.items():
+        path = Path(path)
+        if name.endswith("manifest"):
+            continue
+        artifact = made[name]
+        if isinstance(artifact, dict):
+            manifest.write_json(path, artifact)
+        elif isinstance(artifact, str):
+            manifest.write_text(path, artifact)
+        else:
+            artifact.save(path)
+            vouched.setdefault(manifest_path(path), {})[path.name] = artifact
+    for number, (path, artifacts) in enumerate(vouched.items()):
+        manifest.write_manifest(
+            path, artifacts=artifacts, section=section, code=code, inputs=inputs,
+            numbers=job.numbers if number == 0 else {}, warnings=job.warnings if number == 0 else [],
+        )  # fmt: skip
+
+
+def summary(made, numbers):
+    """One line of counts for the end of a job."""
+    parts = [
+        f"{count} {what}"
+        for artifact in made.values()
+        if hasattr(artifact, "counts")
+        for what, count in artifact.counts().items()
+        if what in ("images", "instances", "maps", "edge", "parameters")
+    ]
+    parts += [f"{name} {value:.4g}" for name, value in numbers.items() if isinstance(value, int | float)]
+    return ", ".join(parts) or "written"

@@ -1,0 +1,74 @@
+"""A digest of the code that a stage runs: syntax trees without docstrings, of every project module it imports."""
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def code_digest(stage):
+    """Hex digest over `stages.<stage>` and all modules of this project that it reaches by imports.
+
+    Comments, docstrings and layout don't count; anything that can change a result does.
+    """
+    total = hashlib.sha256()
+    for name in sorted(reached(f"stages.{stage}")):
+        total.update(f"{name}\n{tree(module_file(name))}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def reached(start):
+    """Names of the project's modules that `start` (a package: with all its files) imports, directly or not."""
+    package = module_file(start).parent
+    # a command line of its own is no part of what the pipeline runs
+    inner = [path.stem for path in package.glob("*.py") if path.stem not in ("__init__", "__main__")]
+    todo = [start, *(f"{start}.{name}" for name in inner)]
+    seen = set()
+    while todo:
+        name = todo.pop()
+        file = module_file(name)
+        if name in seen or file is None:
+            continue
+        seen.add(name)
+        todo.extend(imported(file))
+    return seen
+
+
+def module_file(name):
+    """The file of a module or package of this project, or None."""
+    path = ROOT / name.replace(".", "/")
+    for candidate in (path / "__init__.py", path.with_suffix(".py")):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@functools.cache
+def imported(file):
+    """Names under `stages` that the file imports; `from a import b` gives both a and a.b."""
+    names = []
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = file.relative_to(ROOT).with_suffix("").parts
+                base = ".".join((*parts[: len(parts) - node.level], *filter(None, [node.module])))
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(name for name in names if name.split(".")[0] == "stages" and name != "stages")
+
+
+@functools.cache
+def tree(file):
+    """The syntax tree of a file as text, without docstrings and positions."""
+    root = ast.parse(file.read_bytes())
+    for node in ast.walk(root):
+        body = getattr(node, "body", None)
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            if isinstance(body[0].value.value, str):
+                node.body = body[1:] or [ast.Pass()]
+    return ast.dump(root)

@@ -1,0 +1,51 @@
+"""What a run will need of disk and memory, beside what is free, before it starts."""
+
+import os
+import shutil
+from pathlib import Path
+
+import psutil
+
+# Measured on photos of about 500 x 400 pixels, in kB a photo; scenes of 160 x 160 need about an eighth.
+KB_PER_PHOTO = {"proposals": 260, "cam": 12, "semantic": 12, "transfer": 2, "mil": 60, "reference": 2, "pseudo_labels": 4}
+GRAPH_KB = 1.5  # a node of the graph, at own tags
+PEAK_MB = {"refine": 3500, "classifier": 2500, "cam": 1500, "mil": 1500, "proposals": 900}
+
+
+def lines(plan):
+    """Lines of text: photos, disk and memory needed and free. Photos are unknown (None) before the lists are read."""
+    photos = photo_count(plan.config("images"))
+    if photos is None:
+        return ["estimate: the number of photos is known once `images` has run"]
+    scale = 1 / 8 if plan.config("images")["kind"] == "scenes" else 1
+    variants = {stage: len(plan.declared(stage)) if stage in plan.variants else 1 for stage in KB_PER_PHOTO}
+    variants["pseudo_labels"] = len(plan.show)
+    disk = sum(kb * variants[stage] for stage, kb in KB_PER_PHOTO.items()) * photos * scale / 1e6
+    disk += 0.05 * sum(map(plan.trains, plan.show))
+    memory = max(PEAK_MB.values()) / 1e3 + GRAPH_KB * photos * plan.config("mil").get("keep", 20) / 1e6
+    folder = next(path for path in (Path("results"), Path(".")) if path.exists())
+    free_disk = shutil.disk_usage(folder).free / 1e9
+    free_memory = psutil.virtual_memory().available / 1e9
+    found = [
+        f"estimate: {photos} training photos; disk about {disk:.2g} GB (free {free_disk:.0f} GB), "
+        f"memory about {memory:.2g} GB a job (available {free_memory:.0f} GB), {os.cpu_count()} cores"
+    ]
+    if disk > free_disk or memory > free_memory:
+        found.append("WARNING: that is more than is free; make room before hours are spent, or use fewer photos")
+    return found
+
+
+def photo_count(dataset):
+    """Training photos by the dataset's own list, or None."""
+    if dataset["kind"] == "scenes":
+        return dataset["n_train"]
+    root = Path(dataset["root"] or ".")
+    names = {
+        "voc": root / "ImageSets" / f"{dataset['train']}.txt",
+        "folder": root / dataset["tags"],
+    }
+    path = names.get(dataset["kind"])
+    if path is None or not path.is_file():
+        return None
+    with path.open(errors="replace") as file:
+        return sum(1 for line in file if line.strip()) - (dataset["kind"] == "folder")

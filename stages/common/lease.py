@@ -1,0 +1,92 @@
+"""Device leases: a job takes whole devices for itself before torch is imported, or waits.
+
+Snakemake limits how many GPU jobs run and hands out no device. So every job locks the devices it uses: one file per
+device, locked with flock, which the kernel frees when the process dies, however it dies. Locks lie in one folder of
+the machine, so that two runs in two folders share the devices.
+"""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+PAUSE = 0.2  # seconds between two looks at busy devices
+
+
+def available():
+    """Ids of this machine's devices: TAG2MASK_DEVICES, else CUDA_VISIBLE_DEVICES, else all that nvidia-smi lists.
+
+    An id that starts with "stand-in" is leased like a device but the job computes on the CPU (for tests).
+    """
+    for name in ("TAG2MASK_DEVICES", "CUDA_VISIBLE_DEVICES"):
+        if name in os.environ:
+            return [part.strip() for part in os.environ[name].split(",") if part.strip() not in ("", "-1")]
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [str(n) for n, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU")]
+
+
+def lock_folder():
+    folder = Path(os.environ.get("TAG2MASK_LOCKS", Path(tempfile.gettempdir()) / "tag2mask-devices"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        folder.chmod(0o777)
+    return folder
+
+
+def try_lock(path):
+    """An open, locked file descriptor, or None when another process holds the lock."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+    except OSError:
+        os.close(descriptor)
+        return None
+
+
+@contextlib.contextmanager
+def lease(wanted, log):
+    """Hold `wanted` devices together, or none; yields their ids ([] on a machine without a device).
+
+    Waits until enough are free. Under Slurm the scheduler's choice stands as it is. Raises ValueError when the
+    machine has fewer devices than wanted.
+    """
+    ids = available()
+    if wanted == 0 or not ids:
+        yield []
+        return
+    if "SLURM_JOB_ID" in os.environ:
+        yield ids[:wanted]
+        return
+    if wanted > len(ids):
+        raise ValueError(f"{wanted} devices are asked for, this machine has {len(ids)}")
+    held, waiting = {}, False
+    while len(held) < wanted:
+        for name in ids:
+            descriptor = try_lock(lock_folder() / f"{name.replace('/', '_')}.lock")
+            if descriptor is not None:
+                held[name] = descriptor
+            if len(held) == wanted:
+                break
+        if len(held) < wanted:  # all or none: two half leases would wait for each other for ever
+            release(held)
+            if not waiting:
+                log.info("waiting for %d of %d devices", wanted, len(ids))
+                waiting = True
+            time.sleep(PAUSE)
+    try:
+        yield list(held)
+    finally:
+        release(held)
+
+
+def release(held):
+    for descriptor in held.values():
+        os.close(descriptor)
+    held.clear()

@@ -1,0 +1,92 @@
+"""The two files beside every artifact: what follows from the inputs, and how this run made it."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+from pathlib import Path
+
+from stages.common import store
+
+LIBRARIES = ("torch", "torchvision", "pb1-detectron2", "timm", "numpy", "zarr", "pulp", "highspy", "higra")
+
+
+def write_json(path, content):
+    """Write JSON with sorted keys and a line end, as `.part`, then rename: identical content, identical file."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_text(path, text):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text)
+        store.flush(part)
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_manifest(path, *, artifacts, section, code, inputs, numbers, warnings):
+    """`<name>.json`: only what follows from the inputs, so that an identical rebuild gives an identical file.
+
+    artifacts : file name -> artifact, the stores this manifest vouches for. inputs : name -> digest of each input.
+    """
+    counts = {name: artifact.counts() for name, artifact in artifacts.items() if hasattr(artifact, "counts")}
+    write_json(
+        path,
+        {
+            "schema": "manifest/1",
+            "digests": {name: store.digest(artifact.arrays()) for name, artifact in artifacts.items()},
+            "schemas": {name: artifact.schema for name, artifact in artifacts.items()},
+            "counts": {**counts, **numbers},
+            "warnings": list(warnings),
+            "section": section,
+            "code": code,
+            "inputs": inputs,
+        },
+    )
+
+
+def write_run(path, *, device, threads, seconds, cpu_seconds):
+    """`<name>.run.json`: versions, device, time and memory of this run; only `report` reads it."""
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    write_json(
+        path,
+        {
+            "schema": "run/1",
+            "versions": {name: version(name) for name in LIBRARIES},
+            "python": platform.python_version(),
+            "device": device,
+            "threads": threads,
+            "wall_seconds": round(seconds, 2),
+            "cpu_seconds": round(cpu_seconds, 2),
+            "peak_memory_mb": round(peak / 1024, 1),
+        },
+    )
+
+
+def version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def input_digests(manifests):
+    """Manifest path (last three parts) -> its artifacts' digests; that of the file where it holds none."""
+    found = {}
+    for path in map(Path, manifests):
+        content = json.loads(path.read_text())
+        name = "/".join(path.parts[-3:])
+        found[name] = content.get("digests") or content.get("digest") or store_digest_of_json(content)
+    return found
+
+
+def store_digest_of_json(content):
+    import hashlib
+
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

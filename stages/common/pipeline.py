@@ -1,0 +1,210 @@
+"""The whole configuration as one typed object: sections, variants and recipes, and what each job needs of them."""
+
+import importlib
+from typing import ClassVar
+
+from pydantic import Field
+
+from stages.common.config import Section, parse
+from stages.common.errors import UserError
+
+# What each stage reads of other stages. Only `images` writes ground truth; who may read it is `reads_truth`.
+READS = {
+    "proposals": (),
+    "classifier": (),
+    "cam": ("classifier",),
+    "semantic": ("cam",),
+    "transfer": ("cam", "semantic"),
+    "mil": ("proposals", "cam"),
+    "graph": ("mil",),
+    "graph_cut": ("mil", "graph"),
+    "reference": ("proposals",),
+}
+SHARED = ("pseudo_labels", "refine", "evaluate", "report")  # the road from `pseudo_labels` on
+LABELLING = ("transfer", "graph_cut", "reference")  # stages whose instances can become pseudo labels
+SCHEMAS = {
+    "images": "index/1", "proposals": "instances/1", "classifier": "weights/1", "cam": "maps/1", "semantic": "maps/1",
+    "transfer": "instances/1", "mil": "mil/1", "graph": "graph/1", "graph_cut": "instances/1",
+    "reference": "instances/1", "pseudo_labels": "instances/1", "refine": "weights/1",
+}  # fmt: skip
+NAME = r"^[A-Za-z0-9_-]+$"
+
+
+class Pipeline(Section):
+    """The top level of the configuration; the sections of the stages are checked by the stages' own models."""
+
+    run: str = Field("demo", pattern=NAME, description="name of the results folder below results/")
+    seed: int = Field(0, ge=0, description="seed of scenes, training order and initial weights")
+    threads: int = Field(1, ge=1, description="torch threads a job; part of what makes a CPU run repeatable")
+    gpus: int = Field(1, ge=0, description="devices a GPU job leases where the machine has any; 0 never leases")
+    variants: dict[str, dict[str, dict]] = Field({}, description="stage -> variant -> its keys and `from`")
+    recipes: dict[str, dict[str, str]] = Field({}, description="recipe -> {stage: variant} whose instances it takes")
+    show: list[str] = Field([], description="the recipes to build and compare, in the table's order")
+    train: list[str] | None = Field(
+        None, description="shown recipes that train a Mask R-CNN; null: all but the two baselines, []: none"
+    )
+    sections: dict[str, dict] = Field({}, description="stage -> keys, merged under every variant's own")
+
+    TOP: ClassVar[tuple[str, ...]] = ("run", "seed", "threads", "gpus", "variants", "recipes", "show", "train")
+
+    @classmethod
+    def load(cls, config):
+        """The Pipeline of a raw configuration dict (as Snakemake hands it over), every section and name checked."""
+        stages = ("dataset", *READS, *SHARED)
+        for key in config:
+            if key not in (*cls.TOP, *stages):
+                hint = " (nested keys are set as --config 'dataset={root: /photos}')" if "." in key else ""
+                raise UserError(f"{key} is not a known key{hint}; allowed here: {', '.join((*cls.TOP, *stages))}.")
+        values = {key: config[key] for key in cls.TOP if config.get(key) is not None}
+        for key in ("show", "train"):
+            if key in values:
+                values[key] = strings(values[key])
+        values["variants"] = {
+            stage: {name: dict(entry or {}) for name, entry in (entries or {}).items()}
+            for stage, entries in values.get("variants", {}).items()
+        }
+        values["sections"] = {stage: dict(config.get(stage) or {}) for stage in stages}
+        plan = parse(cls, values, where="")
+        plan.check()
+        return plan
+
+    def check(self):
+        """Every name that is used is declared, every section fits its stage's model."""
+        for stage, entries in self.variants.items():
+            if stage not in READS:
+                raise UserError(f"variants.{stage} is not a stage with variants; allowed: {', '.join(READS)}.")
+            for variant, entry in entries.items():
+                self.config(stage, variant)
+                for upstream, name in (entry.get("from") or {}).items():
+                    if upstream not in READS[stage]:
+                        known = ", ".join(READS[stage]) or "nothing"
+                        raise UserError(f"variants.{stage}.{variant}.from.{upstream}: {stage} reads {known}.")
+                    self.require(upstream, name, f"variants.{stage}.{variant}.from")
+        for recipe, entry in self.recipes.items():
+            if len(entry) != 1 or next(iter(entry)) not in LABELLING:
+                raise UserError(
+                    f"recipes.{recipe} names one of {', '.join(LABELLING)} and its variant, as {{transfer: default}}."
+                )
+            self.require(*next(iter(entry.items())), f"recipes.{recipe}")
+        for key, recipe in [("show", name) for name in self.show] + [("train", name) for name in self.train or []]:
+            if recipe not in self.recipes:
+                raise UserError(f"{key}: {recipe} is not a recipe; declared are: {', '.join(self.recipes) or 'none'}.")
+        if not self.show:
+            raise UserError(f"show names no recipe; declared are: {', '.join(self.recipes) or 'none'}.")
+        for stage in SHARED:
+            self.config(stage)
+        self.config("images")
+
+    def require(self, stage, variant, where):
+        if variant not in self.declared(stage):
+            raise UserError(
+                f"{where}: {stage} has no variant {variant!r}; declared are: {', '.join(self.declared(stage))}."
+            )
+
+    def declared(self, stage):
+        """Names of the stage's variants; a stage without an entry has one, `default`."""
+        return list(self.variants.get(stage) or {"default": {}})
+
+    def entry(self, stage, variant):
+        return (self.variants.get(stage) or {"default": {}})[variant]
+
+    def config(self, stage, variant="default"):
+        """The stage's whole configuration in this variant as a plain dict, defaults included."""
+        section = "dataset" if stage == "images" else stage
+        own = (
+            {key: value for key, value in self.entry(stage, variant).items() if key != "from"} if stage in READS else {}
+        )
+        where = f"variants.{stage}.{variant}" if own else section
+        return parse(model_of(stage), {**self.sections.get(section, {}), **own}, where=where).model_dump(mode="json")
+
+    def section(self, stage, variant="default", function="run", **more):
+        """All that decides what a job makes, as one plain dict with sorted keys: Snakemake compares it as a whole.
+
+        A learning stage's `train` does not see the keys that only inference reads (`Config.INFERENCE`), and its `run`
+        sees those alone: everything else it needs lies in the weights.
+        """
+        config = self.config(stage, variant)
+        inference = getattr(model_of(stage), "INFERENCE", None)
+        if inference is not None:
+            config = {key: value for key, value in config.items() if (key in inference) == (function == "run")}
+        if stage == "pseudo_labels" and not more.pop("are_proposals"):
+            config["box_nms"] = None
+        if stage == "report":
+            config["recipes"] = more.pop("recipes")
+        found = {"stage": stage, "function": function, "config": config, **more}
+        found["schemas"] = {name: SCHEMAS[name] for name in ("images", *READS.get(stage, ())) if name != stage}
+        if function == "train" or (stage == "images" and config["kind"] == "scenes"):
+            found["seed"] = self.seed
+        return ordered(found)
+
+    def upstream(self, stage, variant, wanted):
+        """The variant of stage `wanted` that (stage, variant) reads, directly or through what it reads."""
+        entry = self.entry(stage, variant).get("from") or {}
+        if wanted in entry:
+            return entry[wanted]
+        if wanted in READS[stage]:
+            return "default" if "default" in self.declared(wanted) else self.declared(wanted)[0]
+        through = [name for name in READS[stage] if wanted in reachable(name)]
+        return self.upstream(through[0], self.upstream(stage, variant, through[0]), wanted)
+
+    def source(self, recipe):
+        """(stage, variant) whose instances become this recipe's pseudo labels."""
+        return next(iter(self.recipes[recipe].items()))
+
+    def proposals_of(self, recipe):
+        """The variant of `proposals` that the recipe's instances were chosen from, or None."""
+        stage, variant = self.source(recipe)
+        if stage == "transfer" or (
+            stage == "reference" and self.config(stage, variant)["kind"] in ("full", "whole_photo")
+        ):
+            return None
+        return self.upstream(stage, variant, "proposals")
+
+    def instances_are_proposals(self, recipe):
+        """Whether NMS is due (LIID, Sec. 5.3): instances of graph_cut and oracle_boxes are whole proposals."""
+        stage, variant = self.source(recipe)
+        return stage == "graph_cut" or (stage == "reference" and self.config(stage, variant)["kind"] == "oracle_boxes")
+
+    def reads_truth(self, stage, variant):
+        """The firewall: of all labelling stages only these variants may see masks or boxes."""
+        if stage == "semantic":
+            return self.config(stage, variant)["source"] == "truth"
+        return stage == "reference" and self.config(stage, variant)["kind"] in ("full", "oracle_boxes")
+
+    def trains(self, recipe):
+        """Whether the recipe trains a Mask R-CNN; the two baselines are compared as pseudo labels only."""
+        stage, variant = self.source(recipe)
+        return (self.train is None or recipe in self.train) and not (
+            stage == "reference" and self.config(stage, variant)["kind"] in ("whole_photo", "top_proposal")
+        )
+
+    def supervision(self, recipe):
+        """What the recipe's labels were made from: "tags", "boxes" or "masks"."""
+        stage, variant = self.source(recipe)
+        if stage == "reference":
+            return {"full": "masks", "oracle_boxes": "boxes"}.get(self.config(stage, variant)["kind"], "tags")
+        if stage == "transfer" and self.reads_truth("semantic", self.upstream(stage, variant, "semantic")):
+            return "semantic masks"
+        return "tags"
+
+
+def reachable(stage):
+    """All stages that `stage` reads, directly or not."""
+    return {name for near in READS[stage] for name in (near, *reachable(near))}
+
+
+def model_of(stage):
+    """The pydantic model of a stage's section."""
+    return importlib.import_module(f"stages.{stage}.config").Config
+
+
+def ordered(value):
+    """Dicts with their keys sorted at every depth: a mere reorder of YAML keys reruns nothing."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value)}
+    return [ordered(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def strings(value):
+    """A list of names; `--config show=a` or `show=[a,b]` may hand over one string."""
+    return [value] if isinstance(value, str) else list(value or [])

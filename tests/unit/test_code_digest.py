@@ -1,0 +1,49 @@
+"""The code digest follows imports and ignores what cannot change a result."""
+
+import pytest
+
+from stages.common import code_digest
+
+INIT = '"""Docs."""\nfrom stages.cam import maps\n\n\ndef run():\n    """Docs."""\n    return 1\n'
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    files = {
+        "stages/__init__.py": "",
+        "stages/cam/__init__.py": INIT,
+        "stages/cam/maps.py": "from stages.common import store\n",
+        "stages/cam/__main__.py": "print(1)\n",
+        "stages/common/__init__.py": "",
+        "stages/common/store.py": "# why\nX = 1\n",
+        "stages/common/other.py": "Y = 1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(code_digest, "ROOT", tmp_path)
+    return tmp_path
+
+
+def digest():
+    code_digest.tree.cache_clear()
+    code_digest.imported.cache_clear()
+    return code_digest.code_digest("cam")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changes"),
+    [
+        ("stages/common/store.py", "X = 1", "X = 2", True),
+        ("stages/common/store.py", "# why", "# because\n\n", False),
+        ("stages/cam/__init__.py", "Docs.", "Other docs.", False),
+        ("stages/cam/__init__.py", "return 1", "return 2", True),
+        ("stages/cam/__main__.py", "1", "2", False),
+        ("stages/common/other.py", "1", "2", False),
+    ],
+)
+def test_what_counts(project, file, old, new, changes):
+    before = digest()
+    path = project / file
+    path.write_text(path.read_text().replace(old, new))
+    assert (digest() != before) == changes

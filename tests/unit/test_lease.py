@@ -1,0 +1,81 @@
+"""Device leases: eight jobs on two devices never overlap; the kernel frees what a killed job held."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from stages.common import lease
+
+LOG = logging.getLogger("test")
+HOLD = """
+import sys, time, logging
+from stages.common.lease import lease
+with lease(int(sys.argv[1]), logging.getLogger()) as ids:
+    print(*ids, time.monotonic(), flush=True)
+    time.sleep(float(sys.argv[2]))
+    print(time.monotonic(), flush=True)
+"""
+
+
+@pytest.fixture
+def devices(tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setenv("TAG2MASK_LOCKS", str(tmp_path / "locks"))
+    monkeypatch.setenv("TAG2MASK_DEVICES", "stand-in-0,stand-in-1")
+
+
+def start(wanted, seconds):
+    return subprocess.Popen([sys.executable, "-c", HOLD, str(wanted), str(seconds)], stdout=subprocess.PIPE, text=True)
+
+
+def test_jobs_on_two_devices_never_overlap(devices):
+    jobs = [start(1, 0.3) for _ in range(6)]
+    spans = {}
+    for job in jobs:
+        first, last = job.communicate(timeout=60)[0].splitlines()
+        name, began = first.split()
+        spans.setdefault(name, []).append((float(began), float(last)))
+    assert sorted(spans) == ["stand-in-0", "stand-in-1"]
+    for times in spans.values():
+        times.sort()
+        assert all(before[1] <= after[0] for before, after in zip(times, times[1:]))
+
+
+def test_two_devices_are_leased_together_or_not_at_all(devices):
+    with lease.lease(1, LOG):
+        job = start(2, 0)
+        time.sleep(1.0)
+        assert job.poll() is None
+        with lease.lease(1, LOG) as other:  # the waiting job holds none
+            assert len(other) == 1
+    assert job.communicate(timeout=60)[0].split()[:2] == ["stand-in-0", "stand-in-1"]
+
+
+def test_a_killed_job_frees_its_device(devices):
+    job = start(2, 600)
+    job.stdout.readline()
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    with lease.lease(2, LOG) as ids:
+        assert len(ids) == 2
+
+
+def test_none_without_devices_and_an_error_for_too_many(devices, monkeypatch):
+    with pytest.raises(ValueError, match="3 devices are asked for, this machine has 2"), lease.lease(3, LOG):
+        pass
+    monkeypatch.setenv("TAG2MASK_DEVICES", "")
+    with lease.lease(1, LOG) as ids:
+        assert ids == []
+
+
+def test_the_choice_of_slurm_stands(devices, monkeypatch):
+    monkeypatch.delenv("TAG2MASK_DEVICES")
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    with lease.lease(1, LOG) as ids:
+        assert ids == ["5"]

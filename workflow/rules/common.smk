@@ -1,0 +1,84 @@
+# Paths, sections and limits that all rules share; no method lives here.
+import math
+import os
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, workflow.basedir)
+
+from stages.common import estimate
+from stages.common.code_digest import code_digest
+from stages.common.errors import UserError
+from stages.common.lease import available
+from stages.common.pipeline import Pipeline
+
+try:
+    PLAN = Pipeline.load(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+OUT = f"results/{PLAN.run}"
+LOGS = f"{OUT}/logs"
+TIMES = f"{OUT}/benchmarks"
+SHARDS = [f"{n:04d}" for n in range(PLAN.config("images")["shards"])]
+INDEX = f"{OUT}/images/default/index.zarr.zip"
+TRUTH = f"{OUT}/images/default/truth.zarr.zip"
+HAS_TRUTH = PLAN.config("images")["kind"] != "folder"
+SCRIPT = "../scripts/run_stage.py"
+
+
+wildcard_constraints:
+    variant="[A-Za-z0-9_-]+",
+    recipe="[A-Za-z0-9_-]+",
+    shard="[0-9]+",
+
+
+def at(stage, variant, name):
+    """One artifact. Its date never matters: the manifest beside it decides about a rerun."""
+    return ancient(f"{OUT}/{stage}/{variant}/{name}")
+
+
+def each(stage, variant, suffix="zarr.zip"):
+    """One artifact of every shard, in shard order."""
+    return ancient([f"{OUT}/{stage}/{variant}/{shard}.{suffix}" for shard in SHARDS])
+
+
+def manifests(*artifacts):
+    """The manifests beside these artifacts."""
+    flat = [one for given in artifacts for one in ([given] if isinstance(given, str) else given)]
+    folders = [os.path.split(str(path)) for path in flat]
+    return list(dict.fromkeys(f"{folder}/{name.split('.')[0]}.json" for folder, name in folders))
+
+
+def section(stage, variant="default", function="run", **more):
+    return PLAN.section(stage, variant, function, **more)
+
+
+def job_threads(wildcards=None):
+    """Cores to reserve: never more jobs at once than the machine has real cores, whatever --cores says."""
+    real = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = workflow.cores if isinstance(workflow.cores, int) else real
+    return min(cores, max(PLAN.threads, math.ceil(PLAN.threads * cores / real)))
+
+
+def gpu_threads(wildcards=None):
+    """On a machine with devices a GPU job costs its threads; without one it is a CPU job."""
+    return PLAN.threads if available() else job_threads()
+
+
+def mem_mb(megabytes):
+    """More memory at every attempt, where a scheduler retries."""
+    return lambda wildcards, attempt: megabytes * attempt
+
+
+onstart:
+    for line in estimate.lines(PLAN):
+        logger.info(line)
+
+
+onsuccess:
+    table = f"{OUT}/report/table.md"
+    if os.path.exists(table):
+        print(open(table).read())
+        print(f"Report: {os.path.abspath(f'{OUT}/report/report.html')}")

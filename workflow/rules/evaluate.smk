@@ -1,0 +1,35 @@
+# Pseudo labels on the training photos with masks, predictions on the validation split.
+def evaluate_inputs(w):
+    found = {"labels": at("pseudo_labels", w.recipe, "labels.zarr")}
+    if PLAN.trains(w.recipe):
+        found["predictions"] = at("refine", w.recipe, "predictions.zarr.zip")
+    variant = PLAN.proposals_of(w.recipe)
+    if variant is not None:
+        found["proposals"] = each("proposals", variant)
+    return found
+
+
+rule evaluate:
+    input:
+        unpack(evaluate_inputs),
+        index=ancient(INDEX),
+        truth=ancient(TRUTH),
+        manifests=lambda w: manifests(INDEX, TRUTH, *evaluate_inputs(w).values()),
+    output:
+        metrics=f"{OUT}/evaluate/{{recipe}}/metrics.json",
+    log:
+        f"{LOGS}/evaluate.{{recipe}}.log",
+    benchmark:
+        f"{TIMES}/evaluate.{{recipe}}.tsv"
+    conda:
+        "../../envs/images.yaml"
+    threads: job_threads
+    resources:
+        torch_threads=PLAN.threads,
+        mem_mb=mem_mb(4000),
+        runtime=60,
+    params:
+        cfg=section("evaluate"),
+        code=code_digest("evaluate"),
+    script:
+        SCRIPT

@@ -1,0 +1,33 @@
+# Variant `cam` trains nothing; p and f come from the CAMs and the ImageNet backbone.
+def mil_inputs(w):
+    return {
+        "proposals": at("proposals", PLAN.upstream("mil", w.variant, "proposals"), f"{w.shard}.zarr.zip"),
+        "cam": at("cam", PLAN.upstream("mil", w.variant, "cam"), f"{w.shard}.cam.zarr.zip"),
+    }
+
+
+rule mil:
+    input:
+        unpack(mil_inputs),
+        index=ancient(INDEX),
+        manifests=lambda w: manifests(INDEX, *mil_inputs(w).values()),
+    output:
+        mil=f"{OUT}/mil/{{variant}}/{{shard}}.zarr.zip",
+        manifest=f"{OUT}/mil/{{variant}}/{{shard}}.json",
+    log:
+        f"{LOGS}/mil.{{variant}}.{{shard}}.log",
+    benchmark:
+        f"{TIMES}/mil.{{variant}}.{{shard}}.tsv"
+    conda:
+        "../../envs/learn.yaml"
+    threads: gpu_threads
+    resources:
+        gpu=PLAN.gpus,
+        torch_threads=PLAN.threads,
+        mem_mb=mem_mb(4000),
+        runtime=60,
+    params:
+        cfg=lambda w: section("mil", w.variant, shards=len(SHARDS)),
+        code=code_digest("mil"),
+    script:
+        SCRIPT

@@ -1,0 +1,33 @@
+# Reads CAMs, or imported maps, or (the upper bound alone) the ground truth.
+def semantic_inputs(w):
+    source = PLAN.config("semantic", w.variant)["source"]
+    if source == "cam":
+        return {"cam": at("cam", PLAN.upstream("semantic", w.variant, "cam"), f"{w.shard}.cam.zarr.zip")}
+    return {"truth": ancient(TRUTH)} if source == "truth" else {}
+
+
+rule semantic:
+    input:
+        unpack(semantic_inputs),
+        index=ancient(INDEX),
+        manifests=lambda w: manifests(INDEX, *semantic_inputs(w).values()),
+    output:
+        semantic=f"{OUT}/semantic/{{variant}}/{{shard}}.zarr.zip",
+        manifest=f"{OUT}/semantic/{{variant}}/{{shard}}.json",
+    log:
+        f"{LOGS}/semantic.{{variant}}.{{shard}}.log",
+    benchmark:
+        f"{TIMES}/semantic.{{variant}}.{{shard}}.tsv"
+    conda:
+        "../../envs/learn.yaml"
+    threads: gpu_threads
+    resources:
+        gpu=PLAN.gpus,
+        torch_threads=PLAN.threads,
+        mem_mb=mem_mb(4000),
+        runtime=60,
+    params:
+        cfg=lambda w: section("semantic", w.variant, shards=len(SHARDS)),
+        code=code_digest("semantic"),
+    script:
+        SCRIPT
