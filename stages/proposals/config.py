@@ -1,0 +1,64 @@
+"""Configuration of `proposals`."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from stages.common.config import Section
+
+CUES = ("lab", "chroma", "histogram", "texture", "place")
+
+
+class Config(Section):
+    """Segment proposals: made here without learning, or imported. Numbers marked "ours" used no mask of a photo."""
+
+    source: Literal["hierarchy", "coco_rle", "label_png"] = Field(
+        "hierarchy",
+        description="hierarchy: made here (ours, after MCG, Arbelaez et al. 2014, without its learning); coco_rle: a JSON "
+        "list of {image_id, segmentation, score}; label_png: a folder of <image id>.png, each label > 0 one proposal",
+    )
+    path: str | None = Field(
+        None, description="the JSON file of coco_rle or the folder of label_png; nothing outside that folder is read"
+    )
+    count: int = Field(500, ge=1, description="most proposals a photo, best first; ours")
+    nms_iou: float = Field(
+        0.7, gt=0, le=1, description="a proposal with a mask IoU above this with a better one is dropped; ours"
+    )
+    min_area: int = Field(100, ge=1, description="smallest proposal, pixels; imported ones too; ours")
+    max_superpixels: int = Field(1600, ge=1, description="superpixels a photo; ours")
+    superpixel_area: int = Field(
+        48, ge=1, description="pixels a superpixel has at least on average, so that small photos get fewer; ours"
+    )
+    sigma: float = Field(1.0, gt=0, description="smoothing before the watershed and of the colour cues, pixels; ours")
+    contour_sigmas: tuple[float, ...] = Field(
+        (1.0, 2.0, 4.0), min_length=1, description="scales of the contours' contrast, pixels; ours"
+    )
+    contour_power: float = Field(
+        1.0, ge=0, description="power of the contour's mean contrast in a candidate's weight; 0: no contours; ours"
+    )
+    trees: tuple[str, ...] = Field(
+        (
+            "lab",
+            "lab+place",
+            "histogram",
+            "chroma+texture",
+            "texture",
+            "boundary",
+            "lab+texture+place",
+            "lab+histogram",
+        ),
+        min_length=1,
+        description="one binary partition tree each: `boundary` (weakest mean contour first, Arbelaez et al. 2011, Sec. 4) "
+        "or cues joined by + (Ward's rule) out of lab, chroma, histogram, texture, place; ours",
+    )
+
+    @model_validator(mode="after")
+    def check(self):
+        for name in self.trees:
+            if name != "boundary" and not set(name.split("+")) <= set(CUES):
+                raise ValueError(f"trees: {name!r} is not `boundary` or cues joined by + out of {', '.join(CUES)}")
+        if any(sigma <= 0 for sigma in self.contour_sigmas):
+            raise ValueError("contour_sigmas must be above 0")
+        if self.source != "hierarchy" and not self.path:
+            raise ValueError(f"source {self.source} needs `path`")
+        return self

@@ -1,0 +1,36 @@
+"""Proposals of one photo: superpixels, several trees over them, their nodes ranked by coverage.
+
+membership, labels, score = propose(photo, config=Config())
+mask = membership[0][labels]  # (H, W) bool, the best proposal
+"""
+
+import numpy as np
+
+from stages.proposals import ranking, superpixels, trees
+
+
+def propose(photo, *, config):
+    """Segment proposals of `photo`, best first.
+
+    photo : (H, W, 3) uint8 RGB. config : the stage's Config. Returns (membership (n, S) bool over superpixels, labels
+    (H, W) int32 superpixel map with values 0..S-1, score (n,) float32 in (0, 1], falling). 1 <= n <= config.count: a
+    photo without any edge has one proposal, the whole photo. Ours; measured in docs/benchmarks.md, "Proposals".
+    """
+    colour = superpixels.lab(photo)
+    height, width = colour.shape[:2]
+    most = max(1, min(config.max_superpixels, height * width // config.superpixel_area))
+    labels = superpixels.superpixels(colour, sigma=config.sigma, count=most)
+    sizes = np.bincount(labels.ravel())
+    strength = superpixels.edge_strength(colour, sigmas=config.contour_sigmas)
+    edges, length, mean = superpixels.adjacency(labels, strength)
+    cue = superpixels.cues(colour, labels, sigma=config.sigma)
+    grown = trees.grow(config.trees, cue, edges=edges, length=length, strength=mean, sizes=sizes)
+    outside = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    border = np.bincount(outside, minlength=len(sizes)).astype(np.float64)
+    membership, area, weight = trees.candidates(
+        grown, sizes=sizes, edges=edges, length=length, strength=mean, border=border,
+        min_area=config.min_area, contour_power=config.contour_power,
+    )  # fmt: skip
+    overlap = ranking.overlaps(membership, area, sizes)
+    chosen = ranking.rank(overlap, weight, count=config.count, nms_iou=config.nms_iou)
+    return membership[chosen].toarray() > 0, labels, ranking.scores(len(chosen), count=config.count)
