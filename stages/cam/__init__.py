@@ -1,0 +1,75 @@
+"""`cam`: class activation maps of each training photo's tagged classes, and their peaks.
+
+With weights of a classifier whose head is pam, the maps are PAM maps (BESTIE 3.3); nothing else differs.
+"""
+
+
+def run(inputs, config, job):
+    """Maps and peaks of one shard's photos (of all training photos when job.shard is None).
+
+    inputs.index, inputs.weights : paths. Returns {"cam": Maps float16 in [0, 1], one per tagged class, at network
+    stride; "peaks": Table "peaks/1" with image_id (I,), first (I + 1,) int64, category (P,) int16, yx (P, 2) int32
+    photo pixels, score (P,) float32}; both hold every photo of the shard in index order.
+    """
+    import numpy as np
+
+    from stages.cam.maps import class_maps, normalise
+    from stages.cam.peaks import photo_peaks
+    from stages.classifier.model import restore
+    from stages.common import training
+    from stages.common.errors import UserError
+    from stages.common.index import Index
+    from stages.common.instances import starts
+    from stages.common.maps import MapsBuilder
+    from stages.common.tables import Table
+    from stages.common.weights import Weights
+
+    index, weights = Index.load(inputs.index), Weights.load(inputs.weights, "classifier")
+    training.start(job.seed, job.device, threads=job.threads)
+    model = restore(weights).to(job.device)
+    column = {category: k for k, category in enumerate(weights.meta["classes"])}
+    if set(index.categories) - set(column):
+        raise UserError(
+            f"{inputs.weights} was trained on other classes than the index has; train the classifier again."
+        )
+    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    side = config.size or weights.meta["size"]
+    builder = MapsBuilder(np.float16, {"stride": model.stride, "size": side, "head": weights.meta["head"]})
+    counts, category, places, scores, empty = [], [], [], [], 0
+    workers = 0 if str(job.device) == "cpu" else 4
+    with training.Ahead(lambda t: index.photo(photos[t]), iterations=len(photos), workers=workers) as load:
+        for t in job.progress(range(len(photos)), total=len(photos), what="cam"):
+            photo, tags = load(t), index.tags(photos[t])
+            maps = np.zeros((0, 1, 1), np.float32)
+            if tags:
+                chosen = [column[c] for c in tags]
+                maps = normalise(class_maps(model, photo, chosen, side=side, scales=config.scales, flip=config.flip))
+                empty += int((maps.max((1, 2)) == 0).sum())
+            builder.add(index.image_id[photos[t]], photo.shape[:2], list(zip(tags, maps)))
+            number, yx, score = photo_peaks(
+                maps,
+                photo.shape[:2],
+                mean_filter=config.mean_filter,
+                window=config.window,
+                floor=config.floor,
+                most=config.most,
+            )
+            counts.append(len(number))
+            category.append(np.array(tags, np.int16)[number])
+            places.append(yx)
+            scores.append(score)
+    cam = builder.finish()
+    job.count(photos=len(photos), maps=len(cam), peaks=int(np.sum(counts)), maps_without_response=empty)
+    if len(cam):
+        job.count(peaks_per_map=round(float(np.sum(counts)) / len(cam), 2))
+    peaks = Table(
+        "peaks/1",
+        {
+            "image_id": np.array(cam.image_id, dtype=str),
+            "first": starts(counts),
+            "category": np.concatenate([np.zeros(0, np.int16), *category]),
+            "yx": np.concatenate([np.zeros((0, 2), np.int32), *places]),
+            "score": np.concatenate([np.zeros(0, np.float32), *scores]),
+        },
+    )
+    return {"cam": cam, "peaks": peaks}

@@ -1,0 +1,46 @@
+"""Configuration of `cam`: class activation maps of tagged classes, and their peaks."""
+
+from pydantic import Field, field_validator
+
+from stages.common.config import Section
+
+
+class Config(Section):
+    """Defaults: maps as LIID 4.2.1 normalises them; peaks as BESTIE's released code finds them."""
+
+    size: int | None = Field(
+        None,
+        ge=32,
+        le=4096,
+        description="Square root of the area, in pixels, at which a photo enters the network at scale 1; none: the "
+        "classifier's training size.",
+    )
+    scales: tuple[float, ...] = Field(
+        (1.0,), description="Factors of `size` over which maps are averaged, on the grid of the largest; BESTIE 1."
+    )
+    flip: bool = Field(True, description="Average with the mirrored photo; BESTIE's code.")
+    mean_filter: int = Field(
+        3,
+        ge=1,
+        le=31,
+        description="Odd side, in photo pixels, of the mean filter before peaks are looked for; BESTIE 3.",
+    )
+    window: int = Field(
+        15, ge=3, le=255, description="Odd side, in photo pixels, of the window whose maximum a peak is; BESTIE 15."
+    )
+    floor: float = Field(0.1, ge=0, le=1, description="Least score of a peak, the filtered map's value; BESTIE 0.1.")
+    most: int = Field(25, ge=1, description="At most this many peaks a class and photo, the strongest; BESTIE 25.")
+
+    @field_validator("mean_filter", "window")
+    @classmethod
+    def _odd(cls, value):
+        if value % 2 == 0:
+            raise ValueError("must be odd")
+        return value
+
+    @field_validator("scales")
+    @classmethod
+    def _positive(cls, value):
+        if not value or min(value) <= 0 or max(value) > 4:
+            raise ValueError("must be one or more factors above 0 and at most 4")
+        return value

@@ -1,0 +1,39 @@
+"""Class maps of one photo: flip and scale averaging, and LIID's normalisation."""
+
+import numpy as np
+import torch
+
+from stages.classifier.augment import network_size, resize
+
+
+@torch.no_grad()
+def class_maps(model, photo, columns, *, side, scales=(1.0,), flip=True):
+    """Activation maps of the classes `columns` of one photo, averaged over scales and mirroring, not normalised.
+
+    model : Classifier in evaluation mode. photo : (H, W, 3) uint8 RGB. columns : (n,) int, the model's class columns.
+    side : square root of the network input's area at scale 1. Returns (n, h, w) float32, not negative: the mean of
+    the rectified maps, on the grid of the largest scale.
+    """
+    inputs = [network_size(photo.shape[:2], side=side * s, stride=model.stride) for s in sorted(scales, reverse=True)]
+    total = None
+    for size in inputs:
+        batch = resize(photo, size)[None]
+        if flip:
+            batch = np.concatenate([batch, batch[:, :, ::-1]])
+        maps = model(model.backbone.normalise(batch))[1][:, list(columns)].clamp(min=0)
+        maps = (maps[:1] + maps[1:].flip(3)) / 2 if flip else maps
+        if total is None:
+            total = maps
+        else:
+            total = total + torch.nn.functional.interpolate(maps, total.shape[2:], mode="bilinear", align_corners=False)
+    return (total[0] / len(inputs)).float().cpu().numpy()
+
+
+def normalise(maps):
+    """Each map over its own maximum after cutting negative values to 0: (n, h, w) float32 in [0, 1].
+
+    A map without a positive value stays 0. Source: LIID, Sec. 4.2.1 ("normalized into the range of [0, 1]").
+    """
+    maps = np.maximum(np.asarray(maps, np.float32), 0)
+    top = maps.max((1, 2), keepdims=True, initial=0)
+    return np.divide(maps, top, out=np.zeros_like(maps), where=top > 0)

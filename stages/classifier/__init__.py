@@ -1,0 +1,12 @@
+"""`classifier`: a multi-label classifier trained on the tags alone; its class maps are CAMs, or PAM maps with head pam."""
+
+
+def train(inputs, config, job):
+    """Train on the index's training photos. Returns {"weights": Weights} whose meta is all that `cam` needs.
+
+    inputs.index : path. Learns from tags only (K independent cross-entropies; LIID 4.2.1, BESTIE 3.3).
+    """
+    from stages.classifier.learn import learn
+    from stages.common.index import Index
+
+    return {"weights": learn(Index.load(inputs.index), config, job)}

@@ -1,0 +1,68 @@
+"""Configuration of `classifier`: the multi-label classifier whose maps become CAMs (plain) or PAM maps."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from stages.common.config import Section
+
+
+class Config(Section):
+    """Defaults follow BESTIE's classifier (SGD, 15 epochs, drops at 5 and 10) and LIID's input of 448 pixels."""
+
+    head: Literal["plain", "pam"] = Field(
+        "plain",
+        description="plain: 1x1 convolution and global average pooling (CAM; LIID 4.2.1). pam: three 3x3 convolutions, "
+        "each followed by ReLU and a peak attention module, before it (BESTIE 3.3 and released code).",
+    )
+    alpha: float = Field(
+        0.7, ge=0, le=1, description="PAM controller alpha: values below alpha x channel maximum become 0; BESTIE 3.3."
+    )
+    pam_layers: int = Field(3, ge=1, le=8, description="Number of 3x3 convolution + ReLU + PAM blocks; BESTIE's code.")
+    pam_channels: int = Field(512, ge=1, description="Channels of those convolutions; VGG-16's width in BESTIE's code.")
+    backbone: str = Field("efficientnet_lite0", description="timm architecture (LIID resnet50, BESTIE vgg16).")
+    weights: str = Field(
+        "imagenet",
+        description="imagenet: packaged weights, efficientnet_lite0 only; none: random; else the path of a local "
+        ".pth, .pt or .safetensors file with this backbone's tensors.",
+    )
+    output_stride: Literal[8, 16, 32] = Field(
+        16, description="Stride of the maps in network pixels: later stages dilated (BESTIE: last pool at stride 1)."
+    )
+    last_conv: bool = Field(
+        True, description="Use the backbone's own last 1x1 convolution (EfficientNet's 1280 channels), if any; ours."
+    )
+    frozen_norm: bool = Field(True, description="Batch norm keeps its ImageNet statistics, scale and shift; ours.")
+    freeze: Literal[0, 2, 4, 8, 16] = Field(
+        0,
+        description="Backbone layers up to this stride are not trained (0: all are); makes an iteration faster; ours.",
+    )
+    size: int = Field(448, ge=32, le=2048, description="Side of the square training crop in pixels; LIID 448.")
+    crop_area: tuple[float, float] = Field(
+        (0.5, 1.0), description="Share of the photo that a random crop covers, least and most, in (0, 1]; ours."
+    )
+    crop_aspect: float = Field(
+        1.33, ge=1, le=3, description="A crop's side ratio is changed by at most this factor, log-uniform; ours."
+    )
+    flip: bool = Field(True, description="Mirror half of the crops left to right.")
+    jitter: float = Field(
+        0.2, ge=0, lt=1, description="Brightness and contrast are multiplied by 1 +- up to this, uniform; ours."
+    )
+    optimiser: Literal["sgd", "adamw"] = Field("sgd", description="sgd with momentum 0.9 (BESTIE), or AdamW.")
+    rate: float = Field(1e-3, gt=0, description="Learning rate of the backbone; BESTIE 1e-3 (sgd).")
+    rate_new: float = Field(10.0, gt=0, description="Factor of the rate for new layers; BESTIE 10.")
+    weight_decay: float = Field(5e-4, ge=0, description="Weight decay of all but biases; BESTIE's base code 5e-4.")
+    batch: int = Field(16, ge=1, description="Photos an iteration; ours.")
+    epochs: float = Field(15, gt=0, description="Passes over the training photos; BESTIE 15.")
+    schedule: Literal["step", "one_cycle"] = Field(
+        "step", description="step: x0.1 at `drops` (BESTIE); one_cycle: rise for 30 %, then fall to nearly 0."
+    )
+    drops: tuple[float, ...] = Field((5, 10), description="Epochs after which the rate is divided by 10; BESTIE 5, 10.")
+    checkpoint_every: int = Field(200, ge=1, description="Iterations between checkpoints.")
+
+    @model_validator(mode="after")
+    def _check(self):
+        low, high = self.crop_area
+        if not 0 < low <= high <= 1:
+            raise ValueError("crop_area must be two numbers, 0 < least <= most <= 1")
+        return self

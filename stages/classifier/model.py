@@ -1,0 +1,103 @@
+"""The multi-label classifier: a backbone, a head whose last 1x1 convolution gives one map per class, and their mean."""
+
+import math
+
+import torch
+from torch import nn
+
+from stages.common import backbone
+
+
+class PeakAttention(nn.Module):
+    """Peak attention module (PAM): keeps each channel near its peak and deactivates the rest.
+
+    x : (B, C, H, W) float, not negative. Selector S = max over positions of each channel, (B, C, 1, 1); controller
+    G = alpha, the same for all channels; boundary tau = S G; the peak stimulator sets x to 0 where x < tau and leaves
+    it elsewhere. No parameters. Source: BESTIE, Sec. 3.3, Fig. 4.
+    """
+
+    def __init__(self, alpha):
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, x):
+        tau = self.alpha * x.amax((2, 3), keepdim=True)  # (B, C, 1, 1)
+        return torch.where(x < tau, 0.0, x)
+
+
+class Classifier(nn.Module):
+    """x (B, 3, H, W) -> logits (B, K) and class maps (B, K, H / stride, W / stride).
+
+    The logit of a class is the mean of its map plus a bias, so the map, without the bias, is the CAM itself.
+    Sources: LIID, Sec. 4.2.1 (plain); BESTIE, Sec. 3.3 and released code (pam).
+    """
+
+    def __init__(self, net, classes, *, head, alpha, pam_layers, pam_channels):
+        super().__init__()
+        self.backbone, self.stride = net, net.strides[-1]
+        width, blocks = net.channels[-1], []
+        if head == "pam":
+            for _ in range(pam_layers):
+                blocks += [nn.Conv2d(width, pam_channels, 3, padding=1), nn.ReLU(), PeakAttention(alpha)]
+                width = pam_channels
+        self.blocks = nn.Sequential(*blocks)
+        self.score = nn.Conv2d(width, classes, 1, bias=False)
+        self.bias = nn.Parameter(torch.zeros(classes))
+        for module in self.blocks:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.score.weight, std=0.01)
+
+    def forward(self, x):
+        maps = self.score(self.blocks(self.backbone(x)[-1]))
+        return maps.mean((2, 3)) + self.bias, maps
+
+    def start_at(self, frequency):
+        """Set the biases so that the first answers are the classes' frequencies (K,) among the training photos."""
+        for k, p in enumerate(frequency):
+            p = min(max(float(p), 1e-3), 1 - 1e-3)
+            self.bias.data[k] = math.log(p / (1 - p))
+
+    def groups(self, rate, *, new, weight_decay):
+        """Parameter groups: backbone at `rate`, head at `rate` x `new`; no decay for biases and norm parameters."""
+        groups = []
+        old = {id(p) for p in self.backbone.net.parameters()}
+        for is_new in (False, True):
+            for decays in (False, True):
+                chosen = [
+                    p
+                    for p in self.parameters()
+                    if p.requires_grad and (id(p) not in old) == is_new and (p.ndim > 1) == decays
+                ]
+                if chosen:
+                    factor, decay = new if is_new else 1.0, weight_decay if decays else 0.0
+                    groups.append({"params": chosen, "lr": rate * factor, "weight_decay": decay})
+        return groups
+
+
+def build(meta, *, weights="none"):
+    """The network that `meta` describes (what `classifier` writes beside its tensors), with `weights` in the backbone."""
+    net = backbone.create(
+        meta["backbone"],
+        weights,
+        output_stride=meta["output_stride"],
+        head=meta["last_conv"],
+        frozen_norm=meta["frozen_norm"],
+    )
+    return Classifier(
+        net,
+        len(meta["classes"]),
+        head=meta["head"],
+        alpha=meta["alpha"],
+        pam_layers=meta["pam_layers"],
+        pam_channels=meta["pam_channels"],
+    )
+
+
+def restore(weights):
+    """The trained network of a `Weights` of kind "classifier", in evaluation mode; it normalises as it was trained."""
+    model = build(weights.meta)
+    model.load_state_dict(weights.tensors)
+    model.backbone.mean, model.backbone.std = tuple(weights.meta["mean"]), tuple(weights.meta["std"])
+    return model.eval()

