@@ -1,0 +1,73 @@
+"""From photos and instance masks to what Mask R-CNN takes: scaling, flip, boxes. No I/O.
+
+Coordinates here are detectron2's: boxes x0, y0, x1, y1 in pixels of the scaled photo, edges at whole numbers.
+"""
+
+from stages.refine import detectron  # isort: skip  # noqa: F401  before the first import of detectron2
+
+import cv2
+import numpy as np
+import torch
+from detectron2.structures import BitMasks, Boxes
+from detectron2.structures import Instances as Targets
+from PIL import Image
+
+
+def scaled_size(size, short_side, max_side):
+    """(h, w) whose shorter side is `short_side`, the longer at most `max_side`, aspect kept up to rounding; det2."""
+    scale = min(short_side / min(size), max_side / max(size))
+    return tuple(max(1, int(n * scale + 0.5)) for n in size)
+
+
+def scaled_photo(photo, size):
+    """photo : (H, W, 3) uint8 RGB, not modified. Returns (3, h, w) float32 in 0..255, anti-aliased bilinear."""
+    if photo.shape[:2] != tuple(size):
+        photo = np.asarray(Image.fromarray(photo).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))).float()
+
+
+def scaled_masks(masks, size):
+    """masks : (n, H, W) bool. Returns (n, h, w) bool, nearest pixel by centres."""
+    if masks.shape[1:] == tuple(size):
+        return masks
+    new = np.zeros((len(masks), *size), bool)
+    for k, mask in enumerate(masks):
+        new[k] = cv2.resize(mask.view(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+    return new
+
+
+def training_sample(photo, masks, classes, *, config, rng):
+    """One photo with its objects, scaled and perhaps flipped at random.
+
+    photo : (H, W, 3) uint8 RGB. masks : (n, H, W) bool. classes : (n,) int in [0, K). rng : np.random.Generator.
+    Returns {"image": (3, h, w) float32 0..255, "instances": detectron2 Instances with gt_boxes, gt_classes, gt_masks};
+    objects that vanish when scaled are left out.
+    """
+    short_side = config.short_side[rng.integers(len(config.short_side))]
+    flip = rng.random() < config.flip
+    size = scaled_size(photo.shape[:2], short_side, config.max_side)
+    image, masks = scaled_photo(photo, size), scaled_masks(masks, size)
+    if flip:
+        image, masks = image.flip(2), masks[:, :, ::-1]
+    seen = masks.any(axis=(1, 2))
+    bits = BitMasks(torch.from_numpy(np.ascontiguousarray(masks[seen])))
+    targets = Targets(size)
+    targets.gt_boxes = boxes_of(masks[seen])
+    targets.gt_classes = torch.as_tensor(np.asarray(classes)[seen], dtype=torch.int64)
+    targets.gt_masks = bits
+    return {"image": image, "instances": targets}
+
+
+def boxes_of(masks):
+    """Tight Boxes (n, 4) of non-empty masks (n, h, w) bool."""
+    boxes = np.zeros((len(masks), 4), np.float32)
+    for k, mask in enumerate(masks):
+        y, x = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        boxes[k] = x[0], y[0], x[-1] + 1, y[-1] + 1
+    return Boxes(torch.from_numpy(boxes))
+
+
+def test_sample(photo, *, config):
+    """One photo for inference: {"image": (3, h, w) float32, "height": H, "width": W of the photo}."""
+    size = scaled_size(photo.shape[:2], config.test_short_side, config.max_side)
+    return {"image": scaled_photo(photo, size), "height": photo.shape[0], "width": photo.shape[1]}

@@ -1,0 +1,209 @@
+"""Mask R-CNN in detectron2's parts: the whole configuration here, a timm backbone with FPN, ResNet-50-FPN by file.
+
+Source: Mask R-CNN (He et al. 2017, Sec. 3.1), FPN (Lin et al. 2017); detectron2's R50-FPN 1x for what they leave out.
+"""
+
+from stages.refine import detectron  # isort: skip  # noqa: F401  before the first import of detectron2
+
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, build_model
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool
+from detectron2.modeling.backbone.resnet import build_resnet_backbone
+from detectron2.utils.events import EventStorage
+from torch import nn
+
+from stages.common import backbone as networks
+from stages.common.errors import UserError
+from stages.common.weights import load_tensors
+
+RESNET = "R-50"
+RESNET_MEAN = (123.675, 116.28, 103.53)  # torchvision's, RGB in 0..255
+RESNET_STD = (58.395, 57.12, 57.375)
+
+
+class TimmBackbone(Backbone):
+    """A network of stages.common.backbone as detectron2 wants it: features `res<l>` of stride 2^l.
+
+    The first `freeze` stages (those of strides 2, 4, ...) are not trained. Batch norm keeps its statistics and in the
+    other stages trains its scale and shift: batches of a few photos have no statistics of their own.
+    """
+
+    def __init__(self, net, *, levels, freeze):
+        super().__init__()
+        self.net = net
+        self._out_features = [f"res{level}" for level in levels]
+        self._out_feature_channels = dict(zip(self._out_features, net.channels))
+        self._out_feature_strides = dict(zip(self._out_features, net.strides))
+        stages = net.net.feature_info.get_dicts()
+        if freeze:
+            self._freeze(stages[min(freeze, len(stages)) - 1]["module"])
+
+    def _freeze(self, last):
+        """Freeze all parameters in the order of the network up to those of its module `last` (timm's name)."""
+        last = {last, last.replace(".", "_")}  # some of timm's feature networks are flat
+        reached = False
+        for name, module in self.net.net.named_modules():
+            inside = name in last or name.startswith(tuple(f"{one}." for one in last))
+            if reached and not inside:
+                return
+            reached = reached or inside
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
+
+    def train(self, mode=True):
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def forward(self, x):
+        """(B, 3, H, W) float32 -> {"res<l>": (B, C, H / 2^l, W / 2^l) float32}."""
+        return dict(zip(self._out_features, self.net(x)))
+
+
+@BACKBONE_REGISTRY.register()
+def build_timm_fpn(cfg, input_shape):
+    """The timm network of cfg.MODEL.TIMM below detectron2's FPN."""
+    levels = [int(name.removeprefix("res")) for name in cfg.MODEL.FPN.IN_FEATURES]
+    net = networks.create(
+        cfg.MODEL.TIMM.NAME, cfg.MODEL.TIMM.WEIGHTS, strides=[2**level for level in levels], frozen_norm=False
+    )
+    return _pyramid(cfg, TimmBackbone(net, levels=levels, freeze=cfg.MODEL.BACKBONE.FREEZE_AT))
+
+
+@BACKBONE_REGISTRY.register()
+def build_resnet_fpn(cfg, input_shape):
+    """detectron2's own ResNet below its FPN."""
+    return _pyramid(cfg, build_resnet_backbone(cfg, input_shape))
+
+
+def _pyramid(cfg, bottom_up):
+    """FPN over `bottom_up`; one more level by pooling where level 6 is asked for."""
+    return FPN(
+        bottom_up=bottom_up,
+        in_features=cfg.MODEL.FPN.IN_FEATURES,
+        out_channels=cfg.MODEL.FPN.OUT_CHANNELS,
+        top_block=LastLevelMaxPool() if "p6" in cfg.MODEL.RPN.IN_FEATURES else None,
+    )
+
+
+def detectron_config(config, classes, *, mean, std):
+    """detectron2's configuration of our `config` (config.Config) for `classes` categories; mean, std: RGB in 0..255."""
+    cfg = get_cfg()
+    levels = [level for level in config.fpn_levels if level < 6]
+    pyramid = [f"p{level}" for level in levels]
+    m = cfg.MODEL
+    m.DEVICE = "cpu"
+    m.WEIGHTS = ""
+    m.MASK_ON = True
+    m.META_ARCHITECTURE = "GeneralizedRCNN"
+    m.PIXEL_MEAN, m.PIXEL_STD = list(mean), list(std)
+    m.TIMM = CfgNode({"NAME": config.backbone, "WEIGHTS": config.weights})
+    m.BACKBONE.NAME = "build_resnet_fpn" if config.backbone == RESNET else "build_timm_fpn"
+    m.BACKBONE.FREEZE_AT = config.freeze_stages
+    m.RESNETS.OUT_FEATURES = [f"res{level}" for level in levels]
+    m.RESNETS.NORM = "FrozenBN"
+    m.RESNETS.STRIDE_IN_1X1 = False  # as torchvision and the common R-50 files have it
+    m.FPN.IN_FEATURES = [f"res{level}" for level in levels]
+    m.FPN.OUT_CHANNELS = config.fpn_channels
+    m.ANCHOR_GENERATOR.SIZES = [[size] for size in config.anchor_sizes]
+    m.ANCHOR_GENERATOR.ASPECT_RATIOS = [list(config.anchor_ratios)]
+    m.RPN.IN_FEATURES = [f"p{level}" for level in config.fpn_levels]
+    m.RPN.BATCH_SIZE_PER_IMAGE = config.rpn_batch
+    m.RPN.PRE_NMS_TOPK_TRAIN, m.RPN.PRE_NMS_TOPK_TEST = config.rpn_pre_nms
+    m.RPN.POST_NMS_TOPK_TRAIN, m.RPN.POST_NMS_TOPK_TEST = config.rpn_post_nms
+    m.ROI_HEADS.NAME = "StandardROIHeads"
+    m.ROI_HEADS.IN_FEATURES = pyramid
+    m.ROI_HEADS.NUM_CLASSES = classes
+    m.ROI_HEADS.BATCH_SIZE_PER_IMAGE = config.roi_batch
+    m.ROI_HEADS.POSITIVE_FRACTION = config.roi_positive
+    m.ROI_HEADS.SCORE_THRESH_TEST = config.score_threshold
+    m.ROI_HEADS.NMS_THRESH_TEST = config.nms
+    cfg.TEST.DETECTIONS_PER_IMAGE = config.detections
+    m.ROI_BOX_HEAD.NAME = "FastRCNNConvFCHead"
+    m.ROI_BOX_HEAD.NUM_FC = 2
+    m.ROI_BOX_HEAD.FC_DIM = config.box_channels
+    m.ROI_BOX_HEAD.POOLER_RESOLUTION = config.box_resolution
+    m.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
+    m.ROI_MASK_HEAD.NUM_CONV = config.mask_layers
+    m.ROI_MASK_HEAD.CONV_DIM = config.mask_channels
+    m.ROI_MASK_HEAD.POOLER_RESOLUTION = config.mask_resolution
+    for head in (m.ROI_BOX_HEAD, m.ROI_MASK_HEAD):
+        head.POOLER_SAMPLING_RATIO = config.roi_samples
+    cfg.freeze()
+    return cfg
+
+
+def build(config, classes, *, seed=0):
+    """A GeneralizedRCNN for `classes` categories on the CPU, new layers drawn from `seed`, backbone from the file.
+
+    The caller's random state is not touched. Raises UserError when the weights file is of another architecture.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if config.backbone == RESNET:
+            model = build_model(detectron_config(config, classes, mean=RESNET_MEAN, std=RESNET_STD))
+            load_resnet(model.backbone.bottom_up, config.weights)
+        else:
+            model = build_model(detectron_config(config, classes, mean=(0.0,) * 3, std=(1.0,) * 3))
+            net = model.backbone.bottom_up.net
+            for buffer, values in ((model.pixel_mean, net.mean), (model.pixel_std, net.std)):
+                buffer.copy_(255 * torch.tensor(values).view(-1, 1, 1))
+    for pooler in (model.roi_heads.box_pooler, model.roi_heads.mask_pooler):
+        # detectron2 fixes these two in code, not in its configuration (FPN, eq. 1)
+        pooler.canonical_box_size = config.roi_canonical_size
+        pooler.canonical_level = config.roi_canonical_level
+    return model
+
+
+def load_resnet(bottom_up, weights):
+    """Fill detectron2's ResNet-50 from a file named by torchvision's, timm's or detectron2's tensor names."""
+    if weights == "none":
+        return
+    if weights == "imagenet":
+        raise UserError(
+            f"refine.weights: there are no packaged weights for {RESNET}; name a local file of ResNet-50 tensors, or `none`"
+        )
+    content = load_tensors(weights)
+    for key in ("model", "state_dict"):
+        content = content.get(key, content) if isinstance(content, dict) else content
+    given = {detectron_name(name): t for name, t in content.items() if isinstance(t, torch.Tensor)}
+    wanted = bottom_up.state_dict()
+    bad = [name for name, t in wanted.items() if name not in given or given[name].shape != t.shape]
+    if bad:
+        raise UserError(
+            f"{weights} does not hold a ResNet-50 ({len(bad)} of {len(wanted)} tensors are missing or of another shape, "
+            f"first {bad[0]}): name a file with torchvision's or detectron2's tensor names"
+        )
+    bottom_up.load_state_dict({name: given[name] for name in wanted})
+
+
+def detectron_name(name):
+    """detectron2's name of a ResNet tensor that torchvision or timm calls `name`; its own names stay.
+
+    "layer1.0.bn2.weight" -> "res2.0.conv2.norm.weight", "layer2.0.downsample.0.weight" -> "res3.0.shortcut.weight"
+    """
+    for prefix in ("module.", "backbone.bottom_up."):
+        name = name.removeprefix(prefix)
+    parts = name.split(".")
+    if parts[0] in ("conv1", "bn1"):
+        parts.insert(0, "stem")
+    elif parts[0].startswith("layer") and parts[0][5:].isdigit():
+        parts[0] = f"res{int(parts[0][5:]) + 1}"
+    out = []
+    for part in parts:
+        if part.startswith("bn") and part[2:].isdigit():
+            out += [f"conv{part[2:]}", "norm"]
+        elif out and out[-1] == "downsample":
+            out[-1:] = ["shortcut"] if part == "0" else ["shortcut", "norm"]
+        else:
+            out.append(part)
+    return ".".join(out)
+
+
+def losses(model, batch):
+    """The sum of Mask R-CNN's five losses over `batch` (a list of data.sample's dicts): a scalar tensor."""
+    with EventStorage():  # detectron2's heads write statistics there; they are not kept
+        return sum(model(batch).values())

@@ -1,0 +1,382 @@
+"""Mask R-CNN on the label store: configuration, data, training, resume, inference, command line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+
+from stages import refine
+from stages.common import store
+from stages.common.errors import UserError
+from stages.common.index import Index
+from stages.common.instances import Instances, InstancesBuilder
+from stages.common.job import Job
+from stages.common.weights import Weights
+from stages.refine.config import Config
+
+TINY = dict(
+    fpn_channels=16, fpn_levels=[3, 4], anchor_sizes=[16, 32], box_channels=32, mask_layers=1, mask_channels=16,
+    rpn_batch=32, rpn_pre_nms=(50, 50), rpn_post_nms=(20, 20), roi_batch=16, batch=2, rate_batch=2, iterations=4,
+    optimiser="adamw", learning_rate=1e-3, schedule="one_cycle", short_side=[64, 80], test_short_side=64, max_side=96,
+    score_threshold=0.0, checkpoint_every=2, weights="none",
+)  # fmt: skip
+CATEGORIES = {3: "disc", 7: "box"}
+
+
+def photo_with(category, *, size=(64, 64), at=(20, 16), side=24, seed=0):
+    """A grey photo with one bright shape; returns photo and mask (1, H, W)."""
+    rng = np.random.default_rng(seed)
+    photo = rng.integers(60, 100, (*size, 3)).astype(np.uint8)
+    mask = np.zeros(size, np.uint8)
+    y, x = at
+    if category == 3:
+        cv2.circle(mask, (x + side // 2, y + side // 2), side // 2, 1, -1)
+    else:
+        mask[y : y + side, x : x + side] = 1
+    photo[mask > 0] = (230, 40, 40) if category == 3 else (40, 60, 230)
+    return photo, mask[None].astype(bool)
+
+
+def dataset(folder, count=6, *, ignore=()):
+    """Index and label store of `count` photos, the last two for validation; paths."""
+    (folder / "photos").mkdir(parents=True)
+    builder = InstancesBuilder(CATEGORIES)
+    names, tags = [f"p{k}" for k in range(count)], []
+    for k, name in enumerate(names):
+        category = 3 if k % 2 == 0 else 7
+        photo, masks = photo_with(category, at=(8 + 4 * k, 30 - 3 * k), seed=k)
+        Image.fromarray(photo).save(folder / "photos" / f"{name}.png")
+        tags.append((category,))
+        if k < count - 2:
+            builder.add(name, photo.shape[:2], masks, category=category, ignore=[int(k in ignore)])
+    flags = np.arange(count) < count - 2
+    index = Index.build(
+        folder / "photos", CATEGORIES, image_id=names, path=[f"{n}.png" for n in names], size=[(64, 64)] * count,
+        tags=tags, train=flags, with_masks=flags & (np.arange(count) < 2), val=~flags,
+    )  # fmt: skip
+    inputs = SimpleNamespace(index=folder / "index.zarr.zip", labels=folder / "labels.zarr")
+    index.save(inputs.index)
+    builder.finish().save(inputs.labels)
+    return inputs
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Inputs, configuration and weights of a tiny training of four iterations."""
+    folder = tmp_path_factory.mktemp("refine")
+    inputs, config = dataset(folder), Config(**TINY)
+    weights = refine.train(inputs, config, Job(seed=5))["weights"]
+    inputs.weights = folder / "weights.pt"
+    weights.save(inputs.weights)
+    return inputs, config, weights
+
+
+def test_defaults_are_the_1x_schedule():
+    config = Config()
+    assert (config.iterations, config.batch, config.learning_rate, config.steps) == (90_000, 16, 0.02, [60_000, 80_000])
+    assert (config.roi_batch, config.detections, config.nms, config.mask_threshold) == (512, 100, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    "keys, word",
+    [
+        (dict(fpn_levels=[2, 4], anchor_sizes=[1, 2]), "consecutive"),
+        (dict(fpn_levels=[6], anchor_sizes=[512]), "below 6"),
+        (dict(anchor_sizes=[32, 64]), "one size per entry"),
+        (dict(fpn_chanels=64), "fpn_chanels"),
+    ],
+)
+def test_wrong_keys_are_refused(keys, word):
+    with pytest.raises(ValidationError, match=word):
+        Config(**keys)
+
+
+def test_the_stage_is_cheap_to_import():
+    code = "import sys, stages.refine, stages.refine.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_bridge_stands_in_for_the_compiled_part_and_says_so():
+    from stages.refine import detectron
+
+    before = sys.modules[detectron.NAME]
+    detectron.bridge()
+    assert sys.modules[detectron.NAME] is before and Image.LINEAR == Image.BILINEAR
+    if not detectron._compiled():
+        with pytest.raises(ImportError, match="compiled part of detectron2"):
+            before.COCOevalAccumulate()
+        assert not hasattr(before, "__path__")
+
+
+def test_scaled_size_by_hand():
+    from stages.refine.data import scaled_size
+
+    assert scaled_size((300, 600), 100, 1000) == (100, 200)
+    assert scaled_size((600, 300), 100, 120) == (120, 60)  # the long side binds
+    assert scaled_size((375, 500), 800, 1333) == (800, 1067)
+
+
+def test_sample_scales_and_flips_photo_boxes_and_masks_together():
+    from stages.refine.data import training_sample
+
+    photo = np.zeros((40, 60, 3), np.uint8)
+    masks = np.zeros((2, 40, 60), bool)
+    masks[0, 10:20, 5:25] = True
+    masks[1, 0:40, 59] = True
+    photo[masks[0]] = 200
+    for flip, expected in [(0.0, [[10, 20, 50, 40], [118, 0, 120, 80]]), (1.0, [[70, 20, 110, 40], [0, 0, 2, 80]])]:
+        config = Config(**TINY).model_copy(update={"short_side": [80], "max_side": 200, "flip": flip})
+        sample = training_sample(photo, masks, [1, 0], config=config, rng=np.random.default_rng(0))
+        targets = sample["instances"]
+        assert sample["image"].shape == (3, 80, 120) and targets.gt_masks.tensor.shape == (2, 80, 120)
+        assert targets.gt_boxes.tensor.tolist() == expected and targets.gt_classes.tolist() == [1, 0]
+        inside = sample["image"][0][targets.gt_masks.tensor[0]]
+        assert inside.median() == 200 and (sample["image"][0] > 150).sum() <= 22 * 42
+
+
+def test_objects_that_vanish_when_scaled_are_left_out():
+    from stages.refine.data import training_sample
+
+    masks = np.zeros((2, 200, 200), bool)
+    masks[0, 50:150, 50:150], masks[1, 0, 0] = True, True
+    sample = training_sample(
+        np.zeros((200, 200, 3), np.uint8), masks, [0, 1], config=Config(**TINY), rng=np.random.default_rng(0)
+    )
+    assert sample["instances"].gt_classes.tolist() == [0]
+
+
+def test_frozen_stages_and_fixed_statistics():
+    from stages.refine.model import build
+
+    model = build(Config(**{**TINY, "freeze_stages": 2}), 2)
+    net = model.backbone.bottom_up.net.net
+    trained = {
+        name.split(".")[1] for name, p in net.named_parameters() if name.startswith("blocks") and p.requires_grad
+    }
+    assert trained == {"2", "3", "4", "5", "6"}  # blocks 0 and 1 are strides 2 and 4
+    assert not net.conv_stem.weight.requires_grad
+    before = net.blocks[2][0].bn1.running_mean.clone()
+    model.train()
+    model.backbone(torch.rand(2, 3, 64, 64) * 9)
+    assert torch.equal(before, net.blocks[2][0].bn1.running_mean)
+
+
+def test_packaged_weights_are_normalised_by_one_half():
+    from stages.refine.model import build
+
+    model = build(Config(**{**TINY, "weights": "imagenet"}), 2)
+    assert torch.allclose(model.pixel_mean.flatten(), torch.full((3,), 127.5))
+    assert torch.allclose(model.pixel_std.flatten(), torch.full((3,), 127.5))
+
+
+def test_building_depends_on_the_seed_alone_and_leaves_the_random_state():
+    from stages.refine.model import build
+
+    state = torch.get_rng_state()
+    a, b, c = (build(Config(**TINY), 2, seed=s).state_dict() for s in (1, 1, 2))
+    assert all(torch.equal(a[k], b[k]) for k in a) and any(not torch.equal(a[k], c[k]) for k in a)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_training_lowers_the_loss(tmp_path):
+    config = Config(**{**TINY, "weights": "imagenet", "iterations": 25, "schedule": "step", "steps": [], "warmup": 0})
+    inputs, losses = dataset(tmp_path), []
+    from stages.refine import model as networks
+
+    original = networks.losses
+
+    def recorded(*arguments):
+        losses.append(original(*arguments))
+        return losses[-1]
+
+    networks.losses = recorded
+    try:
+        refine.train(inputs, config, Job(seed=0))
+    finally:
+        networks.losses = original
+    values = [float(v.detach()) for v in losses]
+    assert np.isfinite(values).all() and np.mean(values[-5:]) < 0.6 * np.mean(values[:3])
+
+
+def test_resumed_training_ends_with_the_same_bytes(trained, tmp_path, monkeypatch):
+    inputs, config, whole = trained
+    from stages.refine import model as networks
+
+    original, calls = networks.losses, []
+
+    def dies(*arguments):
+        calls.append(1)
+        if len(calls) == 4:  # iterations 0, 1, 2 done, the checkpoint stands after 2
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(networks, "losses", dies)
+    with pytest.raises(KeyboardInterrupt):
+        refine.train(inputs, config, Job(seed=5, checkpoints=tmp_path))
+    torch.manual_seed(999)  # whatever the new process drew before
+    again = refine.train(inputs, config, Job(seed=5, checkpoints=tmp_path))["weights"]
+    assert len(calls) == 6  # two iterations were left
+    assert store.digest(again.arrays()) == store.digest(whole.arrays())
+
+
+def test_another_seed_gives_other_weights(trained):
+    inputs, config, whole = trained
+    other = refine.train(inputs, config, Job(seed=6))["weights"]
+    assert store.digest(other.arrays()) != store.digest(whole.arrays())
+
+
+def test_which_photos_are_trained_on(tmp_path):
+    from stages.refine.learn import labelled_photos
+
+    inputs = dataset(tmp_path, ignore=(1,))
+    index, labels = Index.load(inputs.index), Instances.load(inputs.labels)
+    labels.category[2] = 0  # not labelled
+    assert [found[0] for found in labelled_photos(index, labels, "all")] == [0, 3]
+    assert [found[0] for found in labelled_photos(index, labels, "with_masks")] == [0]
+    labels.ignore[:] = 2
+    with pytest.raises(UserError, match="nothing to train on"):
+        labelled_photos(index, labels, "all")
+
+
+def test_rate_and_linear_rule():
+    from stages.refine.learn import make_optimiser, rate_of
+
+    config = Config(batch=4)
+    optimiser = make_optimiser(torch.nn.Linear(1, 1), config)
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(0.005)
+    rate = rate_of(config)
+    assert [round(rate(t), 6) for t in (0, 500, 1000, 59_999, 60_000, 80_000)] == [0.001, 0.5005, 1, 1, 0.1, 0.01]
+
+
+def test_predictions_are_the_validation_photos_with_dataset_categories(trained):
+    inputs, config, _ = trained
+    table = refine.run(inputs, config, Job())["predictions"]
+    assert table.image_id == ["p4", "p5"] and table.categories == CATEGORIES
+    assert len(table) > 0 and set(table.category.tolist()) <= {3, 7}
+    assert table.score.min() >= 0 and table.score.max() <= 1 and table.area.min() > 0
+    assert np.diff(table.first).max() <= config.detections
+    again = refine.run(inputs, config, Job())["predictions"]
+    assert store.digest(table.arrays()) == store.digest(again.arrays())
+    few = refine.run(inputs, config.model_copy(update={"detections": 1}), Job())["predictions"]
+    assert np.diff(few.first).max() <= 1  # test keys come from the configuration, not from the weights
+
+
+def test_detections_come_back_in_photo_pixels(monkeypatch):
+    """The network sees the photo at half size; a box and a full mask there become twice as large here."""
+    from detectron2.structures import Boxes
+    from detectron2.structures import Instances as Found
+
+    from stages.refine.predict import predict_photo
+
+    def inference(batch, do_postprocess):
+        assert batch[0]["image"].shape == (3, 64, 96)
+        found = Found((64, 96))
+        found.pred_boxes = Boxes(torch.tensor([[10.0, 20.0, 30.0, 40.0], [0.0, 0.0, 10.0, 10.0]]))
+        found.pred_masks = torch.stack([torch.ones(1, 28, 28), torch.zeros(1, 28, 28)])
+        found.pred_classes, found.scores = torch.tensor([1, 0]), torch.tensor([0.9, 0.8])
+        return [found]
+
+    config = Config(**TINY)
+    photo = np.zeros((128, 192, 3), np.uint8)
+    rles, classes, scores, boxes = predict_photo(SimpleNamespace(inference=inference), photo, config=config)
+    table = InstancesBuilder(CATEGORIES)
+    table.add("a", (128, 192), rles, category=classes + 1, score=scores, bbox=boxes)
+    mask = table.finish().mask(0)
+    assert classes.tolist() == [1] and boxes.tolist() == [[20, 40, 40, 40]]  # the empty mask is gone
+    expected = np.zeros((128, 192), bool)
+    expected[40:80, 20:60] = True
+    assert np.array_equal(mask, expected)
+
+
+def test_weights_of_something_else_are_refused(trained, tmp_path):
+    inputs, config, weights = trained
+    Weights({"kind": "classifier"}, weights.tensors).save(tmp_path / "c.pt")
+    with pytest.raises(UserError, match="classifier"):
+        refine.run(SimpleNamespace(index=inputs.index, weights=tmp_path / "c.pt"), config, Job())
+    wrong = {**weights.meta, "config": {**weights.meta["config"], "mask_channels": 24}}
+    Weights(wrong, weights.tensors).save(tmp_path / "d.pt")
+    with pytest.raises(UserError, match="not those of the Mask R-CNN"):
+        refine.run(SimpleNamespace(index=inputs.index, weights=tmp_path / "d.pt"), config, Job())
+
+
+def test_resnet_weights_by_both_namings_and_another_architecture_refused(tmp_path):
+    import timm
+    from torchvision.models import resnet50
+
+    from stages.refine.model import RESNET, build
+
+    keys = {**TINY, "backbone": RESNET, "fpn_levels": [3, 4, 5], "anchor_sizes": [16, 32, 64]}
+    state = resnet50().state_dict()
+    torch.save(state, tmp_path / "tv.pth")
+    model = build(Config(**{**keys, "weights": str(tmp_path / "tv.pth")}), 2)
+    ours = model.backbone.bottom_up.state_dict()
+    assert torch.equal(ours["stem.conv1.weight"], state["conv1.weight"])
+    assert torch.equal(ours["res3.0.shortcut.norm.running_var"], state["layer2.0.downsample.1.running_var"])
+    assert torch.equal(ours["res5.2.conv3.norm.weight"], state["layer4.2.bn3.weight"])
+    x = torch.rand(1, 3, 64, 64)
+    theirs = timm.create_model("resnet50", features_only=True)
+    theirs.load_state_dict({k: v for k, v in state.items() if not k.startswith("fc")})
+    assert torch.allclose(model.backbone.bottom_up.eval()(x)["res4"], theirs.eval()(x)[3], atol=1e-5)
+
+    torch.save({"model": {f"backbone.bottom_up.{k}": v for k, v in ours.items()}}, tmp_path / "d2.pth")
+    again = build(Config(**{**keys, "weights": str(tmp_path / "d2.pth")}), 2).backbone.bottom_up.state_dict()
+    assert all(torch.equal(ours[k], again[k]) for k in ours)
+
+    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "r18.pth")
+    with pytest.raises(UserError, match="r18.pth does not hold a ResNet-50"):
+        build(Config(**{**keys, "weights": str(tmp_path / "r18.pth")}), 2)
+    with pytest.raises(UserError, match="no packaged weights for R-50"):
+        build(Config(**{**keys, "weights": "imagenet"}), 2)
+    with pytest.raises(UserError, match="not those of the backbone"):
+        build(Config(**{**TINY, "weights": str(tmp_path / "r18.pth")}), 2)
+
+
+def test_predict_command_on_a_folder(trained, tmp_path, capsys):
+    from stages.refine.__main__ import main
+
+    inputs, _, _ = trained
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    Image.fromarray(photo_with(3, size=(70, 90))[0]).save(tmp_path / "in" / "a.png")
+    Image.fromarray(photo_with(7, size=(100, 64))[0]).save(tmp_path / "in" / "deep" / "b.jpg")
+    (tmp_path / "in" / "c.jpg").write_bytes(b"")
+    out = tmp_path / "in" / "out"
+    command = [
+        "predict",
+        str(inputs.weights),
+        str(tmp_path / "in"),
+        "--out",
+        str(out),
+        "--score",
+        "0",
+        "--device",
+        "cpu",
+    ]
+    assert main(command) == 0 and main(command) == 0  # its own overlays are no photos the second time
+    assert "2 photos" in capsys.readouterr().out
+    table = Instances.load(out / "predictions.zarr.zip")
+    assert table.image_id == ["a.png", "deep/b.jpg"] and table.size.tolist() == [[70, 90], [100, 64]]
+    coco = json.loads((out / "predictions.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == ["a.png", "deep/b.jpg"]
+    assert len(coco["annotations"]) == len(table) > 0
+    with Image.open(out / "overlays" / "deep" / "b.jpg.png") as picture:
+        assert picture.size == (64, 100)
+    assert main(["predict", str(tmp_path / "none.pt"), str(tmp_path / "in")]) == 1
+    assert main(["predict", str(inputs.weights), str(tmp_path / "missing")]) == 1
+
+
+def test_overlay_paints_inside_and_leaves_the_rest():
+    from stages.refine.overlay import overlay
+
+    photo, masks = np.full((60, 80, 3), 100, np.uint8), np.zeros((1, 60, 80), bool)
+    masks[0, 30:50, 20:40] = True
+    picture = overlay(photo, masks, labels=["x 0.90"])
+    assert (picture[33:47, 23:37] != 100).any(-1).all()
+    assert (picture[:10] == 100).all() and (picture[:, 60:] == 100).all() and (photo == 100).all()
