@@ -1,0 +1,136 @@
+"""The index of a dataset (schema index/1): ids, photos, tags and split names, and nothing else. No box, no mask."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from stages.common import store
+from stages.common.errors import UserError
+from stages.common.instances import starts
+from stages.common.photo import read_photo
+
+SCHEMA = "index/1"
+SPLITS = ("train", "with_masks", "val")
+
+
+@dataclass
+class Index:
+    """I photos in the order of their ids.
+
+    image_id : list of I str. path : list of I str, relative to `root`. size : (I, 2) int32 height, width in pixels
+    after EXIF rotation. train, with_masks, val : (I,) bool; with_masks is a part of train. shard : (I,) int32, -1
+    for a photo that is not for training. tag_first : (I + 1,) int64, tag : (T,) int16 category ids > 0, ascending
+    within a photo. digest : (I,) uint64 of the photos' bytes. skipped : [(image id, sentence)] of bad photos.
+    """
+
+    root: Path
+    categories: dict[int, str]
+    image_id: list[str]
+    path: list[str]
+    size: np.ndarray
+    train: np.ndarray
+    with_masks: np.ndarray
+    val: np.ndarray
+    shard: np.ndarray
+    tag_first: np.ndarray
+    tag: np.ndarray
+    digest: np.ndarray
+    skipped: list = field(default_factory=list)
+
+    schema = SCHEMA
+
+    @classmethod
+    def build(
+        cls, root, categories, *, image_id, path, size, tags, train, with_masks=None, val=None, shards=1,
+        digest=None, skipped=(),
+    ):  # fmt: skip
+        """An index of photos given in the order of their ids; `shards` equal blocks of the training photos.
+
+        tags : one sequence of category ids a photo. with_masks, val : (I,) bool, default none. digest : (I,) uint64,
+        default 0. Shards differ by at most one photo.
+        """
+        number = len(image_id)
+        train = np.asarray(train, bool)
+        none = np.zeros(number, bool)
+        shard = np.full(number, -1, np.int32)
+        for k, part in enumerate(np.array_split(np.flatnonzero(train), shards)):
+            shard[part] = k
+        tags = [tuple(sorted(set(one))) for one in tags]
+        return cls(
+            root=Path(root), categories={int(key): str(name) for key, name in categories.items()},
+            image_id=list(image_id), path=list(path), size=np.array(size, np.int32).reshape(-1, 2), train=train,
+            with_masks=none if with_masks is None else np.asarray(with_masks, bool),
+            val=none if val is None else np.asarray(val, bool), shard=shard,
+            tag_first=starts([len(one) for one in tags]), tag=np.array([k for one in tags for k in one], np.int16),
+            digest=np.zeros(number, np.uint64) if digest is None else np.array(digest, np.uint64),
+            skipped=[tuple(one) for one in skipped],
+        )  # fmt: skip
+
+    def __len__(self):
+        return len(self.image_id)
+
+    @property
+    def images(self):
+        return len(self.image_id)
+
+    @property
+    def shards(self):
+        """Number of shards of the training photos."""
+        return int(self.shard.max(initial=-1)) + 1
+
+    def tags(self, i):
+        """The category ids of photo i, ascending; () where it has none."""
+        return tuple(self.tag[self.tag_first[i] : self.tag_first[i + 1]].tolist())
+
+    def of_shard(self, k):
+        """(n,) int64: the photos of shard k."""
+        return np.flatnonzero(self.shard == k)
+
+    def where(self, split):
+        """(n,) int64: the photos of the split "train", "with_masks" or "val"."""
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {SPLITS}, not {split!r}")
+        return np.flatnonzero(getattr(self, split))
+
+    def file(self, i):
+        """The path of photo i's file."""
+        return self.root / self.path[i]
+
+    def photo(self, i):
+        """(H, W, 3) uint8 RGB: photo i. UserError when the file is not the one the index was made from."""
+        photo = read_photo(self.file(i))
+        if photo.shape[:2] != tuple(self.size[i]):
+            raise UserError(f"{self.file(i)} changed its size since the index was made; run the stage images again.")
+        return photo
+
+    def arrays(self):
+        """All that counts for the content digest; where the photos lie does not."""
+        names = ("size", *SPLITS, "shard", "tag_first", "tag", "digest")
+        return {
+            "image_id": np.array(self.image_id, dtype=str),
+            "path": np.array(self.path, dtype=str),
+            "category_id": np.array(list(self.categories), np.int16),
+            "category_name": np.array(list(self.categories.values()), dtype=str),
+            **{name: getattr(self, name) for name in names},
+        }
+
+    def attrs(self):
+        return {"root": str(self.root), "skipped": [list(one) for one in self.skipped]}
+
+    def counts(self):
+        splits = {name: int(getattr(self, name).sum()) for name in SPLITS}
+        return {"images": self.images, **splits, "shards": self.shards, "classes": len(self.categories)}
+
+    def save(self, path):
+        store.write(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """The index at `path`, checked against its manifest."""
+        arrays, attrs, _ = store.read(path, SCHEMA)
+        names = [str(name) for name in arrays.pop("category_name")]
+        categories = dict(zip(arrays.pop("category_id").tolist(), names))
+        lists = {key: [str(name) for name in arrays.pop(key)] for key in ("image_id", "path")}
+        skipped = [tuple(one) for one in attrs.get("skipped", [])]
+        return cls(root=Path(attrs["root"]), categories=categories, skipped=skipped, **lists, **arrays)

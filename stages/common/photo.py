@@ -1,0 +1,91 @@
+"""Photos from files: every format people have becomes (H, W, 3) uint8 RGB, turned the way it is meant to be seen."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stages.common.errors import BadImage
+
+# What may be opened: formats of photographs. Others (EPS, PDF, ...) start programs or hold no photograph.
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
+ORIENTATION = 0x0112  # EXIF tag; 1 = upright
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_photo(path):
+    """The photo in the file `path` as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+
+    Grey, palette, CMYK and 16-bit images are converted (16 bits to 8 by v / 257, rounded); what is transparent is
+    laid on white. Raises BadImage, one sentence, for a missing, empty, truncated or foreign file and for a photo of
+    a single row or column of pixels.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadImage(f"{path} cannot be read ({error.strerror}); put the photo there or drop it.") from None
+    return decode(data, path)
+
+
+def decode(data, name, *, min_side=2):
+    """The photo in the bytes `data` as (H, W, 3) uint8 RGB; see `read_photo`.
+
+    name : what the file is called in an error's sentence. min_side : int, the fewest rows and columns, pixels.
+    """
+    if not data:
+        raise BadImage(f"{name} is empty (0 bytes); copy the photo again or drop it.")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image.load()
+    except Image.UnidentifiedImageError:
+        raise BadImage(
+            f"{name} is not an image of a known format ({', '.join(FORMATS)}); convert or drop it."
+        ) from None
+    except Image.DecompressionBombError:
+        raise BadImage(f"{name} has more pixels than {2 * Image.MAX_IMAGE_PIXELS:,}; scale it down first.") from None
+    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
+        raise BadImage(f"{name} is truncated or damaged ({error}); copy the photo again or drop it.") from None
+    photo = np.ascontiguousarray(turned(to_rgb(image, name), orientation(image)))
+    if min(photo.shape[:2]) < min_side:
+        size = f"{photo.shape[1]}x{photo.shape[0]}"
+        raise BadImage(f"{name} is {size} pixels, fewer than {min_side} on a side; use a larger photo or drop it.")
+    return photo
+
+
+def orientation(image):
+    """EXIF orientation 1 to 8 of a PIL image; 1 where there is none or the EXIF block is damaged."""
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except Exception:  # the photo itself is whole
+        return 1
+
+
+def turned(image, code):
+    """A PIL image as array (H, W, 3) uint8, turned upright from EXIF orientation `code`."""
+    return np.asarray(image.transpose(TURNS[code]) if code in TURNS else image)
+
+
+def to_rgb(image, name):
+    """A loaded PIL image of any mode as PIL RGB image."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+            raise BadImage(f"{name} has 32 bits a pixel; save it with 8 or 16 bits a channel.")
+        grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,25 @@
+"""images: a dataset becomes two things, the index (photos, tags, split names) and the ground truth (masks).
+
+The index is all that the methods see; the truth goes to `evaluate`, `report` and the references only. Readers: `voc`,
+`coco`, `folder`, `generated`. `python -m stages.images points TRUTH OUT.csv` makes a file of points from a truth.
+"""
+
+import importlib
+
+READERS = {"scenes": "generated", "voc": "voc", "coco": "coco", "folder": "folder"}
+
+
+def run(inputs, config, job):
+    """{"index": Index, "truth": Instances or None} of the dataset that `config` (images.config.Config) names.
+
+    Every photo is decoded once, so that a bad one is found before hours are spent. Generated scenes are written as
+    PNG photos to `job.folder`/photos. Raises UserError, one sentence.
+    """
+    from stages.images.check import make_index
+
+    listing = importlib.import_module(f"stages.images.{READERS[config.kind]}").read(config, job)
+    index = make_index(listing, config, job)
+    truth = listing.truth(index) if listing.truth is not None else None
+    if truth is not None:
+        job.count(photos_with_truth=truth.images, objects=len(truth))
+    return {"index": index, "truth": truth}

@@ -1,0 +1,90 @@
+"""What is configured of the dataset (section `dataset`)."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from stages.common.config import Section
+
+
+class Config(Section):
+    """The dataset: where it lies, which photos are for what, and what to do with bad ones."""
+
+    kind: Literal["scenes", "voc", "coco", "folder"] = Field(
+        "scenes",
+        description="generated scenes, VOC layout (2007, 2012), COCO JSON (2014, 2017), or a folder with a CSV of tags",
+    )
+    root: str | None = Field(
+        None,
+        description="folder of the dataset (voc: the one that holds JPEGImages); needed by every kind but scenes",
+    )
+    classes: list[str] | None = Field(
+        None,
+        description="class names; category id = place in the list from 1 (voc: the value in SegmentationClass; coco: "
+        "ids stay the JSON's, other classes are left out). null = the dataset's own: VOC's 20, the JSON's, all tags",
+    )
+    shards: int = Field(4, ge=1, description="equal parts that the training photos, sorted by id, are worked on in")
+    on_bad_image: Literal["error", "skip"] = Field(
+        "error",
+        description="bad photos (damaged, missing, unknown tag, mask of another size): stop, or list and leave out",
+    )
+    on_untagged: Literal["error", "skip"] = Field(
+        "error",
+        description="training photos without a tag: stop, or count and leave out (COCO 2017 train has 1,021 of them)",
+    )
+    min_side: int = Field(16, ge=2, description="pixels; a photo with a shorter side is a bad photo; ours")
+
+    train: str = Field(
+        "liid",
+        description="voc: list file below ImageSets, without .txt, such as Main/train; or liid = Main/trainval without "
+        "Segmentation/val (LIID, Sec. 6.1); or augmented = the 10,582 photos of train_aug (BESTIE, Sec. 4.1)",
+    )
+    with_masks: str | None = Field(
+        "Segmentation/train",
+        description="voc: list file of the training photos that have ground-truth masks; null = none",
+    )
+    val: str | None = Field(
+        None,
+        description="held-out photos; voc: list file, null = Segmentation/val; folder: text file below root, one photo "
+        "a line, null = none",
+    )
+
+    train_json: str = Field(
+        "annotations/instances_train2017.json", description="coco: annotations of the training photos, relative to root"
+    )
+    val_json: str | None = Field(
+        "annotations/instances_val2017.json", description="coco: annotations of the held-out photos; null = none"
+    )
+    train_photos: str = Field("train2017", description="coco: folder of the training photos, below root")
+    val_photos: str = Field("val2017", description="coco: folder of the held-out photos, below root")
+
+    photos: str = Field(".", description="folder: where the photos lie, below root")
+    tags: str = Field(
+        "tags.csv",
+        description="folder: CSV below root, first line `file,tags` (then `a.jpg,dog;cat`) or `file,dog,cat` (then "
+        "`a.jpg,1,1`)",
+    )
+
+    n_train: int = Field(200, ge=1, description="scenes: training photos")
+    n_val: int = Field(60, ge=0, description="scenes: held-out photos")
+    size: int = Field(160, ge=64, description="scenes: height and width, pixels")
+
+    @field_validator("classes")
+    @classmethod
+    def _classes(cls, names):
+        if names is not None and (not names or not all(names) or len(set(names)) != len(names)):
+            raise ValueError("must be null or a list of different, non-empty names")
+        return names
+
+    @model_validator(mode="after")
+    def _root(self):
+        if self.kind != "scenes" and not self.root:
+            raise ValueError(f"root must name the folder of the dataset when kind is {self.kind}")
+        if self.kind == "scenes" and self.classes is not None:
+            raise ValueError("classes cannot be chosen for generated scenes; leave it out")
+        return self
+
+    @property
+    def has_truth(self):
+        """Whether there can be ground truth: of a folder with a CSV of tags there is none."""
+        return self.kind != "folder"

@@ -1,0 +1,117 @@
+"""What every reader of a dataset hands over, and what they share: list files, paths, splits, worker threads."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from stages.common.errors import UserError
+from stages.common.photo import SUFFIXES
+
+
+@dataclass
+class Entry:
+    """A photo as its dataset lists it. path : relative to the dataset's root. tags : category ids, may be empty."""
+
+    image_id: str
+    path: str
+    tags: tuple[int, ...] = ()
+    train: bool = False
+    with_masks: bool = False
+    val: bool = False
+
+
+@dataclass
+class Listing:
+    """A dataset before its photos were looked at.
+
+    problems : (image id, sentence) of photos that cannot be used, not in `entries`. truth : function (index) ->
+    Instances of the photos with masks, or None where there is no ground truth.
+    """
+
+    root: Path
+    categories: dict[int, str]
+    entries: list[Entry]
+    truth: Callable | None = None
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+def dataset_root(config):
+    """The dataset's folder as an absolute path; UserError when it is none."""
+    root = Path(config.root).expanduser().absolute()
+    if not root.is_dir():
+        raise UserError(f"dataset.root: {root} is not a folder; give the folder of the dataset.")
+    return root
+
+
+def inside(name, where):
+    """`name`, a relative path read from `where`; UserError when it leads out of its folder.
+
+    What counts is the path as written: links that lie in the dataset's folder are its owner's.
+    """
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if not parts or parts[0].startswith("/") or ".." in parts or ":" in parts[0] or "\0" in name:
+        raise UserError(f"{where} names {name!r}, which leads out of the dataset's folder; use a path inside it.")
+    return name
+
+
+def read_lines(path, key):
+    """The non-empty lines of a text file, without spaces around them. key : the configuration key that names it."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"dataset.{key}: the file {path} cannot be read ({error.strerror}); check its name.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"dataset.{key}: {path} is not a text file in UTF-8; give a list, one photo a line.") from None
+    return [line.strip(" ") for line in lines if line.strip()]
+
+
+def unique(ids, where):
+    """`ids`, a list of str; UserError when one stands twice or there is none."""
+    if not ids:
+        raise UserError(f"{where} lists no photo; fill it or name another list.")
+    seen = set()
+    for one in ids:
+        if one in seen:
+            raise UserError(f"{where} lists {one} twice; remove one of the two.")
+        seen.add(one)
+    return ids
+
+
+def disjoint(train, val):
+    """UserError when a photo stands in both lists of ids: what is held out must not be trained on."""
+    shared = sorted(set(train) & set(val))
+    if shared:
+        more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
+        raise UserError(
+            f"The splits train and val share the id {shared[0]}{more}; take held-out photos out of train, "
+            "or give photos of the same name different names."
+        )
+
+
+def category_ids(names, categories, where):
+    """Sorted category ids of a set of class names; UserError when one is not in the class list."""
+    number = {name: key for key, name in categories.items()}
+    for name in sorted(names):
+        if name not in number:
+            known = ", ".join(list(number)[:30]) + (", ..." if len(number) > 30 else "")
+            raise UserError(f"{where} has the tag {name!r}, which is not in the class list ({known}); mend it.")
+    return tuple(sorted(number[name] for name in names))
+
+
+def find_photo(folder, stem):
+    """The file name of the photo `stem` in `folder` (str relative to it), or None."""
+    for suffix in SUFFIXES:
+        for one in (suffix, suffix.upper()):
+            if (folder / (stem + one)).is_file():
+                return stem + one
+    return None
+
+
+def parallel(work, items, *, threads):
+    """Yield work(item) in order, from `threads` worker threads."""
+    if threads <= 1:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(work, items)

@@ -1,0 +1,64 @@
+"""VOC's XML annotations, read safely: a document type, the only place where entities can be declared, is refused."""
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from xml.parsers import expat
+
+from stages.common.errors import UserError
+
+
+@dataclass
+class Object:
+    """One <object>. box : (xmin, ymin, xmax, ymax) pixels, VOC's inclusive 1-based corners, or None.
+
+    instance : its value in SegmentationObject where the file says so, else None.
+    """
+
+    name: str
+    difficult: bool
+    box: tuple[float, ...] | None
+    instance: int | None
+
+
+def read_objects(path, name):
+    """The objects of a VOC annotation file, in file order. name : what the file is called in an error's sentence."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{name} cannot be read ({error.strerror}); put the annotation there or drop the photo."
+        ) from None
+    try:
+        root = parse(data)
+        return [read_object(node) for node in root.iter("object")]
+    except (expat.ExpatError, ValueError, TypeError) as error:
+        raise UserError(f"{name} is not a VOC annotation ({error}); mend the file or drop the photo.") from None
+
+
+def read_object(node):
+    """The Object of an <object> element; ValueError or TypeError when it is malformed."""
+    name = (node.findtext("name") or "").strip()
+    if not name:
+        raise ValueError("an object without a name")
+    corners = node.find("bndbox")
+    box = None if corners is None else tuple(float(corners.findtext(k)) for k in ("xmin", "ymin", "xmax", "ymax"))
+    instance = node.findtext("instance")
+    difficult = bool(int(node.findtext("difficult") or 0))
+    return Object(name, difficult, box, None if instance is None else int(instance))
+
+
+def parse(data):
+    """The root element of XML `data` (bytes); ValueError when it declares a document type."""
+    builder = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+
+    def refuse(*_):
+        raise ValueError("it declares a document type, which is not allowed")
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    parser.buffer_text = True
+    parser.Parse(data, True)
+    return builder.close()

@@ -1,0 +1,162 @@
+"""Photos from files: every format becomes the same RGB array; every bad file is one sentence that names it."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.common.errors import BadImage, UserError
+from stages.common.photo import ORIENTATION, decode, read_photo
+
+CORNERS = np.array([[[250, 0, 0], [0, 250, 0], [0, 0, 250]], [[250, 250, 0], [0, 250, 250], [250, 0, 250]]], np.uint8)
+
+
+def saved(path, image, **options):
+    image.save(path, **options)
+    return path
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_rgb_png_is_read_as_it_is(tmp_path):
+    photo = read_photo(saved(tmp_path / "a.png", Image.fromarray(CORNERS)))
+    assert photo.dtype == np.uint8 and photo.flags.c_contiguous
+    np.testing.assert_array_equal(photo, CORNERS)
+
+
+def test_grey_gets_three_equal_channels(tmp_path):
+    grey = np.array([[0, 100], [200, 255]], np.uint8)
+    photo = read_photo(saved(tmp_path / "a.png", Image.fromarray(grey)))
+    np.testing.assert_array_equal(photo, np.stack([grey] * 3, -1))
+
+
+def test_16_bits_are_scaled_not_clipped(tmp_path):
+    deep = np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16)
+    photo = read_photo(saved(tmp_path / "a.png", Image.fromarray(deep)))
+    np.testing.assert_array_equal(photo[..., 0], [[0, 100], [200, 255]])
+    np.testing.assert_array_equal(photo[..., 0], photo[..., 2])
+
+
+def test_16_bit_tiff_of_either_byte_order(tmp_path):
+    deep = np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16)
+    image = Image.frombytes("I;16B", (2, 2), deep.astype(">u2").tobytes())
+    photo = read_photo(saved(tmp_path / "a.tif", image))
+    np.testing.assert_array_equal(photo[..., 1], [[0, 100], [200, 255]])
+
+
+def test_cmyk_jpeg(tmp_path):
+    cmyk = Image.new("CMYK", (16, 8), (0, 255, 255, 0))  # no cyan: red
+    photo = read_photo(saved(tmp_path / "a.jpg", cmyk, quality=95))
+    assert photo.shape == (8, 16, 3)
+    assert np.abs(photo.astype(int) - [255, 0, 0]).max() <= 6
+
+
+def test_palette_and_bilevel(tmp_path):
+    palette = Image.fromarray(CORNERS).quantize(8)
+    np.testing.assert_array_equal(read_photo(saved(tmp_path / "a.png", palette)), CORNERS)
+    bilevel = Image.fromarray(np.array([[True, False], [False, True]]))
+    np.testing.assert_array_equal(read_photo(saved(tmp_path / "b.png", bilevel))[..., 0], [[255, 0], [0, 255]])
+
+
+def test_transparent_pixels_are_laid_on_white(tmp_path):
+    rgba = np.zeros((2, 2, 4), np.uint8)
+    rgba[0, 0] = (10, 20, 30, 255)
+    photo = read_photo(saved(tmp_path / "a.png", Image.fromarray(rgba)))
+    assert photo[0, 0].tolist() == [10, 20, 30] and photo[1, 1].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("code", "upright"),
+    [
+        (1, lambda a: a),
+        (2, np.fliplr),
+        (3, lambda a: np.rot90(a, 2)),
+        (4, np.flipud),
+        (5, lambda a: a.transpose(1, 0, 2)),
+        (6, lambda a: np.rot90(a, -1)),
+        (7, lambda a: np.rot90(a.transpose(1, 0, 2), 2)),
+        (8, lambda a: np.rot90(a, 1)),
+    ],
+)
+def test_exif_rotation(tmp_path, code, upright):
+    exif = Image.Exif()
+    exif[ORIENTATION] = code
+    photo = read_photo(saved(tmp_path / "a.png", Image.fromarray(CORNERS), exif=exif))
+    np.testing.assert_array_equal(photo, upright(CORNERS))
+
+
+def test_damaged_exif_does_not_spoil_a_whole_photo():
+    file = io.BytesIO()
+    Image.fromarray(noise(8, 8)).save(file, format="JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff\xff")
+    assert decode(file.getvalue(), "a.jpg").shape == (8, 8, 3)
+
+
+def bad(path, content):
+    path.write_bytes(content)
+    with pytest.raises(BadImage) as caught:
+        read_photo(path)
+    sentence = str(caught.value)
+    assert str(path) in sentence and sentence.endswith(".") and "\n" not in sentence
+    assert isinstance(caught.value, UserError)
+    return sentence
+
+
+def jpeg():
+    file = io.BytesIO()
+    Image.fromarray(noise(64, 64)).save(file, format="JPEG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_truncated_jpeg(tmp_path, share):
+    data = jpeg()
+    assert "truncated or damaged" in bad(tmp_path / "a.jpg", data[: int(share * len(data))])
+
+
+def test_zero_byte_file(tmp_path):
+    assert "empty (0 bytes)" in bad(tmp_path / "a.jpg", b"")
+
+
+@pytest.mark.parametrize("content", [b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"GIF89a"])
+def test_not_a_photo(tmp_path, content):
+    bad(tmp_path / "a.jpg", content)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
+def test_damaged_files_of_other_formats(tmp_path, name):
+    path = saved(tmp_path / name, Image.fromarray(noise(64, 64)))
+    bad(path, path.read_bytes()[:700])
+
+
+def test_one_pixel(tmp_path):
+    path = saved(tmp_path / "a.png", Image.fromarray(noise(1, 1)))
+    assert "1x1 pixels" in bad(path, path.read_bytes())
+
+
+def test_min_side_counts_after_rotation():
+    file = io.BytesIO()
+    Image.fromarray(noise(10, 40)).save(file, format="PNG")
+    assert decode(file.getvalue(), "a.png", min_side=10).shape == (10, 40, 3)
+    with pytest.raises(BadImage, match="40x10 pixels, fewer than 11 on a side"):
+        decode(file.getvalue(), "a.png", min_side=11)
+
+
+def test_32_bits(tmp_path):
+    path = saved(tmp_path / "a.tif", Image.fromarray(np.full((4, 4), 0.5, np.float32)))
+    assert "32 bits" in bad(path, path.read_bytes())
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(BadImage, match="cannot be read"):
+        read_photo(tmp_path / "none.jpg")
+
+
+def test_too_many_pixels(monkeypatch):
+    file = io.BytesIO()
+    Image.fromarray(noise(40, 40)).save(file, format="PNG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(BadImage, match="more pixels than 200"):
+        decode(file.getvalue(), "a.png")
