@@ -41,9 +41,7 @@ class Config(Section):
     rpn_batch: int = Field(256, ge=2, description="anchors sampled per photo; Faster R-CNN Sec. 3.1.3")
     rpn_pre_nms: tuple[int, int] = Field((2000, 1000), description="boxes a level, training and testing; det2")
     rpn_post_nms: tuple[int, int] = Field((1000, 1000), description="proposals a photo, training and testing; det2")
-    roi_batch: int = Field(
-        512, ge=2, description="proposals sampled per photo; det2 (Mask R-CNN Sec. 3.1: 512 with FPN)"
-    )
+    roi_batch: int = Field(512, ge=2, description="proposals sampled per photo; Mask R-CNN Sec. 3.1 (with FPN)")
     roi_positive: float = Field(0.25, gt=0, lt=1, description="share of them that are objects; Mask R-CNN Sec. 3.1")
     roi_samples: int = Field(0, ge=0, description="ROIAlign's samples a side and bin; 0: as many as pixels; det2")
     box_resolution: int = Field(7, ge=1, description="bins a side of the box head; Mask R-CNN Fig. 4")
@@ -54,7 +52,7 @@ class Config(Section):
     # --- schedule
     images: Literal["with_masks", "all"] = Field(
         "all",
-        description="photos to train on: the dataset's with_masks split (like with like), or every training photo",
+        description="photos to train on: the split with_masks (like with like), or every training photo",
     )
     batch: int = Field(16, ge=1, description="photos per iteration, over all devices; det2")
     iterations: int = Field(90_000, ge=1, description="det2's 1x schedule")

@@ -10,6 +10,7 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
+import warnings
 
 from PIL import Image
 
@@ -44,6 +45,8 @@ def bridge():
         sys.modules[NAME] = _Missing(NAME)
     if not hasattr(Image, "LINEAR"):
         Image.LINEAR = Image.BILINEAR
+    # detectron2 0.6 calls torch.meshgrid as torch had it then; every training would begin with that warning
+    warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
 
 
 bridge()

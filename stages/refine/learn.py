@@ -57,6 +57,8 @@ def learn(index, labels, *, config, job):
         "kind": "refine",
         "config": config.model_dump(mode="json"),
         "categories": {str(c): labels.categories[c] for c in categories},
+        "pixel_mean": model.pixel_mean.flatten().tolist(),
+        "pixel_std": model.pixel_std.flatten().tolist(),
     }
     return Weights(meta, model.state_dict())
 

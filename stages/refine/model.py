@@ -149,13 +149,18 @@ def build(config, classes, *, seed=0):
         else:
             model = build_model(detectron_config(config, classes, mean=(0.0,) * 3, std=(1.0,) * 3))
             net = model.backbone.bottom_up.net
-            for buffer, values in ((model.pixel_mean, net.mean), (model.pixel_std, net.std)):
-                buffer.copy_(255 * torch.tensor(values).view(-1, 1, 1))
+            set_pixels(model, mean=[255 * v for v in net.mean], std=[255 * v for v in net.std])
     for pooler in (model.roi_heads.box_pooler, model.roi_heads.mask_pooler):
         # detectron2 fixes these two in code, not in its configuration (FPN, eq. 1)
         pooler.canonical_box_size = config.roi_canonical_size
         pooler.canonical_level = config.roi_canonical_level
     return model
+
+
+def set_pixels(model, *, mean, std):
+    """Let the model subtract `mean` and divide by `std`, RGB in 0..255; its state_dict does not hold them."""
+    for buffer, values in ((model.pixel_mean, mean), (model.pixel_std, std)):
+        buffer.copy_(torch.tensor(values, dtype=buffer.dtype).view(-1, 1, 1))
 
 
 def load_resnet(bottom_up, weights):
@@ -164,7 +169,7 @@ def load_resnet(bottom_up, weights):
         return
     if weights == "imagenet":
         raise UserError(
-            f"refine.weights: there are no packaged weights for {RESNET}; name a local file of ResNet-50 tensors, or `none`"
+            f"refine.weights: there are no packaged weights for {RESNET}; name a local file of them, or `none`"
         )
     content = load_tensors(weights)
     for key in ("model", "state_dict"):
@@ -174,7 +179,7 @@ def load_resnet(bottom_up, weights):
     bad = [name for name, t in wanted.items() if name not in given or given[name].shape != t.shape]
     if bad:
         raise UserError(
-            f"{weights} does not hold a ResNet-50 ({len(bad)} of {len(wanted)} tensors are missing or of another shape, "
+            f"{weights} does not hold a ResNet-50 ({len(bad)} of {len(wanted)} tensors are missing or differ in shape, "
             f"first {bad[0]}): name a file with torchvision's or detectron2's tensor names"
         )
     bottom_up.load_state_dict({name: given[name] for name in wanted})

@@ -34,6 +34,7 @@ def load(weights, *, device="cpu", **test):
         raise UserError(
             f"these weights are not those of the Mask R-CNN they describe ({first}); train it again"
         ) from None
+    networks.set_pixels(model, mean=weights.meta["pixel_mean"], std=weights.meta["pixel_std"])
     return model.to(device).eval(), config
 
 

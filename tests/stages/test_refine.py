@@ -177,6 +177,17 @@ def test_packaged_weights_are_normalised_by_one_half():
     assert torch.allclose(model.pixel_std.flatten(), torch.full((3,), 127.5))
 
 
+def test_inference_normalises_as_training_did(tmp_path):
+    from stages.refine.predict import load
+
+    config = Config(**{**TINY, "weights": "imagenet", "iterations": 1})
+    weights = refine.train(dataset(tmp_path), config, Job())["weights"]
+    weights.save(tmp_path / "weights.pt")
+    model, _ = load(Weights.load(tmp_path / "weights.pt"))
+    assert model.pixel_mean.flatten().tolist() == model.pixel_std.flatten().tolist() == [127.5] * 3
+    assert not model.training
+
+
 def test_building_depends_on_the_seed_alone_and_leaves_the_random_state():
     from stages.refine.model import build
 
