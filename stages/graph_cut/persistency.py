@@ -1,0 +1,91 @@
+"""Labels that some optimal labelling is proven to have, by one minimum cut per label (Kovtun).
+
+For a label a let A be the nodes that take a in a smallest cut of the binary problem "a against the rest", where the
+rest costs a node its cheapest other label and an edge within the rest costs nothing. Given any labelling, giving a to
+all of A does not raise its energy: take B = the nodes of A that have a already and D the others. As A is optimal,
+changing B into A does not raise the binary cost, and every term of that difference is at least the true one (the old
+label of a node in D costs at least its cheapest; an edge that leaves A costs at most its weight more). The argument
+compares A with its own subsets only, so it holds as well when nodes are kept out of the binary problem, and when the
+true costs of D are below the ones used: costs may be rounded up and clipped from below.
+Labels are taken one after another, each on what the labels before it left, so ties cannot contradict each other.
+Source: I. Kovtun, Partial optimal labeling search for a NP-hard subclass of (max,+) problems, DAGM 2003;
+design/multiway_cut.md, 4.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.graph_cut.flow import largest_side
+
+
+@dataclass
+class State:
+    """What is left of a problem. Its arrays are modified.
+
+    cost : (N, L) float64, infinite where not allowed; cut edges to labelled neighbours are in it. label : (N,) int64,
+    -1 while open. edges : (M, 2) int64 between open nodes. grid : (M,) int64, their weights times `scale`.
+    """
+
+    cost: np.ndarray
+    label: np.ndarray
+    edges: np.ndarray
+    grid: np.ndarray
+    scale: float
+
+    def fix(self, nodes, labels):
+        """Give `labels` to open `nodes`, move their edges into their open neighbours' costs."""
+        self.label[nodes] = labels
+        is_open = self.label < 0
+        for near, far in ((0, 1), (1, 0)):
+            moved = ~is_open[self.edges[:, near]] & is_open[self.edges[:, far]]
+            given, kept = self.edges[moved].T[[near, far]]
+            weight = self.grid[moved] / self.scale
+            total = np.bincount(kept, weight, len(self.label))
+            touched = np.unique(kept)
+            self.cost[touched] += total[touched, None]
+            np.subtract.at(self.cost, (kept, self.label[given]), weight)
+        inside = is_open[self.edges].all(1)
+        self.edges, self.grid = self.edges[inside], self.grid[inside]
+
+
+def fix_single(state):
+    """Nodes with one allowed label, and nodes without an open neighbour, take their cheapest label."""
+    is_open = state.label < 0
+    alone = np.ones(len(state.label), bool)
+    alone[state.edges.ravel()] = False
+    nodes = np.flatnonzero(is_open & (alone | (np.isfinite(state.cost).sum(1) == 1)))
+    if len(nodes):
+        state.fix(nodes, state.cost[nodes].argmin(1))
+    return len(nodes)
+
+
+def persistency(state, *, deadline):
+    """Fix labels until a sweep over all labels fixes none; `deadline()` true stops early. Modifies `state`."""
+    fixed = True
+    while fixed and not deadline():
+        fixed = 0
+        while fix_single(state):
+            pass
+        for a in range(state.cost.shape[1]):
+            nodes = np.flatnonzero((state.label < 0) & np.isfinite(state.cost[:, a]))
+            if len(nodes) and not deadline():
+                chosen = nodes[_against_rest(state, nodes, a)]
+                state.fix(chosen, a)
+                fixed += len(chosen)
+
+
+def _against_rest(state, nodes, a):
+    """(n,) bool: which of `nodes`, open and allowed a, take a in the smallest cut of a against the rest."""
+    inside = np.full(len(state.label), -1)
+    inside[nodes] = np.arange(len(nodes))
+    others = state.cost[nodes]
+    mine = others[:, a].copy()
+    others[:, a] = np.inf
+    unary = np.ceil((mine - others.min(1)) * state.scale).clip(-(2.0**52), 2.0**52).astype(np.int64)
+    u, v = inside[state.edges[:, 0]], inside[state.edges[:, 1]]
+    for here, there in ((u, v), (v, u)):  # a neighbour that may not have a: the edge is cut for sure
+        lone = (here >= 0) & (there < 0)
+        unary += np.bincount(here[lone], state.grid[lone], len(nodes)).astype(np.int64)
+    both = (u >= 0) & (v >= 0)
+    return largest_side(unary, u[both], v[both], forward=state.grid[both], backward=state.grid[both])

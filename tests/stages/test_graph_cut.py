@@ -1,0 +1,333 @@
+"""The multi-way cut: its energy, its proof, its special cases, and the stage around it."""
+
+import itertools
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import networkx as nx
+import numpy as np
+import pulp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.common.errors import UserError
+from stages.common.index import Index
+from stages.common.instances import InstancesBuilder
+from stages.common.job import Job
+from stages.common.tables import Table
+from stages.graph_cut import cut, run
+from stages.graph_cut import solve as solve_module
+from stages.graph_cut.config import Config
+from stages.graph_cut.energy import argmax_labels, checked, energy_of
+from stages.graph_cut.expansion import expanded
+from stages.graph_cut.flow import LARGEST, grid_scale, largest_side
+from stages.graph_cut.persistency import State, persistency
+from stages.graph_cut.relax import Program
+from stages.graph_cut.solve import solve
+
+NO_EDGES, NO_WEIGHT = np.zeros((0, 2), np.int64), np.zeros(0)
+# Three photos with tags {1, 2}, {2, 3}, {1, 3}, all alike: half-and-half labellings cut half of every edge.
+FRACTIONAL = dict(
+    prob=np.array([[0, 0.5, 0.5, 0], [0, 0, 0.5, 0.5], [0, 0.5, 0, 0.5]]),
+    allowed=np.array([[1, 1, 1, 0], [1, 0, 1, 1], [1, 1, 0, 1]], bool),
+    edges=np.array([[0, 1], [1, 2], [0, 2]]),
+    weight=np.full(3, 0.7),
+)
+
+
+def brute(prob, allowed, edges, weight):
+    choices = [np.flatnonzero(row) for row in allowed]
+    return min(energy_of(np.array(x, np.int64), prob, edges, weight) for x in itertools.product(*choices))
+
+
+def assert_solved(problem, **options):
+    solution = solve(**problem, **options)
+    least = brute(*checked(**problem))
+    assert solution.status == "optimal" and solution.gap < 1e-6
+    assert problem["allowed"][np.arange(len(solution.label)), solution.label].all()
+    assert solution.energy == pytest.approx(least, abs=1e-6) and solution.bound <= least + 1e-9
+    assert solution.energy == pytest.approx(energy_of(solution.label, *without(problem, "allowed")), abs=1e-9)
+    return solution
+
+
+def without(problem, name):
+    return [value for key, value in problem.items() if key != name]
+
+
+@st.composite
+def problems(draw):
+    """Small graphs; a third with small whole numbers (ties), a third with few labels a node (fractional ones)."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind, n, labels, m = draw(st.integers(0, 2)), rng.integers(1, 8), rng.integers(1, 5), rng.integers(0, 13)
+    prob = rng.random((n, labels)) if kind == 0 else rng.integers(0, 3, (n, labels)) * 0.5
+    allowed = rng.random((n, labels)) < 0.6
+    allowed[np.arange(n), rng.integers(0, labels, n)] = True
+    if kind == 2:
+        prob = np.where(allowed, 0.5, 0) + rng.integers(0, 2, (n, labels)) * 0.1
+    weight = rng.random(m) * rng.choice([0.1, 0.5, 5]) if kind == 0 else rng.integers(0, 3, m) * 0.5
+    return dict(prob=prob, allowed=allowed, edges=rng.integers(0, n, (m, 2)), weight=weight)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(problems(), st.sampled_from([1, 20_000]))
+def test_agrees_with_brute_force(problem, batch):
+    assert_solved(problem, batch=batch)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(problems())
+def test_persistent_labels_belong_to_an_optimum(problem):
+    prob, allowed, edges, weight = checked(**problem)
+    cost = np.where(allowed, prob.sum(1, keepdims=True) - prob, np.inf)
+    scale = grid_scale(weight)
+    state = State(cost, np.full(len(prob), -1), edges, np.rint(weight * scale).astype(np.int64), scale)
+    persistency(state, deadline=lambda: False)
+    fixed = np.where((state.label >= 0)[:, None], np.arange(prob.shape[1]) == state.label[:, None], allowed)
+    assert brute(prob, fixed, edges, weight) == pytest.approx(brute(prob, allowed, edges, weight), abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(problems())
+def test_any_duals_give_a_lower_bound(problem):
+    prob, allowed, edges, weight = checked(**problem)
+    program = Program(np.where(allowed, prob.sum(1, keepdims=True) - prob, np.inf), edges, weight)
+    y = np.random.default_rng(0).normal(size=len(program.edge))
+    assert program.bound_per_node(y).sum() <= brute(prob, allowed, edges, weight) + 1e-9
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(problems())
+def test_expansion_never_raises_the_energy(problem):
+    prob, allowed, edges, weight = checked(**problem)
+    cost = np.where(allowed, prob.sum(1, keepdims=True) - prob, np.inf)
+    start = argmax_labels(prob, allowed)
+    end = expanded(start, cost, edges=edges, weight=weight, deadline=lambda: False)
+    assert allowed[np.arange(len(end)), end].all()
+    assert energy_of(end, prob, edges, weight) <= energy_of(start, prob, edges, weight) + 1e-9
+    # Potts energies: at most twice the optimum in the edges' part (Boykov, Veksler, Zabih)
+    assert energy_of(end, prob, edges, weight) <= 2 * brute(prob, allowed, edges, weight) + 1e-9
+
+
+def test_smallest_cut_agrees_with_networkx():
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        n = 6
+        pairs = np.array([p for p in itertools.combinations(range(n), 2) if rng.random() < 0.5]).reshape(-1, 2)
+        unary = rng.integers(-5, 6, n)
+        forward, backward = rng.integers(0, 4, len(pairs)), rng.integers(0, 4, len(pairs))
+        graph = nx.DiGraph()
+        graph.add_nodes_from(["s", "t", *range(n)])
+        for u, value in enumerate(unary):
+            graph.add_edge(*(("s", u) if value < 0 else (u, "t")), capacity=abs(int(value)))
+        for (u, v), f, b in zip(pairs.tolist(), forward, backward):
+            graph.add_edge(u, v, capacity=int(f))
+            graph.add_edge(v, u, capacity=int(b))
+        least = nx.minimum_cut_value(graph, "s", "t") + unary[unary < 0].sum()
+        side = largest_side(unary, *pairs.T, forward=forward, backward=backward)
+        u_in, v_in = side[pairs[:, 0]], side[pairs[:, 1]]
+        assert unary[side].sum() + forward[u_in & ~v_in].sum() + backward[v_in & ~u_in].sum() == least
+
+
+def test_costs_beyond_the_integers_of_the_flow_leave_the_node_out():
+    unary = np.array([-3, 2 * LARGEST, -LARGEST])
+    side = largest_side(
+        unary, *np.array([[0, 1], [1, 2]]).T, forward=np.array([1, 0]), backward=np.array([0, LARGEST - 1])
+    )
+    assert side.tolist() == [True, False, True]
+
+
+def test_fractional_relaxation_is_branched(monkeypatch):
+    calls = []
+    branch = solve_module.branch_and_bound
+    monkeypatch.setattr(solve_module, "branch_and_bound", lambda *a, **k: calls.append(1) or branch(*a, **k))
+    prob, allowed, edges, weight = FRACTIONAL.values()
+    program = Program(np.where(allowed, 1 - prob, np.inf), edges, weight)
+    x, y, _ = program.solve(time_limit=10)
+    assert sorted(set(np.round(x, 6))) == [0, 0.5]  # the pinned instance: 3 x 0.5 + 3 x 0.5 x 0.7
+    assert program.bound_per_node(y).sum() == pytest.approx(2.55, abs=1e-6)
+    solution = assert_solved(FRACTIONAL)
+    assert solution.energy == pytest.approx(2.9) and calls == [1]  # 3 x 0.5, two edges cut; all background costs 3
+
+
+def test_agrees_with_plain_pulp_on_a_grid():
+    rng = np.random.default_rng(3)
+    graph = nx.convert_node_labels_to_integers(nx.grid_2d_graph(8, 8))
+    edges, n, labels = np.array(graph.edges), 64, 4
+    prob, weight = rng.dirichlet(np.ones(labels), n), rng.random(len(edges)) * 0.3
+    program = pulp.LpProblem("plain", pulp.LpMinimize)
+    x = pulp.LpVariable.dicts("x", (range(n), range(labels)), cat="Binary")
+    z = pulp.LpVariable.dicts("z", (range(len(edges)), range(labels)), lowBound=0)
+    program += pulp.lpSum((1 - prob[u, k]) * x[u][k] for u in range(n) for k in range(labels)) + pulp.lpSum(
+        weight[e] / 2 * z[e][k] for e in range(len(edges)) for k in range(labels)
+    )
+    for u in range(n):
+        program += pulp.lpSum(x[u].values()) == 1
+    for e, (u, v) in enumerate(edges):
+        for k in range(labels):
+            program += z[e][k] >= x[u][k] - x[v][k]
+            program += z[e][k] >= x[v][k] - x[u][k]
+    program.solve(pulp.HiGHS(msg=False, gapRel=0.0))
+    solution = solve(prob, np.ones((n, labels), bool), edges, weight)
+    assert solution.status == "optimal"
+    assert solution.energy == pytest.approx(pulp.value(program.objective), abs=1e-6)
+
+
+def test_energy_by_hand():
+    """LIID Eq. 10, 11 on two proposals: p given up, plus delta |cosine| where their labels differ."""
+    prob, edges = np.array([[0.2, 0.8], [0.7, 0.3]]), np.array([[0, 1]])
+    weight = cut.edge_weight([-0.1], 5.0)
+    assert weight == pytest.approx([0.5])
+    assert energy_of(np.array([1, 0]), prob, edges, weight) == pytest.approx(0.2 + 0.3 + 0.5)
+    assert energy_of(np.array([1, 1]), prob, edges, weight) == pytest.approx(0.2 + 0.7)
+    solution = solve(prob, np.ones((2, 2), bool), edges, weight)
+    assert solution.label.tolist() == [1, 1] and solution.energy == pytest.approx(0.9)
+    apart = solve(prob, np.ones((2, 2), bool), edges, cut.edge_weight([-0.1], 3.0))
+    assert apart.label.tolist() == [1, 0] and apart.energy == pytest.approx(0.8)
+
+
+def test_isolated_nodes_single_labels_ties_and_the_empty_graph():
+    prob = np.array([[0.5, 0.5], [0.1, 0.9], [0.9, 0.1]])
+    allowed = np.array([[1, 1], [1, 0], [0, 1]], bool)
+    solution = solve(prob, allowed, NO_EDGES, NO_WEIGHT)
+    assert solution.label.tolist() == [0, 0, 1] and solution.status == "optimal" and solution.gap < 1e-9
+    pulled = solve(prob, allowed, np.array([[1, 0], [0, 2], [0, 2], [2, 2]]), np.array([1.0, 0.7, 0.7, 9.0]))
+    assert pulled.label.tolist() == [1, 0, 1]  # parallel edges add up to 1.4, the loop counts nothing
+    assert pulled.energy == pytest.approx(0.5 + 0.9 + 0.9 + 1.0)
+    empty = solve(np.zeros((0, 3)), np.zeros((0, 3), bool), NO_EDGES, NO_WEIGHT)
+    assert len(empty.label) == 0 and (empty.energy, empty.bound, empty.status) == (0, 0, "optimal")
+
+
+def test_argmax_looks_at_no_edge_but_reports_their_cost():
+    prob = np.array([[0.4, 0.6], [0.9, 0.1]])
+    solution = solve(prob, np.ones((2, 2), bool), np.array([[0, 1]]), np.array([5.0]), solver="argmax")
+    assert solution.label.tolist() == [1, 0] and solution.status == "argmax"
+    assert solution.energy == pytest.approx(5.5) and solution.bound == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict(prob=np.array([[np.nan, 1], [1, 0]])), "prob has NaN"),
+        (dict(prob=np.array([[-0.1, 1], [1, 0]])), "prob has negative"),
+        (dict(weight=np.array([-1.0])), "weight has negative"),
+        (dict(weight=np.array([np.inf])), "weight has NaN or infinite"),
+        (dict(weight=np.ones(2)), "one weight per edge"),
+        (dict(edges=np.array([[0, 2]])), "outside 0 to 1"),
+        (dict(edges=np.array([[0.0, 1.0]])), "edges must be integers"),
+        (dict(allowed=np.array([[True, True], [False, False]])), "Node 1 has no allowed label"),
+        (dict(allowed=np.ones((2, 3), bool)), "must both be"),
+    ],
+)
+def test_what_is_no_problem_is_refused(change, words):
+    fine = dict(prob=np.full((2, 2), 0.5), allowed=np.ones((2, 2), bool), edges=np.array([[0, 1]]), weight=np.ones(1))
+    with pytest.raises(UserError, match=words):
+        solve(**{**fine, **change})
+
+
+@pytest.mark.parametrize("stop", ["at once", "in the tree"])
+def test_a_time_limit_is_never_silent(stop, monkeypatch):
+    """No time at all, or none for branching: a full labelling, a true bound, the gap, and the status that says so."""
+    if stop == "in the tree":
+        monkeypatch.setattr(solve_module, "branch_and_bound", lambda *a, **k: (None, -np.inf))
+        solution = solve(**FRACTIONAL)
+        assert solution.energy == pytest.approx(2.9) and solution.bound == pytest.approx(2.55)
+    else:
+        solution = solve(**FRACTIONAL, time_limit=0.0)
+        assert solution.bound <= 2.9 <= solution.energy
+    assert solution.status == "time_limit" and solution.gap > 0.1
+    assert solution.gap == pytest.approx((solution.energy - solution.bound) / solution.energy)
+
+
+def stores(folder, *, cosine):
+    """Two photos of two shards with tags {5} and {5, 9}, two proposals each of which the first is kept; both linked."""
+    categories = {5: "cat", 9: "dog"}
+    index = Index.build(
+        folder, categories, image_id=["a", "b"], path=["a.jpg", "b.jpg"], size=[[4, 6], [4, 6]],
+        tags=[(5,), (5, 9)], train=[True, True], shards=2,
+    )  # fmt: skip
+    index.save(folder / "index.zarr.zip")
+    p = [[[0.6, 0.4, 0.0]], [[0.2, 0.5, 0.3]]]
+    for shard, name in enumerate("ab"):
+        builder = InstancesBuilder(categories)
+        masks = np.zeros((2, 4, 6), bool)
+        masks[0, :2, :3], masks[1, 2:, 3:] = True, True
+        builder.add(name, (4, 6), masks, category=0, score=[1.0, 0.5])
+        builder.finish().save(folder / f"proposals{shard}.zarr.zip")
+        arrays = dict(
+            image_id=np.array([name]), first=np.array([0, 1]), row=np.array([shard]),
+            p=np.array(p[shard], np.float32), f=np.ones((1, 2), np.float16),
+        )  # fmt: skip
+        Table("mil/1", arrays, {"labels": [0, 5, 9]}).save(folder / f"mil{shard}.zarr.zip")
+    arrays = dict(edge=np.array([[0, 1]]), cosine=np.array([cosine], np.float32))
+    Table("graph/1", arrays, {"nodes": 2}).save(folder / "edges.zarr.zip")
+    return SimpleNamespace(
+        index=folder / "index.zarr.zip", edges=folder / "edges.zarr.zip",
+        mil=[folder / f"mil{k}.zarr.zip" for k in (0, 1)],
+        proposals=[folder / f"proposals{k}.zarr.zip" for k in (0, 1)],
+    )  # fmt: skip
+
+
+def test_stage_gives_the_labelled_proposals(tmp_path):
+    job = Job()
+    made = run(stores(tmp_path, cosine=-1.0), Config(), job)
+    instances, labels = made["instances"], made["labels"]
+    assert labels["label"].tolist() == [5, 5] and labels.meta["status"] == "optimal"
+    assert labels.meta["energy"] == pytest.approx(0.6 + 0.5)  # both background would cost 0.4 + 0.8
+    assert instances.image_id == ["a", "b"] and instances.first.tolist() == [0, 1, 2]
+    assert instances.category.tolist() == [5, 5] and instances.id.tolist() == [1, 2]
+    assert instances.score == pytest.approx([0.4, 0.5])
+    assert instances.bbox.tolist() == [[0, 0, 3, 2], [3, 2, 3, 2]]  # row 0 of the first store, row 1 of the second
+    assert job.numbers["changed_by_cut"] == 0.5 and job.numbers["component_sizes"] == [[2, 3, 1]]
+    assert job.numbers["label_share"] == {"cat": 1.0}
+    assert len(job.warnings) == 1 and "label cat to 100.0 %" in job.warnings[0]
+
+
+def test_stage_without_edges_is_the_argmax(tmp_path):
+    inputs, job = stores(tmp_path, cosine=1.0), Job()
+    del inputs.edges
+    made = run(inputs, Config(solver="argmax"), job)
+    assert made["labels"]["label"].tolist() == [0, 5] and made["labels"].meta["status"] == "argmax"
+    assert made["instances"].first.tolist() == [0, 0, 1] and job.warnings == []
+
+
+def test_stage_small_delta_follows_p(tmp_path):
+    made = run(stores(tmp_path, cosine=1.0), Config(delta=0.1), Job())
+    assert made["labels"]["label"].tolist() == [0, 5]
+
+
+def test_stage_warns_at_the_time_limit(tmp_path):
+    job = Job()
+    run(stores(tmp_path, cosine=1.0), Config(time_limit=1e-9), job)
+    assert job.numbers["status"] == "time_limit" and "time_limit of 1e-09 s" in job.warnings[0]
+
+
+def test_labels_all_allows_what_no_tag_names(tmp_path):
+    inputs = stores(tmp_path, cosine=1.0)
+    index, table = Index.load(inputs.index), Table.load(inputs.mil[0], "mil/1")
+    assert cut.allowed_labels(table, index, np.array([0, 5, 9]), "tags").tolist() == [[True, True, False]]
+    assert cut.allowed_labels(table, index, np.array([0, 5, 9]), "all").all()
+
+
+def command(*arguments):
+    words = [sys.executable, "-m", "stages.graph_cut", *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True)
+
+
+def test_command_line(tmp_path):
+    np.savez(tmp_path / "graph.npz", **FRACTIONAL)
+    done = command(tmp_path / "graph.npz", "--out", tmp_path / "labels.npz")
+    assert done.returncode == 0 and "optimal" in done.stdout
+    with np.load(tmp_path / "labels.npz") as labels:
+        assert labels["label"].shape == (3,) and labels["status"] == "optimal"
+        assert labels["energy"] == pytest.approx(2.9) and labels["bound"] == pytest.approx(2.9, abs=1e-6)
+
+
+def test_command_line_refuses_pickles_and_missing_arrays(tmp_path):
+    np.savez(tmp_path / "graph.npz", **{**FRACTIONAL, "prob": np.array([[1], [{}]], object)})
+    done = command(tmp_path / "graph.npz", "--out", tmp_path / "labels.npz")
+    assert done.returncode == 1 and "cannot be read" in done.stderr and done.stderr.count("\n") == 1
+    np.savez(tmp_path / "graph.npz", prob=FRACTIONAL["prob"])
+    done = command(tmp_path / "graph.npz", "--out", tmp_path / "labels.npz")
+    assert "lacks the array allowed" in done.stderr and not (tmp_path / "labels.npz").exists()
