@@ -82,6 +82,7 @@ def chosen(documents, files, classes):
 
 def entries(document, name, folder, categories, split):
     """The Entries of one JSON. folder : PurePosixPath of its photos, below the root."""
+    unique([str(image["id"]) for image in document["images"]], name)
     known = {item["id"] for item in document["categories"]}
     numbers = {image["id"] for image in document["images"]}
     tags = {}
@@ -98,7 +99,6 @@ def entries(document, name, folder, categories, split):
             )
         if not one.get("iscrowd") and one["category_id"] in categories:
             tags.setdefault(one["image_id"], set()).add(one["category_id"])
-    unique([str(image["id"]) for image in document["images"]], name)
     train = split == "train"
     found = [
         Entry(PurePosixPath(image["file_name"]).stem, str(folder / inside(image["file_name"], name)),
@@ -119,7 +119,10 @@ def read_truth(index, *, documents, names, config, job):
     tables = []
     for split, document in documents.items():
         kept = usable(document, names[split], position, index, config, job)
-        table = from_coco(kept)
+        try:
+            table = from_coco(kept)
+        except UserError as error:
+            raise UserError(str(error).replace("COCO data", names[split], 1)) from None
         wanted = np.isin(table.category, list(index.categories))
         table = table.select(wanted).replaced(categories=index.categories)
         if tables and np.intersect1d(table.id, tables[0].id).size:

@@ -36,7 +36,7 @@ def read(config, job):
         inner = next(
             (path.parent for path in sorted(root.glob("*/JPEGImages")) + sorted(root.glob("*/*/JPEGImages"))), None
         )
-        hint = f"did you mean {inner}?" if inner else "give the folder that holds JPEGImages, ImageSets, Annotations."
+        hint = f"give {inner}, which has." if inner else "give the folder that holds JPEGImages."
         raise UserError(f"dataset.root: {root} has no folder JPEGImages; {hint}")
     categories = dict(enumerate(config.classes or CLASSES, start=1))
     val_list = config.val or "Segmentation/val"
