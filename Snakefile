@@ -5,9 +5,12 @@ from snakemake.utils import min_version
 min_version("9.10")
 
 
+configfile: f"{workflow.basedir}/config/recipes.yaml"
+
+
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/config.yaml"
+    configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 include: "workflow/rules/common.smk"

@@ -7,7 +7,9 @@ from pathlib import Path
 import psutil
 
 # Measured on photos of about 500 x 400 pixels, in kB a photo; scenes of 160 x 160 need about an eighth.
-KB_PER_PHOTO = {"proposals": 260, "cam": 12, "semantic": 12, "transfer": 2, "mil": 60, "reference": 2, "pseudo_labels": 4}
+KB_PER_PHOTO = {
+    "proposals": 260, "cam": 12, "semantic": 12, "transfer": 2, "mil": 60, "reference": 2, "pseudo_labels": 4,
+}  # fmt: skip
 GRAPH_KB = 1.5  # a node of the graph, at own tags
 PEAK_MB = {"refine": 3500, "classifier": 2500, "cam": 1500, "mil": 1500, "proposals": 900}
 
@@ -22,7 +24,8 @@ def lines(plan):
     variants["pseudo_labels"] = len(plan.show)
     disk = sum(kb * variants[stage] for stage, kb in KB_PER_PHOTO.items()) * photos * scale / 1e6
     disk += 0.05 * sum(map(plan.trains, plan.show))
-    memory = max(PEAK_MB.values()) / 1e3 + GRAPH_KB * photos * plan.config("mil").get("keep", 20) / 1e6
+    keep = max(plan.config("mil", variant)["keep"] for variant in plan.declared("mil"))
+    memory = max(PEAK_MB.values()) / 1e3 + GRAPH_KB * photos * keep / 1e6
     folder = next(path for path in (Path("results"), Path(".")) if path.exists())
     free_disk = shutil.disk_usage(folder).free / 1e9
     free_memory = psutil.virtual_memory().available / 1e9

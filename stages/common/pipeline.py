@@ -93,7 +93,12 @@ class Pipeline(Section):
             raise UserError(f"show names no recipe; declared are: {', '.join(self.recipes) or 'none'}.")
         for stage in SHARED:
             self.config(stage)
-        self.config("images")
+        if self.config("images")["kind"] == "folder":
+            for recipe in self.show:
+                if self.supervision(recipe) != "tags":
+                    raise UserError(
+                        f"show: {recipe} needs ground truth, which a folder of photos has not; leave it out."
+                    )
 
     def require(self, stage, variant, where):
         if variant not in self.declared(stage):

@@ -26,6 +26,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time for zip entries, so that equal con
 
 # zarr warns that its own string type has no frozen specification; these stores are read back by the same library.
 warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
+# Snakemake leaves a time stamp in a published folder; it is no part of the store.
+warnings.filterwarnings("ignore", message=".*snakemake_timestamp is not recognized.*")
 
 
 def digest(arrays):

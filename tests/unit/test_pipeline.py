@@ -9,8 +9,11 @@ from stages.common.pipeline import Pipeline
 
 @pytest.fixture
 def config():
-    with open("config/config.yaml") as file:
-        return yaml.safe_load(file)
+    merged = {}
+    for name in ("recipes", "config"):
+        with open(f"config/{name}.yaml") as file:
+            merged.update(yaml.safe_load(file))
+    return merged
 
 
 def test_upstream_variants(config):
@@ -53,6 +56,10 @@ def test_what_recipes_are(config):
         ({"recipes": {"a": {"transfer": "x"}}, "show": ["a"]}, r"^recipes\.a: transfer has no variant 'x'"),
         ({"variants": {"cam": {"plain": {"from": {"classifier": "x"}}}}}, r"classifier has no variant 'x'"),
         ({"variants": {"cam": {"plain": {"from": {"mil": "cam"}}}}}, r"from\.mil: cam reads classifier"),
+        (
+            {"dataset": {"kind": "folder", "root": "x"}},
+            r"^show: full needs ground truth, which a folder of photos has not",
+        ),
         ({"variants": {"camera": {}}}, r"^variants\.camera is not a stage with variants"),
     ],
 )
@@ -79,5 +86,5 @@ def test_the_seed_stands_only_where_it_is_used(config):
     assert plan.section("classifier", "plain", "train")["seed"] == 0
     assert plan.section("images")["seed"] == 0
     assert "seed" not in plan.section("cam", "plain") and "seed" not in plan.section("proposals")
-    photos = Pipeline.load({**config, "dataset": {"kind": "folder", "root": "/photos"}})
+    photos = Pipeline.load({**config, "dataset": {"kind": "folder", "root": "/photos"}, "show": ["transfer"]})
     assert "seed" not in photos.section("images")

@@ -1,8 +1,17 @@
 rule cam:
     input:
         index=ancient(INDEX),
-        weights=lambda w: at("classifier", PLAN.upstream("cam", w.variant, "classifier"), "weights.pt"),
-        manifests=lambda w: manifests(INDEX, at("classifier", PLAN.upstream("cam", w.variant, "classifier"), "weights.pt")),
+        weights=lambda w: at(
+            "classifier", PLAN.upstream("cam", w.variant, "classifier"), "weights.pt"
+        ),
+        manifests=lambda w: manifests(
+            INDEX,
+            at(
+                "classifier",
+                PLAN.upstream("cam", w.variant, "classifier"),
+                "weights.pt",
+            ),
+        ),
     output:
         cam=f"{OUT}/cam/{{variant}}/{{shard}}.cam.zarr.zip",
         peaks=f"{OUT}/cam/{{variant}}/{{shard}}.peaks.zarr.zip",

@@ -2,10 +2,14 @@
 def graph_cut_inputs(w):
     found = {
         "mil": each("mil", PLAN.upstream("graph_cut", w.variant, "mil")),
-        "proposals": each("proposals", PLAN.upstream("graph_cut", w.variant, "proposals")),
+        "proposals": each(
+            "proposals", PLAN.upstream("graph_cut", w.variant, "proposals")
+        ),
     }
     if PLAN.config("graph_cut", w.variant)["solver"] != "argmax":
-        found["edges"] = at("graph", PLAN.upstream("graph_cut", w.variant, "graph"), "edges.zarr.zip")
+        found["edges"] = at(
+            "graph", PLAN.upstream("graph_cut", w.variant, "graph"), "edges.zarr.zip"
+        )
     return found
 
 

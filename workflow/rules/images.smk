@@ -1,14 +1,20 @@
 # Reads the dataset, whatever its layout, into two stores: tags and splits (for all), masks and boxes (for few).
-TRUTH_OUTPUT = {"truth": TRUTH, "truth_manifest": f"{OUT}/images/default/truth.json"} if HAS_TRUTH else {}
+from stages.images.lists import list_files
+
+TRUTH_OUTPUT = (
+    {"truth": TRUTH, "truth_manifest": f"{OUT}/images/default/truth.json"}
+    if HAS_TRUTH
+    else {}
+)
 
 
 rule images:
     input:
-        lists=[path for path in list_files(PLAN.config("images")) if os.path.isfile(path)],
+        lists=list_files(PLAN.config("images")),
     output:
+        **TRUTH_OUTPUT,
         index=INDEX,
         manifest=f"{OUT}/images/default/index.json",
-        **TRUTH_OUTPUT,
     log:
         f"{LOGS}/images.log",
     benchmark:

@@ -1,8 +1,14 @@
 # Variant `cam` trains nothing; p and f come from the CAMs and the ImageNet backbone.
 def mil_inputs(w):
     return {
-        "proposals": at("proposals", PLAN.upstream("mil", w.variant, "proposals"), f"{w.shard}.zarr.zip"),
-        "cam": at("cam", PLAN.upstream("mil", w.variant, "cam"), f"{w.shard}.cam.zarr.zip"),
+        "proposals": at(
+            "proposals",
+            PLAN.upstream("mil", w.variant, "proposals"),
+            f"{w.shard}.zarr.zip",
+        ),
+        "cam": at(
+            "cam", PLAN.upstream("mil", w.variant, "cam"), f"{w.shard}.cam.zarr.zip"
+        ),
     }
 
 

@@ -1,7 +1,11 @@
 # From here on all recipes share the road.
 def instances_of(recipe):
     stage, variant = PLAN.source(recipe)
-    return [at(stage, variant, "labels.zarr.zip")] if stage == "graph_cut" else each(stage, variant)
+    return (
+        [at(stage, variant, "labels.zarr.zip")]
+        if stage == "graph_cut"
+        else each(stage, variant)
+    )
 
 
 rule pseudo_labels:
@@ -25,7 +29,9 @@ rule pseudo_labels:
         mem_mb=mem_mb(4000),
         runtime=60,
     params:
-        cfg=lambda w: section("pseudo_labels", are_proposals=PLAN.instances_are_proposals(w.recipe)),
+        cfg=lambda w: section(
+            "pseudo_labels", are_proposals=PLAN.instances_are_proposals(w.recipe)
+        ),
         code=code_digest("pseudo_labels"),
     script:
         SCRIPT

@@ -34,12 +34,18 @@ def picture_variants():
 
 def report_inputs(w):
     pictures = picture_variants()
-    found = {"labels": [at("pseudo_labels", recipe, "labels.zarr") for recipe in PLAN.show]}
+    found = {
+        "labels": [at("pseudo_labels", recipe, "labels.zarr") for recipe in PLAN.show]
+    }
     trained = [recipe for recipe in PLAN.show if PLAN.trains(recipe)]
-    found["predictions"] = [at("refine", recipe, "predictions.zarr.zip") for recipe in trained]
+    found["predictions"] = [
+        at("refine", recipe, "predictions.zarr.zip") for recipe in trained
+    ]
     if HAS_TRUTH:
         found["truth"] = ancient(TRUTH)
-        found["metrics"] = [f"{OUT}/evaluate/{recipe}/metrics.json" for recipe in PLAN.show]
+        found["metrics"] = [
+            f"{OUT}/evaluate/{recipe}/metrics.json" for recipe in PLAN.show
+        ]
     for name, stage, suffix in (
         ("proposals", "proposals", "zarr.zip"),
         ("semantic", "semantic", "zarr.zip"),
@@ -57,8 +63,14 @@ def report_inputs(w):
 
 def stores_of(inputs):
     """All stores among the inputs, flat: their manifests decide about a rerun."""
-    values = [value for name, value in inputs.items() if name not in ("metrics", "graph_cut")]
-    return [path for value in values for path in ([value] if isinstance(value, str) else value)]
+    values = [
+        value for name, value in inputs.items() if name not in ("metrics", "graph_cut")
+    ]
+    return [
+        path
+        for value in values
+        for path in ([value] if isinstance(value, str) else value)
+    ]
 
 
 rule report:
@@ -67,8 +79,16 @@ rule report:
         index=ancient(INDEX),
         manifests=lambda w: manifests(INDEX, *stores_of(report_inputs(w))),
     output:
-        report=report(f"{OUT}/report/report.html", caption="../report/report.rst", category="tag2mask"),
-        table=report(f"{OUT}/report/table.md", caption="../report/table.rst", category="tag2mask"),
+        report=report(
+            f"{OUT}/report/report.html",
+            caption="../report/report.rst",
+            category="tag2mask",
+        ),
+        table=report(
+            f"{OUT}/report/table.md",
+            caption="../report/table.rst",
+            category="tag2mask",
+        ),
     log:
         f"{LOGS}/report.log",
     benchmark:

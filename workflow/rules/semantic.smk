@@ -2,7 +2,13 @@
 def semantic_inputs(w):
     source = PLAN.config("semantic", w.variant)["source"]
     if source == "cam":
-        return {"cam": at("cam", PLAN.upstream("semantic", w.variant, "cam"), f"{w.shard}.cam.zarr.zip")}
+        return {
+            "cam": at(
+                "cam",
+                PLAN.upstream("semantic", w.variant, "cam"),
+                f"{w.shard}.cam.zarr.zip",
+            )
+        }
     return {"truth": ancient(TRUTH)} if source == "truth" else {}
 
 
