@@ -1,7 +1,5 @@
 """The integer program of one component whose relaxation is fractional, by PuLP and HiGHS's branch and bound."""
 
-import warnings
-
 import numpy as np
 import pulp
 
@@ -33,9 +31,7 @@ def branch_and_bound(cost, edges, weight, *, time_limit):
         timeLimit=max(float(time_limit), 0.0),
         mip_feasibility_tolerance=1e-9,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program.solve(solver)
+    program.solve(solver)
     info = program.solverModel.getInfo()
     found = program.sol_status in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible)
     label = None

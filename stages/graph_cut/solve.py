@@ -17,7 +17,7 @@ from stages.graph_cut.persistency import State, persistency
 from stages.graph_cut.relax import Program
 
 PROVEN = 1e-7  # relative gap below which a component counts as solved: the feasibility tolerance of HiGHS
-GRACE = 10.0  # seconds for a component's alpha-expansion once the time limit has struck
+GRACE = 10.0  # seconds for all alpha-expansion together once the time limit has struck
 
 
 def solve(prob, allowed, edges, weight, *, solver="exact", time_limit=1800.0, batch=20_000):
@@ -47,7 +47,7 @@ def solve(prob, allowed, edges, weight, *, solver="exact", time_limit=1800.0, ba
     cost = np.where(allowed, prob.sum(1, keepdims=True) - prob, np.inf)
     scale = grid_scale(weight)
     grid = np.rint(weight * scale).astype(np.int64)
-    state = State(cost.copy(), np.full(len(prob), -1), edges, grid, scale)
+    state = State(cost, np.full(len(prob), -1), edges, grid, scale)
     persistency(state, deadline=deadline)
     open_gap, finished = _solve_open(state, end=end, batch=batch)
     energy = energy_of(state.label, prob, edges, weight)
@@ -144,7 +144,7 @@ def _branch(cost, edges, weight, *, label, bound, end, relaxed):
     best = int(np.argmin(energies))
     if energies[best] - bound <= 10 * PROVEN * max(1.0, abs(energies[best])):
         return known[best], bound
-    until = time.monotonic() + GRACE
+    until = end + GRACE
     return expanded(known[best], cost, edges=edges, weight=weight, deadline=lambda: time.monotonic() > until), bound
 
 
