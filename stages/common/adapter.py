@@ -46,9 +46,9 @@ def main(snakemake):
 
 def execute(snakemake, cfg, log):
     """The job itself, from lease to manifest."""
-    began, cpu_began = time.monotonic(), time.process_time()
     wanted = int(snakemake.resources.get("gpu", 0))
     with lease(wanted, log) as devices:
+        began = time.time()
         threads = int(snakemake.resources.get("torch_threads", 1))
         set_environment(devices, threads)
         stage = importlib.import_module(f"stages.{cfg['stage']}")
@@ -68,10 +68,12 @@ def execute(snakemake, cfg, log):
             log.info("started%s", f" on {', '.join(devices)}" if devices else "")
             made = getattr(stage, cfg["function"])(inputs, config, job)
             save(snakemake.output, made, job, section=cfg, code=code, inputs=digests)
-        seconds, cpu_seconds = time.monotonic() - began, time.process_time() - cpu_began
         run_file = manifest_path(snakemake.output[0]).with_suffix(".run.json")
-        manifest.write_run(run_file, device=job.device, threads=threads, seconds=seconds, cpu_seconds=cpu_seconds)
-    log.info("done in %.1f s: %s", seconds, summary(made, job.numbers))
+        manifest.write_run(
+            run_file, device=job.device, devices=devices, threads=threads, began=began,
+            cpu_seconds=time.process_time(),
+        )  # fmt: skip
+    log.info("done in %.1f s: %s", time.time() - began, summary(made, job.numbers))
 
 
 def open_log(path, name):

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import resource
+import time
 from pathlib import Path
 
 from stages.common import store
@@ -51,8 +52,9 @@ def write_manifest(path, *, artifacts, section, code, inputs, numbers, warnings)
     )
 
 
-def write_run(path, *, device, threads, seconds, cpu_seconds):
+def write_run(path, *, device, devices, threads, began, cpu_seconds):
     """`<name>.run.json`: versions, device, time and memory of this run; only `report` reads it."""
+    ended = time.time()
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     write_json(
         path,
@@ -61,8 +63,11 @@ def write_run(path, *, device, threads, seconds, cpu_seconds):
             "versions": {name: version(name) for name in LIBRARIES},
             "python": platform.python_version(),
             "device": device,
+            "devices": devices,
             "threads": threads,
-            "wall_seconds": round(seconds, 2),
+            "began": began,
+            "ended": ended,
+            "wall_seconds": round(ended - began, 2),
             "cpu_seconds": round(cpu_seconds, 2),
             "peak_memory_mb": round(peak / 1024, 1),
         },

@@ -18,6 +18,11 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+if os.path.exists("results") and not os.path.isdir("results"):
+    raise WorkflowError(
+        f"{os.path.abspath('results')} is a file, not a folder; move it, or choose another --directory."
+    )
+
 OUT = f"results/{PLAN.run}"
 LOGS = f"{OUT}/logs"
 TIMES = f"{OUT}/benchmarks"
