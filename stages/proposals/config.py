@@ -14,8 +14,8 @@ class Config(Section):
 
     source: Literal["hierarchy", "coco_rle", "label_png"] = Field(
         "hierarchy",
-        description="hierarchy: made here (ours, after MCG, Arbelaez et al. 2014, without its learning); coco_rle: a JSON "
-        "list of {image_id, segmentation, score}; label_png: a folder of <image id>.png, each label > 0 one proposal",
+        description="hierarchy: made here (ours, after MCG, Arbelaez et al. 2014, without its learning); coco_rle: a "
+        "JSON list of {image_id, segmentation, score}; label_png: a folder of <image id>.png, each label > 0 a proposal",
     )
     path: str | None = Field(
         None, description="the JSON file of coco_rle or the folder of label_png; nothing outside that folder is read"
@@ -48,8 +48,8 @@ class Config(Section):
             "lab+histogram",
         ),
         min_length=1,
-        description="one binary partition tree each: `boundary` (weakest mean contour first, Arbelaez et al. 2011, Sec. 4) "
-        "or cues joined by + (Ward's rule) out of lab, chroma, histogram, texture, place; ours",
+        description="one binary partition tree each: `boundary` (weakest mean contour first, Arbelaez et al. 2011, "
+        "Sec. 4) or cues joined by + (Ward's rule) out of lab, chroma, histogram, texture, place; ours",
     )
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ def open_source(config):
 
 
 def select(rles, *, config):
-    """At most config.count of `rles` (best first): no smaller than min_area, none with IoU > nms_iou with a better one."""
+    """At most config.count of `rles` (best first), of min_area or more, none with IoU > nms_iou with a better one."""
     rles = [one for one, area in zip(rles, rle.area(rles)) if area >= config.min_area]
     taken = []
     for one in rles:

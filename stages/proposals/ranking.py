@@ -49,7 +49,7 @@ def rank(iou, weight, *, count, nms_iou):
     heapq.heapify(queue)
     taken = []
     while queue and len(taken) < count:
-        negative, c, seen = heapq.heappop(queue)
+        _, c, seen = heapq.heappop(queue)
         if not free[c]:
             continue
         span = slice(starts[c], starts[c + 1])

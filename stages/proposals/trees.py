@@ -82,7 +82,8 @@ def accumulated(parents, leaf):
 def contour_sums(parents, edges, values, border):
     """(2 S - 1,) float64: sums over every node's contour of `values` (E,) of the edges and `border` (S,) of the photo.
 
-    An edge is on the contours of the nodes below the one that joins its ends: each end adds it, the join takes both back.
+    An edge is on the contours of the nodes below the one that joins its ends: each end adds it, the join takes
+    both back.
     """
     leaves = len(border)
     total = np.zeros(len(parents))

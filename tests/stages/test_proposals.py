@@ -1,0 +1,353 @@
+"""Proposals: superpixels, trees, the ranking on hand-worked sets, special photos, imported sources."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import sparse
+
+from stages.common import rle
+from stages.common.config import parse
+from stages.common.errors import UserError
+from stages.common.index import Index
+from stages.common.job import Job
+from stages.proposals import imported, ranking, run, superpixels, trees
+from stages.proposals.config import Config
+from stages.proposals.hierarchy import propose
+
+SMALL = Config(min_area=4, superpixel_area=4, count=50)
+
+
+def two_squares(size=48):
+    """A grey photo with a red and a blue square; returns (photo, the two masks)."""
+    photo = np.full((size, size, 3), 128, np.uint8)
+    masks = np.zeros((2, size, size), bool)
+    masks[0, 6:18, 6:18] = masks[1, 26:42, 24:44] = True
+    photo[masks[0]], photo[masks[1]] = (220, 30, 30), (30, 30, 220)
+    return photo, masks
+
+
+def noise(size, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def all_iou(masks):
+    flat = masks.reshape(len(masks), -1).astype(np.float64)
+    inner = flat @ flat.T
+    area = flat.sum(1)
+    return inner / (area[:, None] + area[None] - inner)
+
+
+def test_adjacency_of_a_hand_worked_map():
+    labels = np.array([[0, 0, 1], [2, 2, 1]])
+    strength = np.array([[1, 2, 4], [3, 6, 8]], np.float32)
+    edges, length, mean = superpixels.adjacency(labels, strength)
+    assert edges.tolist() == [[0, 1], [0, 2], [1, 2]]
+    assert length.tolist() == [1, 2, 1]  # 0|1 once, 0|2 under both pixels, 1|2 once
+    assert mean.tolist() == [3, 3, 7]  # (2+4)/2; ((1+3)/2 + (2+6)/2) / 2; (6+8)/2
+
+
+def test_superpixels_are_connected_numbered_and_few():
+    labels = superpixels.superpixels(superpixels.lab(noise((40, 50))), sigma=1.0, count=20)
+    assert sorted(np.unique(labels)) == list(range(20))
+    from scipy.ndimage import label
+
+    assert all(label(labels == value)[1] == 1 for value in range(20))
+
+
+def test_superpixels_keep_the_edges_of_squares():
+    photo, masks = two_squares()
+    labels = superpixels.superpixels(superpixels.lab(photo), sigma=1.0, count=500)
+    for mask in masks:  # each superpixel lies inside or outside, but for a pixel along the edge
+        share = np.bincount(labels.ravel(), weights=mask.ravel()) / np.bincount(labels.ravel())
+        best = (share > 0.5)[labels]
+        assert (best & mask).sum() / (best | mask).sum() > 0.8
+
+
+def test_edge_strength_of_a_step_stays_and_of_texture_fades():
+    step = np.zeros((64, 64, 3), np.float32)
+    step[:, 32:, 0] = 10
+    texture = np.zeros((64, 64, 3), np.float32)
+    texture[:, ::2, 0] = 10
+    fine, coarse = (superpixels.edge_strength(step, sigmas=(s,))[32, 32] for s in (1.0, 4.0))
+    assert coarse == pytest.approx(10 / np.sqrt(2 * np.pi), rel=0.05)
+    assert fine > 0.7 * coarse
+    inner = slice(16, 48)
+    assert superpixels.edge_strength(texture, sigmas=(4.0,))[inner, inner].max() < 0.05 * coarse
+
+
+def test_run_lengths_equal_encoded_masks():
+    rng = np.random.default_rng(3)
+    labels = superpixels.superpixels(superpixels.lab(noise((23, 31))), sigma=1.0, count=12)
+    membership = rng.random((6, labels.max() + 1)) < 0.5
+    membership[4], membership[5] = True, False
+    wanted = [rle.to_counts(one).tolist() for one in rle.encode(membership[:, labels])]
+    assert [runs.tolist() for runs in superpixels.run_lengths(membership, labels)] == wanted
+
+
+CHAIN = np.array([4, 4, 5, 6, 5, 6, 6])  # ((0, 1), 2), 3: nodes 4, 5, 6
+
+
+def test_node_spans_of_a_chain():
+    order, first, last = trees.node_spans(CHAIN)
+    sets = [sorted(order[a:b].tolist()) for a, b in zip(first, last)]
+    assert sets == [[0], [1], [2], [3], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
+
+
+def test_contours_of_a_chain():
+    # four strips side by side in a photo two pixels high and eight wide: every inner edge 2 long, values 1, 2, 3
+    edges = np.array([[0, 1], [1, 2], [2, 3]])
+    border = np.array([6.0, 4, 4, 6])
+    assert trees.contour_sums(CHAIN, edges, np.full(3, 2.0), border).tolist() == [8, 8, 8, 8, 12, 16, 20]
+    strength = trees.contour_sums(CHAIN, edges, np.array([2.0, 4, 6]), np.zeros(4))
+    assert strength.tolist() == [2, 6, 10, 6, 4, 6, 0]
+
+
+def test_candidates_of_one_chain_by_hand():
+    edges = np.array([[0, 1], [1, 2], [2, 3]])
+    given = dict(
+        sizes=np.array([8, 8, 16, 32]), edges=edges, length=np.full(3, 2.0), strength=np.array([1.0, 2, 3]),
+        border=np.zeros(4), min_area=16,
+    )  # fmt: skip
+    sets, area, weight = trees.candidates([CHAIN], contour_power=0.0, **given)
+    assert area.tolist() == [64, 32, 32, 16, 16]  # the leaves of 8 are too small
+    assert sets.toarray().astype(int).tolist() == [[1, 1, 1, 1], [0, 0, 0, 1], [1, 1, 1, 0], [0, 0, 1, 0], [1, 1, 0, 0]]
+    half = np.log(2)
+    assert weight == pytest.approx([0, half / 2, half / 2, half / 4, half / 4])  # area / 64 * ln(parent / area)
+    # the same tree twice: equal sets once, the same weights
+    twice = trees.candidates([CHAIN, CHAIN], contour_power=0.0, **given)
+    assert twice[1].tolist() == area.tolist() and twice[2] == pytest.approx(weight)
+
+
+def test_contours_change_weights_within_an_octave_only():
+    chance, area = np.array([0.2, 0.2, 0.1]), np.array([70.0, 100, 20])
+    weight = trees.weigh(chance, area, np.array([1.0, 3, 5]), power=1.0)
+    assert weight == pytest.approx([0.1, 0.3, 0.1])
+    assert trees.weigh(chance, area, np.array([1.0, 3, 5]), power=0.0) == pytest.approx(chance)
+    assert trees.weigh(chance, area, np.zeros(3), power=1.0).tolist() == [0, 0, 0]
+
+
+def test_overlaps_of_three_sets():
+    sizes = np.array([10.0, 10, 20, 1])
+    sets = np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]], np.float32)
+    iou = ranking.overlaps(sparse.csr_matrix(sets), sets @ sizes, sizes).toarray()
+    assert iou.tolist() == [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]
+
+
+IOU = sparse.csr_matrix(np.array([[1, 0.8, 0.5, 0], [0.8, 1, 0, 0], [0.5, 0, 1, 0.4], [0, 0, 0.4, 1]]))
+
+
+def test_rank_by_hand():
+    # gains at first 2.3, 1.8, 1.9, 1.4: 0 is taken; then 1: 0.2, 2: 0.5 + 0.4, 3: 1 (2 has 0.5 already): 3, 2, 1
+    weight = np.ones(4)
+    assert ranking.rank(IOU, weight, count=4, nms_iou=1.0).tolist() == [0, 3, 2, 1]
+    assert ranking.rank(IOU, weight, count=4, nms_iou=0.7).tolist() == [0, 3, 2]  # 1 overlaps 0 by 0.8
+    assert ranking.rank(IOU, weight, count=2, nms_iou=0.7).tolist() == [0, 3]
+    # only 1 and 2 count: gains 0: 1.3, 1: 1, 2: 1; then 1: 0.2, 2: 0.5, 3: 0
+    assert ranking.rank(IOU, np.array([0.0, 1, 1, 0]), count=4, nms_iou=1.0).tolist() == [0, 2, 1, 3]
+
+
+def test_rank_equals_the_plain_greedy():
+    rng = np.random.default_rng(5)
+    sets = (rng.random((60, 20)) < 0.3).astype(np.float64)
+    sets[:, 0] = 1
+    inner = sets @ sets.T
+    iou = inner / (sets.sum(1)[:, None] + sets.sum(1)[None] - inner)
+    weight = rng.random(60)
+    best, left, wanted = np.zeros(60), np.ones(60, bool), []
+    while left.any():
+        gain = np.where(left, np.maximum(iou - best, 0) @ weight, -1)
+        wanted.append(int(gain.argmax()))
+        best = np.maximum(best, iou[wanted[-1]])
+        left &= iou[wanted[-1]] <= 0.6
+        left[wanted[-1]] = False
+    assert ranking.rank(sparse.csr_matrix(iou), weight, count=60, nms_iou=0.6).tolist() == wanted
+
+
+def test_scores():
+    assert ranking.scores(3, count=4) == pytest.approx([1, 0.75, 0.5])
+    assert ranking.scores(4, count=4)[-1] == pytest.approx(0.25)
+
+
+def test_squares_are_found_first():
+    photo, masks = two_squares()
+    membership, labels, score = propose(photo, config=SMALL)
+    found = membership[:, labels]
+    for mask in masks:
+        iou = (found & mask).sum((1, 2)) / (found | mask).sum((1, 2))
+        assert iou[:5].max() > 0.8
+    assert score[0] == 1 and (np.diff(score) < 0).all()
+
+
+def test_cap_dedupe_and_smallest_area():
+    membership, labels, _ = propose(noise((60, 60)), config=SMALL.model_copy(update={"count": 30}))
+    masks = membership[:, labels]
+    assert len(masks) == 30
+    assert np.triu(all_iou(masks), 1).max() <= 0.7 + 1e-6
+    assert masks.sum((1, 2)).min() >= 4
+    other, _, _ = propose(noise((60, 60)), config=SMALL)
+    assert (other[:30] == membership).all()  # a larger cap keeps the order
+
+
+def test_the_same_photo_gives_the_same_proposals():
+    one, two = (propose(noise((50, 40), seed=1), config=SMALL) for _ in range(2))
+    assert all((a == b).all() for a, b in zip(one, two))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 3), (40, 60)])
+def test_one_colour_gives_the_whole_photo(size):
+    membership, labels, score = propose(np.full((*size, 3), 90, np.uint8), config=Config())
+    assert membership.tolist() == [[True]] and labels.shape == size and score.tolist() == [1]
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 3), (1, 30), (30, 2)])
+def test_tiny_photos_of_noise(size):
+    config = Config(min_area=1, superpixel_area=1)
+    membership, labels, _ = propose(noise(size), config=config)
+    assert len(membership) >= 1 and labels.shape == size and membership.any(1).all()
+
+
+def test_config_names_what_is_wrong():
+    for values, part in [
+        ({"trees": ["lab+smell"]}, "lab\\+smell"),
+        ({"source": "coco_rle"}, "needs `path`"),
+        ({"nms_iuo": 0.5}, "nms_iuo is not a known key"),
+        ({"contour_sigmas": [0.0]}, "above 0"),
+    ]:
+        with pytest.raises(UserError, match=part):
+            parse(Config, values, where="proposals")
+
+
+# --- the stage, with every source -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def index(tmp_path):
+    """Two training photos in two shards and one for validation; the path of their index."""
+    (tmp_path / "photos").mkdir()
+    names = ["000000000007", "b", "c"]
+    for name in names:
+        Image.fromarray(two_squares()[0]).save(tmp_path / "photos" / f"{name}.png")
+    path = tmp_path / "index.zarr.zip"
+    Index.build(
+        tmp_path / "photos", {1: "square"}, image_id=names, path=[f"{name}.png" for name in names],
+        size=[(48, 48)] * 3, tags=[(1,)] * 3, train=[True, True, False], val=[False, False, True], shards=2,
+    ).save(path)  # fmt: skip
+    return path
+
+
+def run_shard(index, config, shard=0):
+    return run(types.SimpleNamespace(index=index), config, Job(shard=shard, shards=2))["proposals"]
+
+
+def test_run_on_a_shard(index):
+    table = run_shard(index, SMALL, shard=1)
+    assert table.image_id == ["b"] and len(table) == 3  # the ground or the whole, and the squares
+    assert (table.category == 0).all() and table.score[0] == 1 and (np.diff(table.score) < 0).all()
+    membership, labels, _ = propose(two_squares()[0], config=SMALL)
+    assert (table.masks(0) == membership[:, labels]).all()
+
+
+def entry(mask, score, image_id="000000000007", *, listed=False):
+    one = rle.encode(mask[None])[0]
+    counts = rle.to_counts(one).tolist() if listed else one["counts"].decode()
+    return {"image_id": image_id, "segmentation": {"size": list(mask.shape), "counts": counts}, "score": score}
+
+
+def coco(tmp_path, entries):
+    path = tmp_path / "proposals.json"
+    path.write_text(json.dumps(entries))
+    return Config(source="coco_rle", path=str(path), min_area=4, count=2)
+
+
+def test_coco_rle(index, tmp_path):
+    _, masks = two_squares()
+    nearly = masks[1].copy()
+    nearly[26, 24:30] = False
+    tiny = np.zeros((48, 48), bool)
+    tiny[0, :3] = True
+    more = np.zeros((48, 48), bool)
+    more[:, 45:] = True
+    entries = [
+        entry(masks[0], -3.5, 7), entry(masks[1], 0.5, 7, listed=True), entry(nearly, 0.4, 7), entry(tiny, 9, 7),
+        entry(more, -4, 7),
+    ]  # fmt: skip
+    table = run_shard(index, coco(tmp_path, entries))
+    # by score: tiny (too small), the blue square, its copy (dropped), the red square, one over the cap of two
+    assert (table.masks(0) == masks[::-1]).all()
+    assert table.score.tolist() == [1, 0.5]
+
+
+def test_coco_rle_faults(index, tmp_path):
+    good = entry(two_squares()[1][0], 1.0)
+    wrong_size = entry(np.ones((48, 40), bool), 1.0)
+    damaged = json.loads(json.dumps(good))
+    damaged["segmentation"]["counts"] = damaged["segmentation"]["counts"][:-2]
+    polygon = {**good, "segmentation": [[0, 0, 5, 5, 0, 5]]}
+    for entries, part in [
+        ([{**good, "image_id": "other"}], "no proposal for photo 000000000007"),
+        ([wrong_size], r"\[48, 40\].*its photo is \[48, 48\]"),
+        ([damaged], "do not add up"),
+        ([polygon], "convert polygons"),
+        ([{**good, "score": "high"}], "finite number"),
+        ([{**good, "score": float("nan")}], "finite number"),
+        ([{"image_id": 7}], "Entry 0"),
+        ({"annotations": []}, "JSON list"),
+        ([{**good, "segmentation": {"size": [48, 48], "counts": [-1, 2305]}}], "do not add up"),
+        ([{**good, "segmentation": {"size": [48, 48], "counts": "\u00ff\u0007"}}], "do not add up"),
+    ]:
+        with pytest.raises(UserError, match=part):
+            run_shard(index, coco(tmp_path, entries))
+    (tmp_path / "proposals.json").write_text("[{")
+    with pytest.raises(UserError, match="not JSON"):
+        run_shard(index, Config(source="coco_rle", path=str(tmp_path / "proposals.json")))
+    with pytest.raises(UserError, match="cannot be read"):
+        run_shard(index, Config(source="coco_rle", path=str(tmp_path / "none.json")))
+
+
+def test_label_png(index, tmp_path):
+    _, masks = two_squares()
+    labels = masks[0] * 300 + masks[1] * 7  # 300 needs 16 bits
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    Image.fromarray(labels.astype(np.uint16)).save(folder / "000000000007.png")
+    config = Config(source="label_png", path=str(folder))
+    table = run_shard(index, config)
+    assert (table.masks(0) == masks[::-1]).all()  # the larger first
+    palette = Image.fromarray((masks[0] * 3).astype(np.uint8), mode="P")
+    palette.putpalette([0, 0, 0, 9, 9, 9, 1, 1, 1, 255, 0, 0])
+    palette.save(folder / "000000000007.png")
+    assert (run_shard(index, config).masks(0) == masks[:1]).all()
+
+
+def test_label_png_faults(index, tmp_path):
+    folder = tmp_path / "maps"
+    with pytest.raises(UserError, match="does not exist"):
+        run_shard(index, Config(source="label_png", path=str(folder)))
+    folder.mkdir()
+    config = Config(source="label_png", path=str(folder))
+    file = folder / "000000000007.png"
+    with pytest.raises(UserError, match="has no 000000000007.png"):
+        run_shard(index, config)
+    Image.fromarray(np.ones((40, 48), np.uint8)).save(file)
+    with pytest.raises(UserError, match=r"\[40, 48\].*its photo is \[48, 48\]"):
+        run_shard(index, config)
+    Image.fromarray(two_squares()[0]).save(file)
+    with pytest.raises(UserError, match="has colours"):
+        run_shard(index, config)
+    file.write_bytes(file.read_bytes()[:60])
+    with pytest.raises(UserError, match="not a readable PNG"):
+        run_shard(index, config)
+
+
+def test_label_maps_never_leave_their_folder(tmp_path):
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    Image.fromarray(np.ones((4, 4), np.uint8)).save(tmp_path / "secret.png")
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    read = imported.label_png(folder)
+    for name in ("../secret", "link", str(tmp_path / "secret")):
+        with pytest.raises(UserError, match="lies outside"):
+            read(name, (4, 4))
