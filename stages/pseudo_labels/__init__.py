@@ -1,0 +1,44 @@
+"""pseudo_labels: one recipe's instances become the label store that everything after it reads, and its COCO JSON.
+
+The store is an open Zarr directory (docs/stores.md); `coco` loads into any COCO tool.
+"""
+
+import numpy as np
+
+
+def run(inputs, config, job):
+    """{"labels": Instances, "coco": dict} of all training photos in index order, ids 1..N.
+
+    inputs : index; instances, one store or a list of one a shard.
+    """
+    from stages.common.coco import to_coco
+    from stages.common.index import Index
+    from stages.common.instances import Instances
+    from stages.pseudo_labels.box_nms import box_nms
+
+    index = Index.load(inputs.index)
+    given = inputs.instances if isinstance(inputs.instances, list) else [inputs.instances]
+    labels = Instances.concat([Instances.load(path) for path in given])
+    photos = index.where("train")
+    place = {name: k for k, name in enumerate(labels.image_id)}
+    labels = labels.images_subset([place[index.image_id[i]] for i in photos])
+    found = len(labels)
+    if config.box_nms is not None:
+        keep = np.ones(found, bool)
+        for i in job.progress(range(labels.images), total=labels.images, what="box NMS"):
+            rows = labels.rows(i)
+            keep[rows] = box_nms(labels.bbox[rows], labels.score[rows], labels.category[rows], threshold=config.box_nms)
+        labels = labels.select(keep)
+    labels = labels.replaced(categories=index.categories, id=np.arange(1, len(labels) + 1, dtype=np.int64))
+    report(labels, found, index, job)
+    return {"labels": labels, "coco": to_coco(labels, file_names={index.image_id[i]: index.path[i] for i in photos})}
+
+
+def report(labels, found, index, job):
+    """Counts for the manifest, and a warning where a class or everything is missing."""
+    number = {name: int((labels.category == key).sum()) for key, name in index.categories.items()}
+    job.count(before_nms=found, photos_without=int((np.diff(labels.first) == 0).sum()), per_class=number)
+    tagged = {key for i in index.where("train") for key in index.tags(i)}
+    missing = [index.categories[key] for key in sorted(tagged) if not number[index.categories[key]]]
+    if missing:
+        job.warn(f"No pseudo label of {', '.join(missing)}: these classes cannot be learned.")

@@ -1,0 +1,46 @@
+"""transfer: semantic knowledge transfer (BESTIE, Sec. 3.3). Components with exactly one peak become instances."""
+
+from collections import Counter
+
+import numpy as np
+
+
+def run(inputs, config, job):
+    """{"instances": Instances} of one shard, score = the peak's score; in a photo by category, then row order.
+
+    Without job.shard: of all training photos.
+
+    inputs : index, semantic (maps/1), peaks (peaks/1).
+    """
+    from stages.common.index import Index
+    from stages.common.instances import InstancesBuilder
+    from stages.common.maps import Maps
+    from stages.common.tables import Table
+    from stages.transfer.components import single_peak_components
+
+    index, semantic, peaks = Index.load(inputs.index), Maps.load(inputs.semantic), Table.load(inputs.peaks, "peaks/1")
+    maps = {name: k for k, name in enumerate(semantic.image_id)}
+    cues = {str(name): k for k, name in enumerate(peaks["image_id"])}
+    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    builder, totals = InstancesBuilder(index.categories), Counter()
+    for i in job.progress(photos, total=len(photos), what="transfer"):
+        name = index.image_id[i]
+        label_map = semantic.of(maps[name])[1][0]
+        rows = slice(*peaks["first"][cues[name] : cues[name] + 2])
+        masks, categories, scores = [np.zeros((0, *label_map.shape), bool)], [], []
+        for category in index.tags(i):
+            mine = peaks["category"][rows] == category
+            kept = single_peak_components(
+                label_map, category, peaks=peaks["yx"][rows][mine], scores=peaks["score"][rows][mine],
+                min_area=config.min_area,
+            )  # fmt: skip
+            masks.append(kept.masks)
+            scores.extend(kept.score)
+            categories.extend([category] * len(kept.score))
+            totals.update(kept.counts)
+        builder.add(name, label_map.shape, np.concatenate(masks), category=np.array(categories, int), score=scores)
+    job.count(**totals)
+    instances = builder.finish()
+    if not len(instances):
+        job.warn("No component of any semantic map holds exactly one peak: there is no instance to train on.")
+    return {"instances": instances}

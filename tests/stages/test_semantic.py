@@ -1,0 +1,211 @@
+"""semantic: thresholds, the random walk, maps made elsewhere and true masks, by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.common.errors import UserError
+from stages.common.index import Index
+from stages.common.instances import InstancesBuilder
+from stages.common.job import Job
+from stages.common.maps import MapsBuilder
+from stages.semantic import run
+from stages.semantic.config import Config
+from stages.semantic.import_maps import read_label_png
+from stages.semantic.label_map import from_cam, from_masks, threshold
+from stages.semantic.random_walk import borders, cut, pool, walk
+
+
+def test_thresholds_and_ignore_between():
+    scores = np.array([[[0.3, 0.1], [0.29, 0.1], [0.05, 0.0], [0.04, 0.01], [0.5, 0.5], [0.2, 0.9]]])
+    label = threshold(scores, [3, 7], foreground=0.3, background=0.05)
+    assert label.dtype == np.uint8 and label.tolist() == [[3, 255, 255, 0, 3, 7]]
+    label = threshold(scores, [3, 7], foreground=0.3, background=0.3)
+    assert label.tolist() == [[3, 0, 0, 0, 3, 7]]  # equal thresholds leave nothing undecided
+
+
+def test_walk_on_a_path_of_three():
+    # 0 -(1)- 1 -(1)- 2 with prior 1, 0, 0 and restart 1: (L + I) x = (1, 0, 0), by hand x = (5, 2, 1) / 8
+    x = walk(np.array([[1.0], [0], [0]]), [[0, 1], [1, 2]], [1.0, 1.0], restart=np.ones(3))
+    np.testing.assert_allclose(x[:, 0], [5 / 8, 2 / 8, 1 / 8])
+    # A cut edge stops the walker; a constant prior stays.
+    x = walk(np.array([[1.0, 7], [0, 7], [0, 7]]), [[0, 1], [1, 2]], [1.0, 0.0], restart=np.ones(3))
+    np.testing.assert_allclose(x, [[2 / 3, 7], [1 / 3, 7], [0, 7]])
+    # A restart of ten holds its node ten times as firmly: 10 x0 + (x0 - x1) = 10, x1 + (x1 - x0) = 0
+    x = walk(np.array([[1.0], [0]]), [[0, 1]], [1.0], restart=np.array([10.0, 1]))
+    np.testing.assert_allclose(x[:, 0], [20 / 21, 10 / 21])
+
+
+def test_borders_count_pixel_edges_and_average_the_gradient():
+    labels = np.array([[0, 0, 1], [0, 2, 1]])
+    gradient = np.array([[0, 3, 5], [1, 2, 0]], np.float32)
+    edges, length, strength = borders(labels, gradient)
+    assert edges.tolist() == [[0, 1], [0, 2], [1, 2]] and length.tolist() == [1, 2, 1]
+    assert strength.tolist() == [5, 2.5, 2]  # 0-2: max(1, 2) beside it, max(3, 2) above it
+    assert pool(np.array([[[1], [2], [4]], [[3], [9], [6]]]), labels, 3)[:, 0].tolist() == [2, 5, 9]
+
+
+def two_tone(height=60, width=90):
+    """A red square on green ground, and its mask."""
+    photo = np.full((height, width, 3), (40, 160, 60), np.uint8)
+    mask = np.zeros((height, width), bool)
+    mask[14:46, 21:65] = True
+    photo[mask] = (200, 40, 40)
+    return photo, mask
+
+
+def test_superpixels_keep_to_the_edges_and_cover_the_photo():
+    photo, mask = two_tone()
+    labels, _, gradient = cut(photo, 60)
+    count = labels.max() + 1
+    assert labels.shape == mask.shape and 30 <= count <= 90 and set(np.unique(labels)) == set(range(count))
+    share = pool(mask[..., None].astype(float), labels, count)[:, 0]
+    mixed = (share > 0.05) & (share < 0.95)
+    assert mixed.sum() <= 2 and gradient[30, 21] > 5 > gradient[30, 40]
+
+
+def cam_of(mask, spot):
+    """A coarse map, 1 in one cell of the object, and weakly over its surroundings."""
+    cam = np.zeros((5, 7), np.float16)
+    cam[1:4, 1:6] = 0.2
+    cam[spot] = 1
+    return cam
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_the_walk_fills_the_object_and_stops_at_its_edge():
+    photo, mask = two_tone()
+    cam = cam_of(mask, (2, 3))
+    plain = from_cam(photo, [5], [cam], Config(refine="none"))
+    refined = from_cam(photo, [5], [cam], Config(superpixels=60))
+    assert plain.shape == refined.shape == mask.shape and set(np.unique(refined)) <= {0, 5, 255}
+    assert iou(plain == 5, mask) < 0.5
+    assert iou(refined == 5, mask) > 0.9
+
+
+def test_larger_photos_are_walked_small_and_come_back_at_their_size():
+    photo, mask = two_tone(240, 360)
+    photo[...] = np.repeat(np.repeat(two_tone()[0], 4, 0), 4, 1)
+    mask = np.repeat(np.repeat(two_tone()[1], 4, 0), 4, 1)
+    refined = from_cam(photo, [5], [cam_of(mask, (2, 3))], Config(superpixels=60, side=90))
+    assert refined.shape == (240, 360) and iou(refined == 5, mask) > 0.85
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (400, 2)])
+def test_tiny_and_plain_photos(size):
+    photo = np.full((*size, 3), 77, np.uint8)
+    assert (from_cam(photo, [2], [np.ones((1, 1), np.float16)], Config()) == 2).all()
+    assert (from_cam(photo, [2], [np.zeros((1, 1), np.float16)], Config()) == 0).all()
+    assert (from_cam(photo, [], [], Config()) == 0).all()
+
+
+def test_true_masks_small_over_large_crowds_and_void_ignored():
+    masks = np.zeros((3, 4, 6), bool)
+    masks[0, 0:2, 0:2] = True  # small
+    masks[1, :, :4] = True  # large
+    masks[2, :, 3:5] = True  # crowd: ignored where no object lies
+    void = np.zeros((4, 6), bool)
+    void[3, 0] = True
+    label = from_masks(masks, np.array([9, 4, 4]), np.array([False, False, True]), void)
+    assert label.tolist() == [[9, 9, 4, 4, 255, 0], [9, 9, 4, 4, 255, 0], [4, 4, 4, 4, 255, 0], [255, 4, 4, 4, 255, 0]]
+
+
+def write_png(path, label, mode="P"):
+    image = Image.fromarray(label)
+    if mode == "P":
+        image.putpalette([k % 256 for k in range(768)])
+    image.save(path)
+
+
+def test_label_pngs_palette_and_grey(tmp_path):
+    label = np.array([[0, 3, 255], [3, 0, 0]], np.uint8)
+    for mode in ("P", "L"):
+        write_png(tmp_path / "a.png", label, mode)
+        np.testing.assert_array_equal(read_label_png(tmp_path, "a", (2, 3), [3]), label)
+
+
+def test_label_pngs_that_do_not_fit(tmp_path):
+    label = np.array([[0, 3, 255], [3, 0, 0]], np.uint8)
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    write_png(folder / "a.png", label)
+    write_png(tmp_path / "outside.png", label)
+    Image.fromarray(np.zeros((2, 3, 3), np.uint8)).save(folder / "rgb.png")
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:60])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    for name, size, sentence in (
+        ("a", (3, 2), r"a\.png is 3x2 pixels, its photo is 2x3"),
+        ("b", (2, 3), r"b\.png is missing"),
+        ("rgb", (2, 3), "RGB picture"),
+        ("cut", (2, 3), "no readable PNG"),
+        ("empty", (2, 3), "no readable PNG"),
+        ("../outside", (2, 3), "would lie outside"),
+        ("link", (2, 3), "would lie outside"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            read_label_png(folder, name, size, [3])
+    with pytest.raises(UserError, match="holds the label 3, which is no category"):
+        read_label_png(folder, "a", (2, 3), [1, 2])
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """Two photos of one shard, the second without a tag; a third for validation."""
+    photo, mask = two_tone()
+    for name in "abv":
+        Image.fromarray(photo).save(tmp_path / f"{name}.png")
+    index = Index.build(
+        tmp_path, {5: "box"}, image_id=["a", "b", "v"], path=["a.png", "b.png", "v.png"], size=[mask.shape] * 3,
+        tags=[(5,), (), (5,)], train=[1, 1, 0], with_masks=[1, 0, 0], val=[0, 0, 1],
+    )  # fmt: skip
+    index.save(tmp_path / "index.zarr.zip")
+    cam = MapsBuilder(np.float16)
+    cam.add("a", mask.shape, [(5, cam_of(mask, (2, 3)))])
+    cam.add("b", mask.shape, [])
+    cam.finish().save(tmp_path / "cam.zarr.zip")
+    truth = InstancesBuilder({5: "box"})
+    for name in "abv":
+        truth.add(name, mask.shape, mask[None], category=5)
+    truth.finish().save(tmp_path / "truth.zarr.zip")
+    return {name: tmp_path / f"{name}.zarr.zip" for name in ("index", "cam", "truth")}
+
+
+def test_stage_from_cams(inputs):
+    given = SimpleNamespace(index=inputs["index"], cam=inputs["cam"])
+    job = Job(shard=0)
+    made = run(given, Config(superpixels=60), job)["semantic"]
+    assert made.image_id == ["a", "b"] and made.data.dtype == np.uint8 and len(made) == 2
+    assert iou(made.map(0) == 5, two_tone()[1]) > 0.9 and not made.map(1).any()
+    assert sum(job.numbers[name] for name in ("background", "ignore", "foreground")) == pytest.approx(1, abs=1e-3)
+    again = run(given, Config(superpixels=60), Job(shard=0))["semantic"]
+    np.testing.assert_array_equal(made.data, again.data)
+
+
+def test_stage_from_truth_ignores_photos_without_masks(inputs):
+    made = run(SimpleNamespace(index=inputs["index"], truth=inputs["truth"]), Config(source="truth"), Job(shard=0))
+    np.testing.assert_array_equal(made["semantic"].map(0), np.where(two_tone()[1], 5, 0))
+    assert (made["semantic"].map(1) == 255).all()
+
+
+def test_stage_from_a_folder(inputs, tmp_path):
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    label = np.where(two_tone()[1], 5, 0).astype(np.uint8)
+    for name in "ab":
+        write_png(folder / f"{name}.png", label)
+    config = Config(source="folder", path=str(folder))
+    made = run(SimpleNamespace(index=inputs["index"]), config, Job(shard=0))["semantic"]
+    np.testing.assert_array_equal(made.map(1), label)
+
+
+def test_config_faults():
+    with pytest.raises(ValueError, match="background must not be above"):
+        Config(foreground=0.2, background=0.3)
+    with pytest.raises(ValueError, match="needs `path`"):
+        Config(source="folder")
