@@ -49,7 +49,8 @@ def load(truth_path, predictions_path):
     """(truth, predictions, notes): two tables over the photos to compare; notes are sentences for the reader."""
     truth = table(truth_path)
     results = is_json(predictions_path) and starts_with_list(predictions_path)
-    predictions = from_coco(predictions_path, like=truth) if results else table(predictions_path)
+    like = truth_path if is_json(truth_path) else truth  # a JSON knows its own image ids
+    predictions = from_coco(predictions_path, like=like) if results else table(predictions_path)
     held = set(predictions.image_id)
     both = [name for name in truth.image_id if name in held]
     if not both:

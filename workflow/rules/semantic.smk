@@ -26,9 +26,8 @@ rule semantic:
         f"{TIMES}/semantic.{{variant}}.{{shard}}.tsv"
     conda:
         "../../envs/learn.yaml"
-    threads: gpu_threads
+    threads: job_threads
     resources:
-        gpu=PLAN.gpus,
         torch_threads=PLAN.threads,
         mem_mb=mem_mb(4000),
         runtime=60,
