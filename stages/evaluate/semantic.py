@@ -1,11 +1,11 @@
 """Mean IoU of the semantic map that merged instances make."""
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from stages.common import rle
 
 VOID = -1
-CHUNK = 64  # masks decoded at a time
 
 
 def merge(table, i, *, floor=0.0, truth=False):
@@ -21,15 +21,30 @@ def merge(table, i, *, floor=0.0, truth=False):
     values = np.where(crowd, VOID, table.category[rows]).astype(np.int16)
     rles = table.rles(rows)
     area = rle.area(rles).astype(np.int64)
-    painted = np.lexsort((-np.arange(len(rows)), -area, table.score[rows], ~crowd))  # the last one stays on top
-    out = np.zeros(tuple(table.size[i]), np.int16)
-    for start in range(0, len(painted), CHUNK):
-        part = painted[start : start + CHUNK]
-        for mask, value in zip(rle.decode([rles[n] for n in part], table.size[i]), values[part]):
-            out[mask] = value
+    seen = visible(rles, np.lexsort((np.arange(len(rows)), area, -table.score[rows], crowd)))
+    height, width = (int(side) for side in table.size[i])
+    out = np.zeros((width, height), np.int16).T  # columns first in memory, as run lengths decode
+    for n in seen[::-1]:  # the foremost is painted last
+        np.copyto(out, values[n], where=coco_mask.decode(rles[n]).view(bool))
     if truth:
         out[table.void_mask(i)] = VOID
     return out
+
+
+def visible(rles, order):
+    """The numbers of `order`, foremost mask first, whose masks show a pixel behind those before them.
+
+    Run lengths are united, nothing is decoded: most of many overlapping masks are hidden and need not be painted.
+    """
+    if not len(order):
+        return []
+    seen, covered = [order[0]], rles[order[0]]
+    for n in order[1:]:
+        wider = coco_mask.merge([covered, rles[n]])
+        if wider["counts"] != covered["counts"]:
+            seen.append(n)
+            covered = wider
+    return seen
 
 
 def confusion(truth, predictions, categories, *, floor=0.0, progress=iter):

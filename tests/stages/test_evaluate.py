@@ -116,6 +116,9 @@ def test_difficult_objects_neither_hit_nor_miss():
     assert ap(truth, table([(strip(15, 25), 1, 0.5)])) == 1  # not missed
     # matched, also twice, before the real one: no false positive
     assert ap(truth, table([(strip(0, 9), 1, 0.9), (strip(0, 8), 1, 0.8), (strip(15, 25), 1, 0.5)])) == 1
+    # on the same pixels the one that counts goes first
+    same = table([(strip(0, 10), 1, None, DIFFICULT), (strip(0, 10), 1)])
+    assert ap(same, table([(strip(0, 10), 1, 0.5)])) == 1
     # below the threshold it shields nothing
     assert ap(truth, table([(strip(0, 4), 1, 0.9), (strip(15, 25), 1, 0.5)])) == 0.5
     # another class gets no shield
