@@ -26,12 +26,10 @@ def run(inputs, config, job):
 
     index, weights = Index.load(inputs.index), Weights.load(inputs.weights, "classifier")
     training.start(job.seed, job.device, threads=job.threads)
-    model = restore(weights).to(job.device)
+    model = restore(weights, output_stride=config.output_stride).to(job.device)
     column = {category: k for k, category in enumerate(weights.meta["classes"])}
     if set(index.categories) - set(column):
-        raise UserError(
-            f"{inputs.weights} was trained on other classes than the index has; train the classifier again."
-        )
+        raise UserError(f"{inputs.weights} was trained on other classes than the index has; train it again.")
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
     side = config.size or weights.meta["size"]
     builder = MapsBuilder(np.float16, {"stride": model.stride, "size": side, "head": weights.meta["head"]})

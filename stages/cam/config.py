@@ -1,5 +1,7 @@
 """Configuration of `cam`: class activation maps of tagged classes, and their peaks."""
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from stages.common.config import Section
@@ -15,6 +17,9 @@ class Config(Section):
         description="Square root of the area, in pixels, at which a photo enters the network at scale 1; none: the "
         "classifier's training size.",
     )
+    output_stride: Literal[8, 16, 32] | None = Field(
+        None, description="Stride of the maps in network pixels, by dilation; none: the classifier's; ours."
+    )
     scales: tuple[float, ...] = Field(
         (1.0,), description="Factors of `size` over which maps are averaged, on the grid of the largest; BESTIE 1."
     )
@@ -23,7 +28,7 @@ class Config(Section):
         3,
         ge=1,
         le=31,
-        description="Odd side, in photo pixels, of the mean filter before peaks are looked for; BESTIE 3.",
+        description="Odd side, in photo pixels, of the mean filter before the search; BESTIE 3.",
     )
     window: int = Field(
         15, ge=3, le=255, description="Odd side, in photo pixels, of the window whose maximum a peak is; BESTIE 15."

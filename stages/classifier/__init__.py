@@ -1,4 +1,4 @@
-"""`classifier`: a multi-label classifier trained on the tags alone; its class maps are CAMs, or PAM maps with head pam."""
+"""`classifier`: a multi-label classifier trained on tags alone; its class maps are CAMs, or PAM maps (head: pam)."""
 
 
 def train(inputs, config, job):

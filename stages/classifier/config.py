@@ -29,13 +29,15 @@ class Config(Section):
     output_stride: Literal[8, 16, 32] = Field(
         16, description="Stride of the maps in network pixels: later stages dilated (BESTIE: last pool at stride 1)."
     )
+    dilate: bool = Field(
+        True, description="true: all of the backbone, dilated; false: only its layers up to `output_stride`; ours."
+    )
     last_conv: bool = Field(
         True, description="Use the backbone's own last 1x1 convolution (EfficientNet's 1280 channels), if any; ours."
     )
     frozen_norm: bool = Field(True, description="Batch norm keeps its ImageNet statistics, scale and shift; ours.")
-    freeze: Literal[0, 2, 4, 8, 16] = Field(
-        0,
-        description="Backbone layers up to this stride are not trained (0: all are); makes an iteration faster; ours.",
+    freeze: int = Field(
+        0, ge=0, le=4, description="The backbone's first stages that are not trained; makes an iteration faster; ours."
     )
     size: int = Field(448, ge=32, le=2048, description="Side of the square training crop in pixels; LIID 448.")
     crop_area: tuple[float, float] = Field(

