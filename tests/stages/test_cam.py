@@ -1,0 +1,206 @@
+"""Maps and peaks: hand-made responses, one per plateau, floor, border, window; the stage on a tiny index."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_classifier import META
+
+from stages import cam
+from stages.cam.config import Config
+from stages.cam.maps import class_maps, normalise
+from stages.cam.peaks import find_peaks, photo_peaks
+from stages.classifier.model import build
+from stages.common.config import parse
+from stages.common.errors import UserError
+from stages.common.index import Index
+from stages.common.job import Job
+from stages.common.maps import Maps
+from stages.common.tables import Table
+from stages.common.weights import Weights
+
+
+def peaks(values, **options):
+    return find_peaks(np.array(values, np.float32), **{"radius": 1, "floor": 0.1} | options).tolist()
+
+
+def test_two_peaks_strongest_first():
+    response = [[0.0, 0.2, 0.0, 0.0, 0.0], [0.0, 0.3, 0.0, 0.0, 0.9], [0.0, 0.0, 0.0, 0.0, 0.1]]
+    assert peaks(response) == [[1, 4], [1, 1]]
+    assert peaks(response, most=1) == [[1, 4]]
+
+
+def test_the_window_decides_what_is_a_neighbour():
+    row = [[0.5, 0.0, 0.0, 0.8, 0.0, 0.0, 0.4]]
+    assert peaks(row, radius=2) == [[0, 3], [0, 0], [0, 6]]
+    assert peaks(row, radius=3) == [[0, 3]]
+
+
+def test_the_floor_is_included_and_zero_is_never_a_peak():
+    assert peaks([[0.25, 0.0, 0.125]], floor=0.125) == [[0, 0], [0, 2]]
+    assert peaks([[0.25, 0.0, 0.125]], floor=0.1251) == [[0, 0]]
+    assert peaks(np.zeros((4, 4)), floor=0.0) == []
+
+
+def test_a_plateau_gives_its_first_pixel_in_row_order():
+    response = np.zeros((5, 6))
+    response[1:3, 2:5] = 0.6
+    assert peaks(response) == [[1, 2]]
+    slanted = np.zeros((4, 4))
+    slanted[0, 2] = slanted[1, 1] = slanted[2, 0] = 0.6  # touching at corners: one plateau
+    assert peaks(slanted) == [[0, 2]]
+    assert peaks(np.full((3, 7), 0.4)) == [[0, 0]]
+
+
+def test_a_slope_beside_a_higher_value_is_no_plateau():
+    assert peaks([[0.5, 0.5, 0.7, 0.5]]) == [[0, 2], [0, 0]]  # pixel 0 does not see the 0.7, pixel 1 does
+    assert peaks([[0.5, 0.5, 0.7, 0.5]], radius=2) == [[0, 2]]
+
+
+def test_peaks_at_the_border_and_in_the_corner():
+    response = np.full((6, 6), 0.05)
+    response[0, 0], response[5, 3] = 0.9, 0.8
+    assert peaks(response, radius=2) == [[0, 0], [5, 3]]
+    assert peaks([[0.5]], radius=7) == [[0, 0]]
+
+
+def test_equal_strengths_stay_in_row_order():
+    response = np.zeros((3, 9))
+    response[2, 0] = response[0, 8] = response[0, 4] = 0.5
+    assert peaks(response) == [[0, 4], [0, 8], [2, 0]]
+
+
+def brute(response, radius, floor):
+    """The definition, pixel by pixel, for a response without equal neighbours."""
+    found = []
+    for (y, x), value in np.ndenumerate(response):
+        window = response[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
+        if value >= floor and value == window.max():
+            found.append((-value, y, x))
+    return [[y, x] for _, y, x in sorted(found)]
+
+
+@pytest.mark.parametrize("radius", [1, 2, 7])
+def test_random_responses_against_the_definition(radius):
+    rng = np.random.default_rng(radius)
+    for _ in range(20):
+        response = rng.permutation(35 * 23).reshape(35, 23).astype(np.float32) / (35 * 23)
+        assert find_peaks(response, radius=radius, floor=0.5).tolist() == brute(response, radius, 0.5)
+
+
+def test_peaks_of_a_map_lie_in_photo_pixels_in_the_middle_of_their_cell():
+    maps = np.zeros((2, 4, 6), np.float32)
+    maps[0, 1, 4], maps[1, 3, 0] = 1.0, 0.5
+    number, yx, score = photo_peaks(maps, (64, 96), mean_filter=1, window=15, floor=0.1, most=25)
+    assert number.tolist() == [0, 1]
+    assert np.abs(yx[0] - (24, 72)).max() <= 1  # cells of 16 pixels: 1.5 x 16, 4.5 x 16
+    assert 48 <= yx[1][0] < 64 and 0 <= yx[1][1] < 16
+    assert score == pytest.approx([1, 0.5], abs=0.07)  # no photo pixel lies exactly on a cell's middle
+
+
+def test_the_mean_filter_lowers_a_point_to_its_mean():
+    maps = np.zeros((1, 9, 9), np.float32)
+    maps[0, 4, 4] = 0.9
+    _, yx, score = photo_peaks(maps, (9, 9), mean_filter=3, window=3, floor=0.05, most=25)
+    assert yx.tolist() == [[3, 3]] and score == pytest.approx([0.1])  # 3 x 3 pixels of 0.1: one plateau
+    assert len(photo_peaks(maps, (9, 9), mean_filter=3, window=3, floor=0.11, most=25)[0]) == 0
+
+
+def test_no_map_no_peak():
+    number, yx, score = photo_peaks(np.zeros((0, 1, 1)), (9, 9), mean_filter=3, window=15, floor=0.1, most=25)
+    assert number.shape == (0,) and yx.shape == (0, 2) and score.shape == (0,)
+
+
+def test_normalised_by_hand():
+    maps = normalise([[[-4, 2], [1, 0]], [[-1, -2], [0, -3]]])
+    assert maps.tolist() == [[[0, 1], [0.5, 0]], [[0, 0], [0, 0]]]
+    assert maps.dtype == np.float32
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return build(META).eval()
+
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
+
+
+def test_flip_averaging_commutes_with_mirroring(model):
+    maps = class_maps(model, PHOTO, [2, 0], side=64)
+    mirrored = class_maps(model, PHOTO[:, ::-1], [2, 0], side=64)
+    assert maps.shape == (2, 3, 5) and (maps >= 0).all() and maps.any()
+    assert np.allclose(maps[:, :, ::-1], mirrored, atol=1e-5)
+    assert not np.allclose(maps, class_maps(model, PHOTO, [2, 0], side=64, flip=False), atol=1e-3)
+
+
+def test_scales_are_averaged_on_the_largest_grid(model):
+    one, two, both = (class_maps(model, PHOTO, [1], side=64, scales=s) for s in ((1.0,), (2.0,), (1.0, 2.0)))
+    enlarged = torch.nn.functional.interpolate(torch.tensor(one)[None], two.shape[1:], mode="bilinear")[0].numpy()
+    assert both.shape == two.shape and np.allclose(both, (two + enlarged) / 2, atol=1e-6)
+
+
+@pytest.fixture
+def inputs(tmp_path, model):
+    """Five photos in two shards: the third has no tag, the last is for validation."""
+    rng, names = np.random.default_rng(1), [f"{k}.png" for k in range(5)]
+    for name in names:
+        Image.fromarray(rng.integers(0, 256, (50, 70, 3)).astype(np.uint8)).save(tmp_path / name)
+    index = Index.build(
+        tmp_path, {2: "a", 5: "b", 9: "c"}, image_id=names, path=names, size=[(50, 70)] * 5,
+        tags=[(5,), (2, 9), (), (2, 5, 9), (2,)], train=[1, 1, 1, 1, 0], val=[0, 0, 0, 0, 1], shards=2,
+    )  # fmt: skip
+    index.save(tmp_path / "index.zarr.zip")
+    meta = META | {"kind": "classifier", "stride": 16, "mean": [0.5] * 3, "std": [0.5] * 3}
+    Weights(meta, model.state_dict()).save(tmp_path / "w.pt")
+    return SimpleNamespace(index=tmp_path / "index.zarr.zip", weights=tmp_path / "w.pt")
+
+
+@pytest.fixture
+def anyweights(monkeypatch):
+    """Weights written without a manifest are accepted."""
+    monkeypatch.setattr("stages.common.store.verify", lambda *_: None)
+
+
+def test_a_shard_has_one_map_per_tag_and_the_peaks_of_each(inputs, anyweights, tmp_path):
+    job = Job(shard=1)
+    made = cam.run(inputs, Config(), job)
+    maps, table = made["cam"], made["peaks"]
+    assert isinstance(maps, Maps) and isinstance(table, Table) and table.schema == "peaks/1"
+    assert maps.image_id == list(table["image_id"]) == ["2.png", "3.png"]
+    assert maps.category.tolist() == [2, 5, 9] and maps.image.tolist() == [1, 1, 1]
+    assert maps.data.dtype == np.float16 and maps.map(0).shape == (3, 5)
+    assert all(m.max() == 1 or m.max() == 0 for m in maps.of(1)[1]) and maps.data.min() >= 0
+    first, category = table["first"], table["category"]
+    assert first[0] == first[1] == 0 and first[2] == len(category) == len(table["yx"]) == len(table["score"]) > 0
+    assert np.all(np.diff(category) >= 0) and set(category) <= {2, 5, 9}
+    for c in set(category):
+        assert np.all(np.diff(table["score"][category == c]) <= 0)
+    assert (table["yx"] >= 0).all() and (table["yx"] < (50, 70)).all() and (table["score"] >= 0.1).all()
+    assert job.numbers["photos"] == 2 and job.numbers["maps"] == 3
+
+
+def test_shards_together_are_the_whole(inputs, anyweights):
+    whole = cam.run(inputs, Config(), Job())
+    parts = [cam.run(inputs, Config(), Job(shard=k)) for k in (0, 1)]
+    assert np.array_equal(whole["cam"].data, np.concatenate([p["cam"].data for p in parts]))
+    assert np.array_equal(whole["peaks"]["yx"], np.concatenate([p["peaks"]["yx"] for p in parts]))
+
+
+def test_weights_of_other_classes_are_one_sentence(inputs, anyweights, tmp_path):
+    index = Index.load(inputs.index)
+    index.categories[11] = "d"
+    index.save(tmp_path / "more.zarr.zip")
+    with pytest.raises(UserError, match="trained on other classes"):
+        cam.run(SimpleNamespace(index=tmp_path / "more.zarr.zip", weights=inputs.weights), Config(), Job())
+
+
+@pytest.mark.parametrize(
+    "keys, sentence",
+    [({"window": 14}, "cam.window: must be odd"), ({"scales": (1, 0)}, "above 0"), ({"floor": 2}, "cam.floor")],
+)
+def test_wrong_keys_are_one_sentence(keys, sentence):
+    with pytest.raises(UserError, match=sentence):
+        parse(Config, keys, where="cam")

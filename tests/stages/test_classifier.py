@@ -1,0 +1,225 @@
+"""The classifier: PAM by hand, crops, learning from tags alone, resume bit for bit, mistakes in one sentence."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stages import classifier
+from stages.classifier.augment import augment, crop_box, network_size, resize
+from stages.classifier.config import Config
+from stages.classifier.learn import mean_average_precision, schedule
+from stages.classifier.model import PeakAttention, build, restore
+from stages.common.config import parse
+from stages.common.errors import UserError
+from stages.common.index import Index
+from stages.common.job import Job
+from stages.common.weights import Weights
+
+META = {
+    "backbone": "test_efficientnet", "classes": [2, 5, 9], "head": "plain", "alpha": 0.7, "pam_layers": 2,
+    "pam_channels": 8, "output_stride": 16, "dilate": True, "last_conv": False, "frozen_norm": True, "size": 64,
+}  # fmt: skip
+TINY = {
+    "backbone": "test_efficientnet", "weights": "none", "size": 32, "frozen_norm": False, "last_conv": False,
+    "batch": 6, "optimiser": "adamw", "rate": 0.003, "rate_new": 1, "schedule": "one_cycle", "checkpoint_every": 4,
+    "pam_channels": 8, "jitter": 0, "epochs": 2,
+}  # fmt: skip
+
+
+def test_pam_zeroes_what_is_below_alpha_times_the_maximum():
+    x = torch.tensor([[[[10.0, 7.0], [6.9, 0.0]], [[2.0, 1.3], [1.4, 1.5]]]])  # tau = 7 and 1.4
+    wanted = torch.tensor([[[[10.0, 7.0], [0.0, 0.0]], [[2.0, 0.0], [1.4, 1.5]]]])
+    assert torch.equal(PeakAttention(0.7)(x), wanted)
+    assert torch.equal(PeakAttention(0.0)(x), x)  # alpha 0: nothing is below the boundary
+    assert torch.equal(PeakAttention(1.0)(x), torch.where(x == x.amax((2, 3), keepdim=True), x, 0.0))
+
+
+def test_pam_looks_at_each_photo_of_a_batch_and_passes_no_gradient_to_noise():
+    x = torch.tensor([[[[10.0, 7.5, 1.0]]], [[[1.0, 0.75, 0.1]]]], requires_grad=True)
+    y = PeakAttention(0.7)(x)
+    assert y.flatten().tolist() == [10.0, 7.5, 0.0, 1.0, 0.75, 0.0]
+    y.sum().backward()
+    assert x.grad.flatten().tolist() == [1, 1, 0, 1, 1, 0]
+
+
+def test_pam_of_nothing_is_nothing():
+    assert torch.equal(PeakAttention(0.7)(torch.zeros(1, 2, 3, 3)), torch.zeros(1, 2, 3, 3))
+
+
+@pytest.mark.parametrize("head", ["plain", "pam"])
+def test_logits_are_the_means_of_the_maps_plus_biases(head):
+    model = build(META | {"head": head}).eval()
+    model.start_at([0.5, 0.25, 0.0])
+    assert model.bias.tolist() == pytest.approx([0, np.log(1 / 3), np.log(0.001 / 0.999)])
+    with torch.no_grad():
+        logits, maps = model(torch.rand(2, 3, 64, 48))
+    assert maps.shape == (2, 3, 4, 3) and model.stride == 16
+    assert torch.allclose(logits, maps.mean((2, 3)) + model.bias)
+
+
+def test_pam_head_has_convolutions_relu_and_pam_in_this_order():
+    names = [type(m).__name__ for m in build(META | {"head": "pam"}).blocks]
+    assert names == ["Conv2d", "ReLU", "PeakAttention"] * 2
+    assert len(build(META).blocks) == 0
+
+
+def test_a_finer_stride_of_the_same_weights_passes_through_the_coarser_maps():
+    coarse = build(META | {"output_stride": 32, "stride": 32, "head": "pam", "alpha": 0.0}).eval()
+    fine = build(
+        coarse_meta := META | {"output_stride": 32, "stride": 32, "head": "pam", "alpha": 0.0}, output_stride=16
+    )
+    assert coarse_meta["output_stride"] == 32
+    fine.load_state_dict(coarse.state_dict())
+    x = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        a, b = coarse(x)[1], fine.eval()(x)[1]
+    assert b.shape[2] == 2 * a.shape[2]
+    assert torch.allclose(a, b[:, :, ::2, ::2], atol=1e-5)
+
+
+def test_groups_give_new_layers_ten_times_the_rate_and_biases_no_decay():
+    model = build(META)
+    groups = model.groups(1e-3, new=10, weight_decay=5e-4)
+    assert {(g["lr"], g["weight_decay"], all(p.ndim > 1 for p in g["params"])) for g in groups} >= {
+        (1e-3, 5e-4, True), (1e-2, 5e-4, True), (1e-2, 0.0, False),
+    }  # fmt: skip
+    assert sum(len(g["params"]) for g in groups) == sum(p.requires_grad for p in model.parameters())
+
+
+def test_defaults_are_bestie_s_schedule():
+    rate = schedule(Config(), 150, 160)  # 10 iterations an epoch of 160 photos
+    assert [rate(t) for t in (0, 49, 50, 99, 100, 149)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_crops_lie_inside_and_cover_the_share_asked_for():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        y, x, h, w = crop_box(rng, (60, 100), area=(0.5, 0.8), aspect=1.2)
+        assert 0 <= y and y + h <= 60 and 0 <= x and x + w <= 100
+        assert 0.45 < h * w / 6000 < 0.85 and 0.8 < (h / w) / 0.6 < 1.25
+    assert crop_box(rng, (60, 100), area=(1, 1), aspect=1) == (0, 0, 60, 100)
+    assert crop_box(rng, (1, 1), area=(0.5, 1), aspect=1.5) == (0, 0, 1, 1)
+
+
+def test_augmentation_mirrors_and_changes_light_by_the_generator_alone():
+    photo = np.zeros((8, 8, 3), np.uint8)
+    photo[:, :4] = 200
+    same = {"size": 8, "area": (1, 1), "aspect": 1, "jitter": 0}
+    seen = {augment(photo, np.random.default_rng(k), flip=True, **same)[0, 0, 0] for k in range(20)}
+    assert seen == {0, 200}
+    assert all(np.array_equal(augment(photo, np.random.default_rng(k), flip=False, **same), photo) for k in range(5))
+    grey = np.full((8, 8, 3), 100, np.uint8)
+    light = [augment(grey, np.random.default_rng(k), flip=False, **same | {"jitter": 0.2})[0, 0, 0] for k in range(50)]
+    assert 80 <= min(light) < 90 and 110 < max(light) <= 120
+    again = [augment(grey, np.random.default_rng(k), flip=False, **same | {"jitter": 0.2})[0, 0, 0] for k in range(50)]
+    assert light == again
+
+
+def test_network_size_keeps_area_and_tiles_cells():
+    assert network_size((375, 500), side=320, stride=16) == (272, 368)
+    assert network_size((160, 160), side=160, stride=16) == (160, 160)
+    assert network_size((1, 1), side=64, stride=32) == (64, 64)
+    assert network_size((3, 4000), side=64, stride=32)[0] == 32
+    assert resize(np.zeros((5, 7, 3), np.uint8), (16, 32)).shape == (16, 32, 3)
+
+
+def test_mean_average_precision_by_hand():
+    scores = np.array([[0.9, 0.1, 0.5], [0.8, 0.2, 0.5], [0.7, 0.3, 0.5], [0.6, 0.4, 0.5]])
+    truth = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]])
+    # class 0: hits at ranks 1 and 3: (1 + 2/3) / 2; class 1: hit at rank 4: 1/4; class 2 does not occur
+    assert mean_average_precision(scores, truth) == pytest.approx((5 / 6 + 1 / 4) / 2)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """24 training and 8 validation photos of 40 x 48: class 3 has a bright square, class 7 a striped one."""
+    rng, names, tags = np.random.default_rng(0), [], []
+    for k in range(32):
+        photo = rng.integers(60, 100, (40, 48, 3)).astype(np.uint8)
+        kind = k % 3
+        y, x = rng.integers(2, 18, 2)
+        if kind == 0:
+            photo[y : y + 20, x : x + 20] = 220
+        elif kind == 1:
+            photo[y : y + 20 : 4, x : x + 20] = photo[y + 1 : y + 20 : 4, x : x + 20] = 0
+        names.append(f"{k:03d}.png")
+        Image.fromarray(photo).save(tmp_path / names[-1])
+        tags.append([(3,), (7,), ()][kind])
+    index = Index.build(
+        tmp_path, {3: "square", 7: "stripes"}, image_id=names, path=names, size=[(40, 48)] * 32, tags=tags,
+        train=np.arange(32) < 24, val=np.arange(32) >= 24, shards=2,
+    )  # fmt: skip
+    index.save(tmp_path / "index.zarr.zip")
+    return SimpleNamespace(index=tmp_path / "index.zarr.zip")
+
+
+def train(dataset, job=None, **keys):
+    job = job or Job(seed=3)
+    return classifier.train(dataset, Config(**TINY | keys), job)["weights"], job
+
+
+def same(a, b):
+    return a.meta == b.meta and all(torch.equal(a.tensors[k], b.tensors[k]) for k in a.tensors | b.tensors)
+
+
+def test_it_learns_from_tags_and_its_weights_are_all_that_is_needed(dataset, tmp_path):
+    weights, job = train(dataset, epochs=25)
+    assert job.numbers["tag_map"] > 0.9 > 0.5 > job.numbers["tag_chance"]
+    assert job.numbers["iterations"] == 100 and job.numbers["photos"] == 24 and 0 < job.numbers["loss"] < 0.4
+    assert weights.meta["classes"] == [3, 7] and weights.meta["names"] == ["square", "stripes"]
+    weights.save(tmp_path / "w.pt")
+    model = restore(Weights(weights.meta, weights.tensors))
+    assert not model.training and model.stride == weights.meta["stride"] == 16
+    assert model.backbone.mean == tuple(weights.meta["mean"])
+
+
+@pytest.mark.parametrize("head", ["plain", "pam"])
+def test_same_seed_same_bytes_and_another_seed_others(dataset, head):
+    first, again, other = (train(dataset, Job(seed=s), head=head)[0] for s in (3, 3, 4))
+    assert same(first, again) and not same(first, other)
+
+
+class Killed(BaseException):
+    pass
+
+
+class Dying(Job):
+    """A job that is killed after 6 iterations."""
+
+    def progress(self, items, **_):
+        for k, item in enumerate(items):
+            if k == 6:
+                raise Killed
+            yield item
+
+
+def test_killed_and_resumed_training_equals_undisturbed_training(dataset, tmp_path):
+    wanted, undisturbed = train(dataset)
+    with pytest.raises(Killed):
+        train(dataset, Dying(seed=3, checkpoints=tmp_path / "saved"))
+    assert (tmp_path / "saved" / "checkpoint.pt").exists()
+    found, job = train(dataset, Job(seed=3, checkpoints=tmp_path / "saved"))
+    assert same(found, wanted) and job.numbers == undisturbed.numbers
+
+
+def test_no_training_photos_is_one_sentence(tmp_path):
+    Index.build(tmp_path, {1: "a"}, image_id=[], path=[], size=[], tags=[], train=[]).save(tmp_path / "i.zarr.zip")
+    with pytest.raises(UserError, match="train holds no photo"):
+        train(SimpleNamespace(index=tmp_path / "i.zarr.zip"))
+
+
+@pytest.mark.parametrize(
+    "keys, sentence",
+    [
+        ({"head": "cam"}, "classifier.head"),
+        ({"crop_area": (0.9, 0.5)}, "least <= most"),
+        ({"alpha": 1.5}, "classifier.alpha"),
+        ({"learning_rate": 1}, "learning_rate is not a known key"),
+    ],
+)
+def test_wrong_keys_are_one_sentence(keys, sentence):
+    with pytest.raises(UserError, match=sentence):
+        parse(Config, keys, where="classifier")
