@@ -11,11 +11,15 @@ ROOT = Path(__file__).resolve().parents[2]
 def code_digest(stage):
     """Hex digest over `stages.<stage>` and all modules of this project that it reaches by imports.
 
-    Comments, docstrings and layout don't count; anything that can change a result does.
+    Comments, docstrings and layout don't count; anything that can change a result does, a template in a package too.
     """
     total = hashlib.sha256()
     for name in sorted(reached(f"stages.{stage}")):
-        total.update(f"{name}\n{tree(module_file(name))}\n".encode())
+        file = module_file(name)
+        total.update(f"{name}\n{tree(file)}\n".encode())
+        if file.name == "__init__.py":
+            for other in sorted(file.parent.glob("*.jinja")):
+                total.update(f"{other.name}\n".encode() + other.read_bytes())
     return total.hexdigest()[:16]
 
 

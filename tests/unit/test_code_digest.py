@@ -14,6 +14,7 @@ def project(tmp_path, monkeypatch):
         "stages/cam/__init__.py": INIT,
         "stages/cam/maps.py": "from stages.common import store\n",
         "stages/cam/__main__.py": "print(1)\n",
+        "stages/cam/page.jinja": "<p>",
         "stages/common/__init__.py": "",
         "stages/common/store.py": "# why\nX = 1\n",
         "stages/common/other.py": "Y = 1\n",
@@ -39,6 +40,7 @@ def digest():
         ("stages/cam/__init__.py", "Docs.", "Other docs.", False),
         ("stages/cam/__init__.py", "return 1", "return 2", True),
         ("stages/cam/__main__.py", "1", "2", False),
+        ("stages/cam/page.jinja", "<p>", "<div>", True),
         ("stages/common/other.py", "1", "2", False),
     ],
 )

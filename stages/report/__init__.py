@@ -1,0 +1,18 @@
+"""report: one self-contained page with the table of recipes and pictures of every step.
+
+Pictures are data URIs, charts and style stand in the page itself: it opens anywhere, with no network.
+`python -m stages.report picture RUN_FOLDER OUT.png` makes a small grid of the same pictures.
+"""
+
+
+def run(inputs, config, job):
+    """{"report": HTML, "table": Markdown, the table of recipes for the terminal}.
+
+    inputs : index; labels, one store a recipe of `config.recipes`; predictions, one a recipe that trains, or None;
+    and, each missing or None where the run has none: truth; metrics (JSON, one a recipe); proposals, semantic, cam,
+    pam, peaks (one store a shard); graph_cut (its manifest, in a list). Times, memory and versions come from the
+    `.run.json` files beside the artifacts that these inputs were made from.
+    """
+    from stages.report import page
+
+    return page.build(inputs, config, job)

@@ -1,0 +1,149 @@
+"""Puts the page together: reads the inputs, has tables, charts and pictures made, fills in the template."""
+
+from pathlib import Path
+
+import jinja2
+import yaml
+
+from stages.common.index import Index
+from stages.common.instances import Instances
+from stages.common.store import manifest_path
+from stages.report import charts, paint, pictures, runs, table
+
+TEMPLATE = "page.html.jinja"
+METHOD_TONES = 6  # colours that the template's style has for methods
+
+
+def build(inputs, config, job):
+    """See `stages.report.run`."""
+    index = Index.load(inputs.index)
+    truth_path = getattr(inputs, "truth", None)
+    truth = Instances.load(truth_path) if truth_path else None
+    run = runs.run_folder(inputs.index)
+    stores = [
+        path
+        for name in ("labels", "predictions", "truth", "proposals", "semantic", "cam", "pam", "peaks", "graph_cut")
+        for path in pictures.given(inputs, name)
+    ]
+    metric_paths = pictures.given(inputs, "metrics")
+    jobs = runs.jobs(run, runs.reached(run, [inputs.index, *stores]), metric_paths)
+    metrics = [runs.read_json(path) for path in metric_paths] or None
+    rows = recipe_rows(inputs, config, index=index, metrics=metrics, run=run)
+    palette = paint.Palette(index.categories)
+    colours = {category: palette.css(category) for category in index.categories}
+    job.log.info("drawing pictures of up to %d photos of each gallery", config.photos)
+    training = pictures.training_rows(inputs, index, config.recipes, palette, count=config.photos, truth=truth)
+    validation = pictures.validation_rows(inputs, index, config.recipes, palette, count=config.photos, truth=truth)
+    cut = next((runs.read_json(path).get("counts") for path in pictures.given(inputs, "graph_cut")), None)
+    photos = measured_photos(rows)
+    html = template().render(
+        run=run.name,
+        index=index,
+        splits=index.counts(),
+        legend=[(name, colours[category]) for category, name in sorted(index.categories.items())],
+        has_truth=truth is not None,
+        rows=rows,
+        photos=photos,
+        label_columns=table.LABEL_COLUMNS,
+        prediction_columns=table.PREDICTION_COLUMNS,
+        best=best_values(rows),
+        warnings=runs.warnings(jobs, index.skipped),
+        headline=charts.headlines(rows),
+        galleries=[
+            (
+                "How the labels were made",
+                "training photos" + (" with masks" if photos["with_masks"] else ""),
+                "striped pixels are undecided.",
+                training,
+            ),
+            (
+                "What the Mask R-CNNs see",
+                "validation photos",
+                f"masks with a score of at least {pictures.SURE:g}, or the best {pictures.FEW} where there is none.",
+                validation,
+            ),
+        ],
+        tags={photo.name: [(index.categories[c], colours[c]) for c in photo.tags] for photo in training + validation},
+        classes=[
+            ("Pseudo labels", "training photos with masks", charts.per_class(rows, "labels", colours)),
+            ("Mask R-CNN", "validation photos", charts.per_class(rows, "predictions", colours)),
+        ],
+        cut=charts.graph_cut(cut, {name: colours[category] for category, name in index.categories.items()}),
+        proposals=next((one["proposals"] for one in metrics or [] if one.get("proposals")), None),
+        costs=charts.costs(runs.costs(jobs), runs.busy(jobs)),
+        sections=[
+            {**one, "text": yaml.safe_dump(one["config"], sort_keys=True, allow_unicode=True)}
+            for one in runs.sections(jobs)
+        ],
+        versions=runs.versions(jobs),
+    )
+    job.count(photos=len(training), validation_photos=len(validation))
+    return {"report": html, "table": table.markdown(rows, photos=photos)}
+
+
+def recipe_rows(inputs, config, *, index, metrics, run):
+    """The rows of `table.rows` with the number of labels per class and the colour of each recipe's bars."""
+    label_paths = pictures.given(inputs, "labels")
+    counts = [label_counts(path) for path in label_paths]
+    trained, beyond = {}, {}
+    unmasked = bool((index.train & ~index.with_masks).any()) and bool(index.with_masks.any())
+    for recipe in config.recipes:
+        weights = runs.read_json(run / "refine" / recipe["name"] / "weights.json") if recipe["trains"] else {}
+        if weights:
+            trained[recipe["name"]] = weights["counts"].get("photos")
+            images = weights["section"]["config"].get("images", "all")
+            beyond[recipe["name"]] = unmasked and images == "all"
+    rows = table.rows(
+        config.recipes, metrics=metrics, instances=[one["instances"] for one in counts], trained=trained, beyond=beyond
+    )
+    methods = 0
+    for row, one in zip(rows, counts):
+        row["all_labels"] = one
+        row["tone"] = row["kind"]
+        if row["kind"] == "method":
+            row["tone"] = f"method{methods % METHOD_TONES}"
+            methods += 1
+    return rows
+
+
+def label_counts(path):
+    """{"instances", "images", "without"} of a label store, from its manifest or, without one, from the store."""
+    counts = runs.read_json(manifest_path(path)).get("counts", {})
+    own = counts.get(Path(path).name)
+    if own is None:
+        labels = Instances.load(path)
+        own = labels.counts()
+    return {**own, "without": counts.get("photos_without")}
+
+
+def measured_photos(rows):
+    """{"with_masks", "val"}: numbers of photos that labels and predictions were measured on, None where not."""
+    found = {"with_masks": None, "val": None}
+    for row in rows:
+        for name, part in (("with_masks", "labels"), ("val", "predictions")):
+            if row[part]:
+                found[name] = row[part]["photos"]
+    return found
+
+
+def best_values(rows):
+    """{(part, column): the highest value among the methods}, where there are two methods or more to compare."""
+    methods = [row for row in rows if row["kind"] == "method"]
+    best = {}
+    for part, columns in (("labels", table.LABEL_COLUMNS), ("predictions", table.PREDICTION_COLUMNS)):
+        for column in columns:
+            values = [row[part][column] for row in methods if row[part] and row[part].get(column) is not None]
+            if len(values) > 1 and max(values) > min(values):
+                best[part, column] = max(values)
+    return best
+
+
+def template():
+    """The page's template; everything that is filled in is escaped."""
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters["share"] = table.share
+    return environment.get_template(TEMPLATE)

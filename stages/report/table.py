@@ -1,0 +1,98 @@
+"""The table of recipes: rows for the page, and the same as Markdown that reads well in a terminal."""
+
+LABEL_COLUMNS = ("mAP25", "mAP50", "mAP70", "mAP75", "ABO", "mIoU")
+PREDICTION_COLUMNS = ("mAP25", "mAP50", "mAP75", "AP")
+HEADLINE = "mAP50"
+WIDTH = 110  # characters of a terminal line
+
+
+def rows(recipes, *, metrics, instances, trained, beyond):
+    """One dict a recipe: name, supervision, trains, kind, labels, predictions, instances, trained_on, ratio, note.
+
+    recipes : list of dicts (name, stage, variant, supervision, trains). metrics : one dict of `evaluate` a recipe, or
+    None. instances : number of pseudo labels a recipe. trained : {recipe: photos its Mask R-CNN was trained on}.
+    beyond : {recipe: whether photos without masks were among those it could train on}. Shares in [0, 1] or None.
+    The ratio is AP50 on the validation photos over that of the recipe trained on the true masks. A recipe that had
+    photos `full` cannot have carries none: like is compared with like.
+    """
+    found = []
+    for k, recipe in enumerate(recipes):
+        measured = (metrics[k] if metrics else None) or {}
+        labels, predictions = measured.get("labels"), measured.get("predictions") if recipe["trains"] else None
+        found.append({
+            "name": recipe["name"], "supervision": recipe["supervision"], "trains": recipe["trains"],
+            "kind": kind(recipe), "labels": labels, "predictions": predictions,
+            "instances": labels["instances"] if labels else instances[k],
+            "trained_on": trained.get(recipe["name"]), "ratio": None, "note": None,
+        })  # fmt: skip
+    full = next((row for row in found if row["kind"] == "full"), None)
+    best = headline(full)
+    for row in found:
+        if row is not full and row["trains"] and beyond.get(row["name"]):
+            row["note"] = other_photos(row, full)
+        elif best and headline(row) is not None:
+            row["ratio"] = headline(row) / best
+    return found
+
+
+def kind(recipe):
+    """ "method", "full" (the true masks), "bound" (other references with a Mask R-CNN) or "baseline" (none)."""
+    if recipe["stage"] != "reference":
+        return "method"
+    if recipe["supervision"] == "masks":
+        return "full"
+    return "baseline" if recipe["supervision"] == "tags" else "bound"
+
+
+def headline(row):
+    """AP50 of the row's Mask R-CNN on the validation photos, or None."""
+    return (row["predictions"] or {}).get(HEADLINE) if row else None
+
+
+def other_photos(row, full):
+    """The sentence on a row whose photos are not those of `full`."""
+    mine, its = row["trained_on"], full and full["trained_on"]
+    if mine is None or its is None:
+        return "trained on photos without masks too, so it carries no ratio"
+    word = "more" if mine > its else "other"
+    return f"trained on {word} photos than {full['name']} ({mine:,} to {its:,}), so it carries no ratio"
+
+
+def share(value, digits=1):
+    """A share in [0, 1] in per cent, a dash for None."""
+    return "-" if value is None else f"{100 * value:.{digits}f}"
+
+
+def markdown(found, *, photos):
+    """The rows as a Markdown table with aligned columns, at most 110 characters wide.
+
+    photos : {"with_masks", "val": number of photos measured on, or None}.
+    """
+    head = ["recipe", "supervision", "label mAP50", "label ABO", "label mIoU", "instances", "val AP50", "ratio"]
+    body = []
+    for row in found:
+        labels = row["labels"] or {}
+        ratio = f"{share(row['ratio'], 0)} %" if row["ratio"] is not None else "-"
+        body.append([
+            row["name"], row["supervision"], *(share(labels.get(name)) for name in ("mAP50", "ABO", "mIoU")),
+            f"{row['instances']:,}", share(headline(row)), ratio,
+        ])  # fmt: skip
+    widths = [max(len(line[k]) for line in [head, *body]) for k in range(len(head))]
+    room = WIDTH - sum(widths[1:]) - 3 * len(head) - 1
+    if widths[0] > room:
+        widths[0] = max(room, 8)
+        for line in body:
+            line[0] = line[0] if len(line[0]) <= widths[0] else line[0][: widths[0] - 1] + "…"
+
+    def line(cells):
+        aligned = [cell.ljust(w) if k < 2 else cell.rjust(w) for k, (cell, w) in enumerate(zip(cells, widths))]
+        return "| " + " | ".join(aligned) + " |"
+
+    rule = "|" + "|".join("-" * (w + 2) if k < 2 else "-" * (w + 1) + ":" for k, w in enumerate(widths)) + "|"
+    notes = [f"- {row['name']} was {row['note']}." for row in found if row["note"]]
+    text = [line(head), rule, *map(line, body), ""]
+    if photos.get("with_masks"):
+        text += [f"Per cent. Labels: {photos['with_masks']:,} training photos with masks."]
+        if photos.get("val"):
+            text[-1] += f" Mask R-CNN: {photos['val']:,} validation photos."
+    return "\n".join([*text, *notes]).rstrip() + "\n"

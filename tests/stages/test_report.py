@@ -1,0 +1,241 @@
+"""The page and the table of `report`, from run folders made by hand."""
+
+import re
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import report_run
+from PIL import Image
+
+from stages.common.job import Job
+from stages.report import charts, paint, pictures, run, runs, table
+from stages.report.__main__ import main
+from stages.report.config import Config
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that tags close in order; collects attributes and the text of the page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.found, self.words = [], [], []
+        self.feed(html)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def attributes(self, tag, name):
+        return [attrs[name] for one, attrs in self.found if one == tag and name in attrs]
+
+
+def build(at, *, photos=3, recipes=report_run.RECIPES):
+    made = run(at, Config(photos=photos, recipes=recipes), Job())
+    return made["report"], made["table"]
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trial")
+    index, truth = report_run.rectangles(folder)
+    return report_run.make(folder, index, truth, warning="a label takes <nearly> everything")
+
+
+@pytest.fixture(scope="module")
+def page(trial):
+    return build(trial)
+
+
+def test_the_page_is_whole_and_asks_for_nothing(page):
+    html, _ = page
+    parsed = Page(html)
+    assert "trial" in parsed.text
+    for tag in ("img", "script", "link", "iframe", "a"):
+        for name in ("src", "href"):
+            assert all(value.startswith("data:image/") for value in parsed.attributes(tag, name))
+    assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r"data:image/webp;base64,[^\"]*", "", html))
+
+
+def test_pictures_of_every_step(page):
+    titles = re.findall(r"<figcaption><b>(.*?)</b>", page[0])
+    training = ["photo", "proposals", "CAM", "CAM with peaks", "semantic map", "truth", "transfer", "cam_cut", "full",
+                "whole_photo"]  # fmt: skip
+    validation = ["photo", "transfer", "cam_cut", "full", "truth"]
+    assert titles == 3 * training + 2 * validation  # three of the four training photos, both validation photos
+    assert len(Page(page[0]).attributes("img", "src")) == len(titles)
+    assert "best 2, ≤ 0.20" in page[0]  # the predictions of `transfer` all score 0.2
+
+
+def test_warnings_stand_first_and_are_escaped(page):
+    html, _ = page
+    assert "a label takes &lt;nearly&gt; everything" in html and "<nearly>" not in html
+    assert html.index("1 warning") < html.index("<table")
+
+
+def test_graph_cut_times_and_configuration_are_shown(page):
+    text = Page(page[0]).text
+    assert "proposals in the graph" in text and "16–31" in text and "background 50.0 %" in text
+    assert "321 MB" in text and "torch 2.11.0" in text
+    assert "From the first job to the last, without pauses: 4.8 s" in text  # 100..103.25 and 110..111.5
+    assert "refine · cam_cut · train seed 0" in text
+
+
+def test_table_for_the_terminal(page):
+    lines = page[1].splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len({len(line) for line in rows}) == 1 and len(rows[0]) <= 110 and len(rows) == 6
+    cells = [cell.strip() for cell in rows[-1].strip("|").split("|")]
+    assert cells[:2] == ["whole_photo", "tags"] and cells[-2:] == ["-", "-"]  # it trains none
+    assert "Labels: 4 training photos with masks. Mask R-CNN: 2 validation photos." in page[1]
+
+
+def test_the_same_inputs_give_the_same_page(trial, page):
+    assert build(trial) == page
+
+
+def test_without_ground_truth(trial):
+    html, text = build(report_run.without_truth(trial))
+    parsed = Page(html)
+    assert "no ground truth" in parsed.text and "mAP" not in parsed.text and "Classes" not in parsed.text
+    assert "<b>truth</b>" not in html and "<b>semantic map</b>" in html
+    cells = [cell.strip() for cell in text.splitlines()[2].strip("|").split("|")]
+    assert cells == ["transfer", "tags", "-", "-", "-", "8", "-", "-"]  # four photos with two masks each
+
+
+def test_class_names_are_escaped(tmp_path):
+    index, truth = report_run.rectangles(tmp_path, categories={1: "<b>cat</b>", 2: '"dog" & co'}, n_train=2, n_val=1)
+    html, _ = build(report_run.make(tmp_path, index, truth), photos=1)
+    assert "<b>cat</b>" not in html and "&lt;b&gt;cat" in html and "&#34;dog&#34; &amp; co" in html
+    Page(html)
+
+
+def test_a_bare_run_has_a_page(tmp_path):
+    """Only an index and labels, as with one recipe that trains nothing; no photo is drawn."""
+    index, truth = report_run.rectangles(tmp_path, n_train=2, n_val=0)
+    at = report_run.make(tmp_path, index, truth, recipes=report_run.RECIPES[-1:])
+    bare = SimpleNamespace(index=at.index, labels=at.labels, predictions=None, graph_cut=None)
+    html, text = build(bare, photos=0, recipes=report_run.RECIPES[-1:])
+    assert "<figure" not in html and "whole_photo" in text
+    Page(html)
+
+
+RECIPE = {"stage": "transfer", "variant": "default", "supervision": "tags", "trains": True}
+FULL = {"stage": "reference", "variant": "full", "supervision": "masks", "trains": True}
+
+
+def measured(ap50):
+    return {"labels": None, "predictions": {"mAP50": ap50, "photos": 5}, "proposals": None}
+
+
+def test_ratio_by_hand():
+    recipes = [{**RECIPE, "name": "a"}, {**RECIPE, "name": "b"}, {**FULL, "name": "full"}]
+    found = table.rows(
+        recipes, metrics=[measured(0.30), measured(0.45), measured(0.60)], instances=[1, 2, 3],
+        trained={"a": 10, "b": 40, "full": 12}, beyond={"a": False, "b": True},
+    )  # fmt: skip
+    assert [row["ratio"] for row in found] == [pytest.approx(0.5), None, 1.0]
+    assert found[1]["note"] == "trained on more photos than full (40 to 12), so it carries no ratio"
+    text = table.markdown(found, photos={"with_masks": 3, "val": 5})
+    assert [line.split("|")[-2].strip() for line in text.splitlines()[2:5]] == ["50 %", "-", "100 %"]
+    assert "- b was trained on more photos than full (40 to 12)" in text
+
+
+@pytest.mark.parametrize("scores", [(None, 0.5), (0.3, 0.0), (0.3, None)])
+def test_no_ratio_without_both_values(scores):
+    recipes = [{**RECIPE, "name": "a"}, {**FULL, "name": "full"}]
+    found = table.rows(recipes, metrics=[measured(s) for s in scores], instances=[1, 1], trained={}, beyond={})
+    assert found[0]["ratio"] is None and found[0]["note"] is None
+
+
+def test_photos_beyond_those_with_masks_cost_the_ratio(tmp_path):
+    """Three of four training photos have masks; `full` has three, the others were given all four."""
+    index, truth = report_run.rectangles(tmp_path, masked=3)
+    trained = {"transfer": 4, "cam_cut": 4, "full": 3}
+    at = report_run.make(tmp_path, index, truth, trained=trained)
+    html, text = build(at, photos=0)
+    assert "transfer: trained on more photos than full (4 to 3), so it carries no ratio" in Page(html).text
+    assert text.splitlines()[2].rstrip(" |").endswith("-") and text.splitlines()[4].rstrip(" |").endswith("100 %")
+    like = report_run.make(tmp_path / "like", index, truth, trained=trained, images="with_masks")
+    assert "carries no ratio" not in build(like, photos=0)[0]
+
+
+def test_a_long_name_keeps_the_table_narrow():
+    recipes = [{**RECIPE, "name": "a_recipe_with_a_very_long_name_indeed", "supervision": "semantic masks"}]
+    found = table.rows(recipes, metrics=None, instances=[1234567], trained={}, beyond={})
+    lines = table.markdown(found, photos={}).splitlines()
+    assert {len(line) for line in lines} == {110} and "a_recipe_with" in lines[2] and "…" in lines[2]
+
+
+def test_only_what_the_run_reached_is_reported(trial):
+    """A variant left over from an earlier configuration is no part of the page."""
+    root = runs.run_folder(trial.index)
+    found = runs.reached(root, [trial.labels[1]])
+    assert set(found) == {"pseudo_labels/cam_cut/labels.json", "graph_cut/cam/labels.json"}
+    stages = [job["stage"] for job in runs.jobs(root, found, [trial.metrics[0]])]
+    assert stages == ["graph_cut", "pseudo_labels", "evaluate"]
+
+
+def test_busy_time_counts_overlaps_once():
+    jobs = [{"run": {"began": a, "ended": b}} for a, b in ((0, 4), (1, 3), (3, 6), (10, 11))]
+    assert runs.busy(jobs) == 7
+    assert runs.busy([{"run": {"wall_seconds": 1}}]) is None
+
+
+def test_axes_and_durations():
+    assert [charts.axis([value]) for value in (0.03, 0.11, 0.25, 0.6, 1.0)] == [0.1, 0.2, 0.25, 0.75, 1.0]
+    assert [charts.duration(s) for s in (3.21, 250, 7500)] == ["3.2 s", "4 min 10 s", "2 h 05 min"]
+
+
+def test_chosen_photos_are_spread():
+    assert pictures.chosen(np.arange(100, 110), 4) == [100, 103, 106, 109]
+    assert pictures.chosen(np.array([5, 6]), 12) == [5, 6] and pictures.chosen(np.array([], int), 3) == []
+
+
+def test_instances_of_a_class_differ_and_classes_differ():
+    palette = paint.Palette(range(1, 21))
+    shades = paint.shades([1, 1, 2, 1], palette).astype(int)
+    assert np.array_equal(shades[2], palette(2)) and np.array_equal(shades[1], palette(1, 1))
+    assert min(np.abs(shades[a] - shades[b]).sum() for a, b in ((0, 1), (0, 3), (1, 3), (0, 2))) > 40
+    assert len({palette.css(c) for c in range(1, 21)}) == 20
+
+
+def test_oklch_of_known_colours():
+    assert paint.oklch(1, 0, 0).tolist() == [255, 255, 255] and paint.oklch(0, 0, 0).tolist() == [0, 0, 0]
+    assert np.abs(paint.oklch(0.62796, 0.25768, 29.234).astype(int) - [255, 0, 0]).max() <= 1  # sRGB red
+
+
+def test_masks_and_peaks_land_where_they_are():
+    photo = np.full((40, 60, 3), 100, np.uint8)
+    mask = np.zeros((1, 20, 30), bool)
+    mask[0, 5:10, 10:20] = True
+    drawn = paint.instances(photo, paint.scaled_masks(mask, (40, 60)), np.array([[255, 0, 0]]))
+    assert drawn[15, 30, 0] > drawn[15, 30, 1] + 100 and np.ptp(drawn[30, 30].astype(int)) == 0
+    ringed = paint.peaks(photo, np.array([[10.0, 50.0]]), [1], paint.Palette([1]))
+    assert np.array_equal(ringed[10, 50], paint.Palette([1])(1)) and np.array_equal(ringed[30, 10], photo[30, 10])
+    striped = paint.label_map(photo, np.array([[0, 255], [1, 1]], np.uint8), paint.Palette([1]))
+    assert striped[5, 5].max() < striped[5, 45].min() and np.ptp(striped[30, 10].astype(int)) > 30
+
+
+def test_picture_command(trial, tmp_path, capsys):
+    out = tmp_path / "grid.png"
+    assert main(["picture", str(runs.run_folder(trial.index)), str(out), "--photos", "2"]) == 0
+    assert out.stat().st_size < 400_000 and Image.open(out).width <= 1200
+    assert main(["picture", str(tmp_path), str(out)]) == 1
+    assert "is no results folder of a run" in capsys.readouterr().err
