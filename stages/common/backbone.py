@@ -25,10 +25,11 @@ class Backbone(nn.Module):
     """A feature extractor and what one needs to know about it.
 
     channels, strides : lists, one entry per returned level, finest first. mean, std : 3 floats each, for RGB in [0, 1].
-    frozen_norm : batch norm keeps its statistics (and its scale and shift) in training.
+    frozen_norm : batch norm keeps its statistics (and its scale and shift) in training. dilation : the deepest level
+    is this many times finer than the architecture has it.
     """
 
-    def __init__(self, name, net, levels, *, tail=None, mean, std, frozen_norm):
+    def __init__(self, name, net, levels, *, tail=None, mean, std, frozen_norm, dilation=1):
         super().__init__()
         self.name, self.net, self.tail = name, net, tail
         info = net.feature_info
@@ -38,17 +39,30 @@ class Backbone(nn.Module):
         if tail is not None:
             self.channels[-1] = tail[0].out_channels
         self.mean, self.std, self.frozen_norm = tuple(mean), tuple(std), frozen_norm
+        # the fine cell that equals coarse cell 0: the last of its block with TensorFlow's padding, else the first
+        self.dropped = dilation - 1
+        self.drop_first = any(type(m).__name__ == "Conv2dSame" for m in net.modules())
         if frozen_norm:
             for module in self.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.requires_grad_(False)
 
     def forward(self, x):
-        """x : (B, 3, H, W) float32, normalised. Returns one (B, C, ceil(H / stride), ...) tensor per level."""
+        """x : (B, 3, H, W) float32, normalised. Returns one (B, C, ceil(H / stride), ...) tensor per level.
+
+        A dilated level is a network's coarse map taken at shifted photos; undone, its cells would lie half a coarse
+        cell off. In evaluation mode, with a single level, x is therefore padded by that much with 0 (the mean colour)
+        and the cells of the padding are dropped, so that cell (i, j) is about its own square of the photo.
+        """
+        k = 0 if self.training or len(self.levels) > 1 else self.dropped
+        if k:
+            x = nn.functional.pad(x, (k * self.strides[-1] // 2,) * 4)
         features = self.net(x)
-        chosen = [features[k] for k in self.levels]
+        chosen = [features[level] for level in self.levels]
         if self.tail is not None:
             chosen[-1] = self.tail(chosen[-1])
+        if k:
+            chosen[-1] = chosen[-1][:, :, k:, k:] if self.drop_first else chosen[-1][:, :, :-k, :-k]
         return chosen
 
     def normalise(self, photos):
@@ -121,6 +135,10 @@ def create(
     if hasattr(net, "blocks") and usable[-1] < len(reductions) - 1:  # EfficientNet computes what nobody asked for
         last = net.feature_info.module_name(usable[-1]).removeprefix("blocks.")
         net.blocks = net.blocks[: int(last) + 1]
+    nominal = (
+        timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction() if dilate else reductions
+    )
+    dilation = nominal[levels[-1]] // reductions[levels[-1]]
     full = tail = None
     if head and hasattr(net, "blocks") and levels[-1] == len(reductions) - 1:
         full = timm.create_model(name, pretrained=False)
@@ -135,7 +153,7 @@ def create(
         fit(net, state, name=asked, source=source)
         if tail is not None:
             fit(full, state, name=asked, source=source, only=("conv_head.", "bn2."))
-    return Backbone(asked, net, levels, tail=tail, mean=mean, std=std, frozen_norm=frozen_norm)
+    return Backbone(asked, net, levels, tail=tail, mean=mean, std=std, frozen_norm=frozen_norm, dilation=dilation)
 
 
 def packaged(name=PACKAGED):

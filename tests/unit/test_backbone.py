@@ -53,14 +53,16 @@ def test_features_are_those_of_the_whole_network():
     full = timm.create_model("tf_efficientnet_lite0", output_stride=16)
     full.load_state_dict(backbone.packaged())
     net = backbone.create(output_stride=16, head=True).eval()
+    net.dropped = 0  # as timm has it, without the correction of half a cell
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32))
     with torch.no_grad():
         assert torch.allclose(net(x)[-1], full.eval().forward_features(x), atol=1e-5)
 
 
-@pytest.mark.parametrize("stride", [8, 16])
-def test_a_cell_answers_to_its_own_square_of_the_photo(stride):
-    net = backbone.create(output_stride=stride, dilate=False).eval()
+@pytest.mark.parametrize("stride, dilate", [(8, False), (16, False), (16, True)])
+def test_a_cell_answers_to_its_own_square_of_the_photo(stride, dilate):
+    net = backbone.create(output_stride=stride, dilate=dilate).eval()
+    assert net.dropped == int(dilate)
     rng, ground, errors = np.random.default_rng(0), torch.zeros(1, 3, 160, 160), []
     centers = (np.arange(160 // stride) + 0.5) * stride
     with torch.no_grad():
@@ -70,7 +72,7 @@ def test_a_cell_answers_to_its_own_square_of_the_photo(stride):
             change = (net(spot)[-1] - net(ground)[-1]).abs().sum((0, 1)).numpy() ** 2
             found = (change.sum(1) @ centers, change.sum(0) @ centers) / change.sum()
             errors.append(found - (y, x))
-    assert np.abs(np.mean(errors, 0)).max() < stride / 8  # with symmetric padding: 0.9 stride
+    assert np.abs(np.mean(errors, 0)).max() < stride / 5  # symmetric padding: 0.9, dilated and not put right: 0.35
 
 
 def test_vgg_has_the_level_before_its_last_pool():
