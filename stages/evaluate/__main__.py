@@ -7,6 +7,7 @@ class (category 0) are measured as proposals.
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -41,7 +42,10 @@ def main(arguments=None):
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print("\n".join([*notes, *lines]))
+    try:
+        print("\n".join([*notes, *lines]), flush=True)
+    except BrokenPipeError:  # piped into head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -154,9 +154,9 @@ def proposal_lines(metrics):
     """The dict of `proposal_metrics` as lines of text; per cent."""
     names = [key for key in metrics["counts"][0] if key not in ("count", "by_size", "objects")]
     sizes = list(metrics["counts"][0]["by_size"])
-    head = "masks a photo".ljust(14) + "".join(name.rjust(10) for name in (*names, *(f"ABO {s}" for s in sizes)))
+    head = "masks a photo".ljust(14) + "".join(name.rjust(12) for name in (*names, *(f"ABO {s}" for s in sizes)))
     lines = [f"{metrics['photos']} photos, {metrics['objects']} objects, {metrics['masks']} masks; per cent.", "", head]
     for row in metrics["counts"]:
         values = [row[name] for name in names] + [row["by_size"][size]["ABO"] for size in sizes]
-        lines.append(str(row["count"]).ljust(14) + "".join(cell(value, 10) for value in values))
+        lines.append(str(row["count"]).ljust(14) + "".join(cell(value, 12) for value in values))
     return lines

@@ -39,7 +39,7 @@ def main(arguments=None):
     parser.add_argument("--photos", metavar="FOLDER", type=Path, help="where the photos are, by image id")
     options = parser.parse_args(arguments)
     try:
-        print("\n".join(inspect(options)))
+        print("\n".join(inspect(options)), flush=True)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
