@@ -125,13 +125,14 @@ class Pipeline(Section):
     def section(self, stage, variant="default", function="run", **more):
         """All that decides what a job makes, as one plain dict with sorted keys: Snakemake compares it as a whole.
 
-        A learning stage's `train` does not see the keys that only inference reads (`Config.INFERENCE`), and its `run`
-        sees those alone: everything else it needs lies in the weights.
+        Where one section serves a learning stage's `train` and `run`, its model says which keys only testing reads
+        (`Config.ONLY_TEST`: changing them trains nothing) and which `run` reads at all (`Config.TEST`).
         """
         config = self.config(stage, variant)
-        inference = getattr(model_of(stage), "INFERENCE", None)
-        if inference is not None:
-            config = {key: value for key, value in config.items() if (key in inference) == (function == "run")}
+        model = model_of(stage)
+        if hasattr(model, "TEST"):
+            kept = model.TEST if function == "run" else config.keys() - model.ONLY_TEST
+            config = {key: value for key, value in config.items() if key in kept}
         if stage == "pseudo_labels" and not more.pop("are_proposals"):
             config["box_nms"] = None
         if stage == "report":

@@ -5,7 +5,7 @@ Sec. 4.2), so the defaults are those of detectron2's R50-FPN 1x (`det2`); Fan (S
 divided by 10 after 5 epochs.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,9 @@ from stages.common.config import Section
 
 
 class Config(Section):
+    ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"score_threshold", "nms", "detections", "mask_threshold"})
+    TEST: ClassVar[frozenset[str]] = ONLY_TEST | {"test_short_side", "max_side", "rpn_pre_nms", "rpn_post_nms"}
+
     # --- network
     backbone: str = Field(
         "efficientnet_lite0",

@@ -14,14 +14,10 @@ from stages.refine.config import Config
 from stages.refine.data import test_sample
 
 # What may differ between training and inference; every other key is taken from the weights.
-TEST_KEYS = {
-    "test_short_side", "max_side", "score_threshold", "nms", "detections", "mask_threshold", "rpn_pre_nms",
-    "rpn_post_nms",
-}  # fmt: skip
 
 
 def load(weights, *, device="cpu", **test):
-    """(model in evaluation mode on `device`, its Config) from Weights of kind "refine"; test: values of TEST_KEYS.
+    """(model in evaluation mode on `device`, its Config) from Weights of kind "refine"; test: values of Config.TEST.
 
     Raises UserError when the tensors are not those of the network that the file describes.
     """
@@ -58,10 +54,10 @@ def predict_photo(model, photo, *, config):
 def predict_photos(photos, weights, *, config, job, count=None):
     """Instances table of `photos`: an iterable of (image id, (H, W, 3) uint8 RGB).
 
-    config : Config whose TEST_KEYS are used, or None for those of the weights.
+    config : Config whose Config.TEST are used, or None for those of the weights.
     """
     training.start(job.seed, job.device, threads=job.threads)
-    test = {} if config is None else config.model_dump(include=TEST_KEYS)
+    test = {} if config is None else config.model_dump(include=Config.TEST)
     model, config = load(weights, device=job.device, **test)
     categories = {int(c): name for c, name in weights.meta["categories"].items()}
     ids = np.array(sorted(categories), np.int64)
