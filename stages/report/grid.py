@@ -125,7 +125,9 @@ def encoded(picture, suffix):
     for step in (0, 256, 128, 64, 32, 16) if kind == "png" else (92, 85, 75, 60, 45):
         data = io.BytesIO()
         if kind == "png":
-            one = picture.quantize(step, dither=Image.Dither.FLOYDSTEINBERG) if step else picture
+            # Pillow dithers only towards a palette that is given
+            few = picture.quantize(step, method=Image.Quantize.MAXCOVERAGE) if step else None
+            one = picture.quantize(palette=few, dither=Image.Dither.FLOYDSTEINBERG) if step else picture
             one.save(data, kind, optimize=True)
         else:
             picture.save(data, kind, quality=step)

@@ -53,7 +53,7 @@ def build(inputs, config, job):
             (
                 "How the labels were made",
                 "training photos" + (" with masks" if photos["with_masks"] else ""),
-                "striped pixels are undecided.",
+                "striped pixels are unsure.",
                 training,
             ),
             (

@@ -158,7 +158,7 @@ def add_semantic(photos, index, paths, palette):
             values = maps.of(place[photo.name])[1] if photo.name in place else []
             if values:
                 unsure = float((values[0] == 255).mean())
-                note = f"{100 * unsure:.0f} % undecided" if unsure >= 0.005 else ""
+                note = f"{100 * unsure:.0f} % unsure" if unsure >= 0.005 else ""
                 photo.add("semantic map", note, "made", paint.label_map(photo.pixels, values[0], palette))
 
 
