@@ -143,10 +143,10 @@ class Photos:
 
 def draw(kind, held, i, *, names, photos, path):
     """The picture of the store, or of its image i: (H, W, 3) uint8."""
+    from stages.common import draw
     from stages.inspect import picture
-    from stages.report import paint
 
-    palette = paint.Palette([c for c in names if c > 0])
+    palette = draw.Palette([c for c in names if c > 0])
     if kind == "graph":
         counts, edges = np.histogram(held["cosine"], bins=20)
         rows = [(f"{a:.2f} to {b:.2f}", int(n), None) for n, a, b in zip(counts, edges, edges[1:])]
@@ -178,8 +178,8 @@ def draw(kind, held, i, *, names, photos, path):
 
 def tiles_of(kind, held, i, *, names, photos, side):
     """[(picture, caption)] of one image."""
+    from stages.common import draw
     from stages.inspect import picture
-    from stages.report import paint
 
     name = ids_of(held)[i]
     if kind == "peaks":
@@ -197,7 +197,7 @@ def tiles_of(kind, held, i, *, names, photos, side):
     if kind == "maps":
         return [(one, f"{name}: {text}") for one, text in picture.maps(photo, held, i, names=names, side=side)]
     tags = ", ".join(describe.named(names, c) for c in held.tags(i))
-    return [(paint.fitted(photo, side), f"{name}: {tags or 'no tags'}")]
+    return [(draw.fitted(photo, side), f"{name}: {tags or 'no tags'}")]
 
 
 def save(path, picture):

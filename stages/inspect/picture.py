@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.report import paint
+from stages.common import draw
 
 GROUND, INK, FAINT = (24, 25, 29), (236, 236, 238), (150, 152, 160)
 SIDE, SMALL = 760, 300  # longer side of one photo's tile, and of one of many
@@ -67,18 +67,18 @@ def plates(picture, masks, texts, colours):
 def instances(photo, table, i, *, names, side):
     """Image i of an instance table over its photo: colour = class, shade = instance; crowds and difficult ones hollow,
     void pixels striped. Of many masks the best-scored are drawn."""
-    photo = paint.fitted(photo, side)
+    photo = draw.fitted(photo, side)
     rows = np.arange(len(table))[table.rows(i)]
     rows = rows[np.argsort(-table.score[rows], kind="stable")][:MASKS]
     masks = np.stack([table.mask(n) for n in rows]) if len(rows) else np.zeros((0, 1, 1), bool)
-    masks = paint.scaled_masks(masks, photo.shape[:2])
+    masks = draw.scaled_masks(masks, photo.shape[:2])
     category = table.category[rows]
     if len(rows) and not category.any():
-        return paint.proposals(photo, masks)
-    colours = paint.shades(category, paint.Palette([c for c in names if c > 0]))
-    void = paint.scaled_masks(table.void_mask(i)[None], photo.shape[:2])[0]
+        return draw.proposals(photo, masks)
+    colours = draw.shades(category, draw.Palette([c for c in names if c > 0]))
+    void = draw.scaled_masks(table.void_mask(i)[None], photo.shape[:2])[0]
     stripes = (np.add.outer(*map(np.arange, photo.shape[:2])) // 4) % 2 == 0
-    picture = paint.instances(photo, masks, colours, hollow=table.ignore[rows] != 0)
+    picture = draw.instances(photo, masks, colours, hollow=table.ignore[rows] != 0)
     picture[void & stripes] = (0.6 * picture[void & stripes] + 0.4 * 235).astype(np.uint8)
     if side < SIDE:
         return picture
@@ -91,19 +91,19 @@ def instances(photo, table, i, *, names, side):
 
 def maps(photo, store, i, *, names, side):
     """Tiles [(picture, caption)] of image i: a heat map a class, or the label map with its classes."""
-    photo, palette = paint.fitted(photo, side), paint.Palette([c for c in names if c > 0])
+    photo, palette = draw.fitted(photo, side), draw.Palette([c for c in names if c > 0])
     categories, found = store.of(i)
     if store.data.dtype == np.uint8:
         return [
             (
-                paint.label_map(photo, m, palette),
+                draw.label_map(photo, m, palette),
                 ", ".join(names.get(c, str(c)) for c in np.unique(m).tolist() if c not in (0, 255))
                 or "background only",
             )
             for m in found
         ]
     return [
-        (paint.heat(photo, [c], [m], palette), f"{names.get(int(c), int(c))}, most {float(m.max()):.2f}")
+        (draw.heat(photo, [c], [m], palette), f"{names.get(int(c), int(c))}, most {float(m.max()):.2f}")
         for c, m in zip(categories, found)
     ]
 
@@ -111,10 +111,10 @@ def maps(photo, store, i, *, names, side):
 def peaks(photo, table, i, *, names, side):
     """Rings at the peaks of image i over its photo, dimmed."""
     scale = side / max(photo.shape[:2])
-    photo = paint.dimmed(paint.fitted(photo, side), keep=0.4, light=0.75)
+    photo = draw.dimmed(draw.fitted(photo, side), keep=0.4, light=0.75)
     part = slice(*table["first"][i : i + 2])
-    return paint.peaks(
-        photo, table["yx"][part] * scale, table["category"][part], paint.Palette([c for c in names if c > 0])
+    return draw.peaks(
+        photo, table["yx"][part] * scale, table["category"][part], draw.Palette([c for c in names if c > 0])
     )
 
 

@@ -46,11 +46,11 @@ def predict(given):
     import torch
     from PIL import Image
 
+    from stages.common import draw
     from stages.common.coco import to_coco
     from stages.common.job import Job
     from stages.common.photo import read_photo
     from stages.common.weights import Weights
-    from stages.refine.overlay import overlay
     from stages.refine.predict import predict_photos
 
     files = photos_in(given.folder, but=given.out)
@@ -62,13 +62,15 @@ def predict(given):
     table.save(given.out / "predictions.zarr.zip")
     coco = to_coco(table, file_names={name: name for name in table.image_id})
     write(given.out / "predictions.json", json.dumps(coco).encode())
+    palette = draw.Palette(table.categories)
     for i, name in enumerate(table.image_id):
         rows = table.rows(i)
         drawn = table.score[rows] >= given.score
         labels = [
             f"{table.categories[int(c)]} {s:.2f}" for c, s in zip(table.category[rows][drawn], table.score[rows][drawn])
         ]
-        picture = overlay(read_photo(files[name]), table.masks(i)[drawn], labels=labels)
+        colours = draw.shades(table.category[rows][drawn], palette)
+        picture = draw.labelled(read_photo(files[name]), table.masks(i)[drawn], colours, labels)
         target = given.out / "overlays" / f"{name}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(target)

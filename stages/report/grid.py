@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from stages.common import draw
 from stages.common.errors import UserError
 from stages.common.index import Index
 from stages.common.instances import Instances
-from stages.report import paint, pictures, runs
+from stages.report import pictures, runs
 
 WIDTH, LARGEST = 1200, 400_000  # pixels, bytes
 GAP, MARGIN, HEAD, CORNER = 6, 14, 30, 6  # pixels
@@ -28,7 +29,7 @@ def write(run, out, *, photos=4, recipes=None):
     truth_path = run / "images/default/truth.zarr.zip"
     truth = Instances.load(truth_path) if truth_path.is_file() else None
     inputs, shown = found(run, recipes, truth is not None)
-    rows = pictures.training_rows(inputs, index, shown, paint.Palette(index.categories), count=photos, truth=truth)
+    rows = pictures.training_rows(inputs, index, shown, draw.Palette(index.categories), count=photos, truth=truth)
     out = Path(out)
     data = encoded(drawn([[(one.title, one.pixels) for one in photo.pictures] for photo in rows]), out.suffix)
     out.parent.mkdir(parents=True, exist_ok=True)

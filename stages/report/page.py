@@ -5,10 +5,11 @@ from pathlib import Path
 import jinja2
 import yaml
 
+from stages.common import draw
 from stages.common.index import Index
 from stages.common.instances import Instances
 from stages.common.store import manifest_path
-from stages.report import charts, paint, pictures, runs, table
+from stages.report import charts, pictures, runs, table
 
 TEMPLATE = "page.html.jinja"
 METHOD_TONES = 6  # colours that the template's style has for methods
@@ -29,7 +30,7 @@ def build(inputs, config, job):
     jobs = runs.jobs(run, runs.reached(run, [inputs.index, *stores]), metric_paths)
     metrics = [runs.read_json(path) for path in metric_paths] or None
     rows = recipe_rows(inputs, config, index=index, metrics=metrics, run=run)
-    palette = paint.Palette(index.categories)
+    palette = draw.Palette(index.categories)
     colours = {category: palette.css(category) for category in index.categories}
     job.log.info("drawing pictures of up to %d photos of each gallery", config.photos)
     training = pictures.training_rows(inputs, index, config.recipes, palette, count=config.photos, truth=truth)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from stages.common import draw
 from stages.common.instances import Instances
 from stages.common.maps import Maps
 from stages.common.tables import Table
-from stages.report import paint
 
 SIDE = 400  # pixels along the longer side: twice what a picture has on the page, for zooming and fine screens
 TOP = 20  # proposals drawn
@@ -62,7 +62,7 @@ def opened(index, numbers, *, side=SIDE):
     """The photos `numbers` of the index as Photo objects that hold their first picture, the photo itself."""
     photos = []
     for i in numbers:
-        pixels = paint.fitted(index.photo(i), side)
+        pixels = draw.fitted(index.photo(i), side)
         photo = Photo(i, index.image_id[i], index.tags(i), tuple(int(n) for n in index.size[i]), pixels)
         photo.add("photo", "", "photo", pixels)
         photos.append(photo)
@@ -120,7 +120,7 @@ def add_proposals(photos, index, paths):
             rows = np.arange(len(table))[table.rows(place[photo.name])] if photo.name in place else np.zeros(0, int)
             masks = scaled(table, rows[:TOP], photo)
             note = f"best {len(masks)} of {len(rows):,}" if len(rows) > TOP else str(len(rows))
-            photo.add("proposals", note, "made", paint.proposals(photo.pixels, masks))
+            photo.add("proposals", note, "made", draw.proposals(photo.pixels, masks))
 
 
 def add_heat(photos, index, paths, palette, *, title, peaks=()):
@@ -132,10 +132,10 @@ def add_heat(photos, index, paths, palette, *, title, peaks=()):
         table = Table.load(tables[path], "peaks/1") if path in tables else None
         for photo in own:
             categories, values = maps.of(place[photo.name]) if photo.name in place else ([], [])
-            picture, note = paint.heat(photo.pixels, categories, values, palette), ""
+            picture, note = draw.heat(photo.pixels, categories, values, palette), ""
             if table is not None:
                 yx, kinds = peaks_of(table, photo)
-                picture, note = paint.peaks(picture, yx, kinds, palette), plural(len(yx), "peak")
+                picture, note = draw.peaks(picture, yx, kinds, palette), plural(len(yx), "peak")
             photo.add(title, note, "made", picture)
 
 
@@ -159,7 +159,7 @@ def add_semantic(photos, index, paths, palette):
             if values:
                 unsure = float((values[0] == 255).mean())
                 note = f"{100 * unsure:.0f} % unsure" if unsure >= 0.005 else ""
-                photo.add("semantic map", note, "made", paint.label_map(photo.pixels, values[0], palette))
+                photo.add("semantic map", note, "made", draw.label_map(photo.pixels, values[0], palette))
 
 
 def add_instances(photos, table, palette, *, title, group):
@@ -177,17 +177,17 @@ def add_instances(photos, table, palette, *, title, group):
             if not len(shown) and len(rows):
                 shown = rows[:FEW]
                 note = f"best {len(shown)}, ≤ {table.score[shown[0]]:.2f}"
-        colours = paint.shades(table.category[shown], palette)
+        colours = draw.shades(table.category[shown], palette)
         masks = scaled(table, shown, photo)
         photo.add(
-            title, note, group, paint.instances(photo.pixels, masks, colours, hollow=table.ignore[shown] > 0)
+            title, note, group, draw.instances(photo.pixels, masks, colours, hollow=table.ignore[shown] > 0)
         )  # fmt: skip
 
 
 def scaled(table, rows, photo):
     """(n, h, w) bool: the masks of `rows` at the size of the small photo."""
     size = photo.pixels.shape[:2]
-    masks = [paint.scaled_masks(table.mask(int(row))[None], size)[0] for row in rows]
+    masks = [draw.scaled_masks(table.mask(int(row))[None], size)[0] for row in rows]
     return np.stack(masks) if masks else np.zeros((0, *size), bool)
 
 

@@ -381,13 +381,3 @@ def test_predict_command_on_a_folder(trained, tmp_path, capsys):
         assert picture.size == (64, 100)
     assert main(["predict", str(tmp_path / "none.pt"), str(tmp_path / "in")]) == 1
     assert main(["predict", str(inputs.weights), str(tmp_path / "missing")]) == 1
-
-
-def test_overlay_paints_inside_and_leaves_the_rest():
-    from stages.refine.overlay import overlay
-
-    photo, masks = np.full((60, 80, 3), 100, np.uint8), np.zeros((1, 60, 80), bool)
-    masks[0, 30:50, 20:40] = True
-    picture = overlay(photo, masks, labels=["x 0.90"])
-    assert (picture[33:47, 23:37] != 100).any(-1).all()
-    assert (picture[:10] == 100).all() and (picture[:, 60:] == 100).all() and (photo == 100).all()

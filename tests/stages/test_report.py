@@ -9,8 +9,9 @@ import pytest
 import report_run
 from PIL import Image
 
+from stages.common import draw
 from stages.common.job import Job
-from stages.report import charts, paint, pictures, run, runs, table
+from stages.report import charts, pictures, run, runs, table
 from stages.report.__main__ import main
 from stages.report.config import Config
 
@@ -209,27 +210,27 @@ def test_chosen_photos_are_spread():
 
 
 def test_instances_of_a_class_differ_and_classes_differ():
-    palette = paint.Palette(range(1, 21))
-    shades = paint.shades([1, 1, 2, 1], palette).astype(int)
+    palette = draw.Palette(range(1, 21))
+    shades = draw.shades([1, 1, 2, 1], palette).astype(int)
     assert np.array_equal(shades[2], palette(2)) and np.array_equal(shades[1], palette(1, 1))
     assert min(np.abs(shades[a] - shades[b]).sum() for a, b in ((0, 1), (0, 3), (1, 3), (0, 2))) > 40
     assert len({palette.css(c) for c in range(1, 21)}) == 20
 
 
 def test_oklch_of_known_colours():
-    assert paint.oklch(1, 0, 0).tolist() == [255, 255, 255] and paint.oklch(0, 0, 0).tolist() == [0, 0, 0]
-    assert np.abs(paint.oklch(0.62796, 0.25768, 29.234).astype(int) - [255, 0, 0]).max() <= 1  # sRGB red
+    assert draw.oklch(1, 0, 0).tolist() == [255, 255, 255] and draw.oklch(0, 0, 0).tolist() == [0, 0, 0]
+    assert np.abs(draw.oklch(0.62796, 0.25768, 29.234).astype(int) - [255, 0, 0]).max() <= 1  # sRGB red
 
 
 def test_masks_and_peaks_land_where_they_are():
     photo = np.full((40, 60, 3), 100, np.uint8)
     mask = np.zeros((1, 20, 30), bool)
     mask[0, 5:10, 10:20] = True
-    drawn = paint.instances(photo, paint.scaled_masks(mask, (40, 60)), np.array([[255, 0, 0]]))
+    drawn = draw.instances(photo, draw.scaled_masks(mask, (40, 60)), np.array([[255, 0, 0]]))
     assert drawn[15, 30, 0] > drawn[15, 30, 1] + 100 and np.ptp(drawn[30, 30].astype(int)) == 0
-    ringed = paint.peaks(photo, np.array([[10.0, 50.0]]), [1], paint.Palette([1]))
-    assert np.array_equal(ringed[10, 50], paint.Palette([1])(1)) and np.array_equal(ringed[30, 10], photo[30, 10])
-    striped = paint.label_map(photo, np.array([[0, 255], [1, 1]], np.uint8), paint.Palette([1]))
+    ringed = draw.peaks(photo, np.array([[10.0, 50.0]]), [1], draw.Palette([1]))
+    assert np.array_equal(ringed[10, 50], draw.Palette([1])(1)) and np.array_equal(ringed[30, 10], photo[30, 10])
+    striped = draw.label_map(photo, np.array([[0, 255], [1, 1]], np.uint8), draw.Palette([1]))
     assert striped[5, 5].max() < striped[5, 45].min() and np.ptp(striped[30, 10].astype(int)) > 30
 
 

@@ -162,3 +162,26 @@ def label_map(photo, labels, palette, *, ignore=255):
     for category in present:
         outline(picture, labels == category, (0.4 * palette(category) + 0.6 * 255).astype(int).tolist())
     return picture
+
+
+def labelled(photo, masks, colours, labels):
+    """Masks over the photo as `instances` paints them, each with its label (n str) on a plate of its colour."""
+    picture = instances(photo, masks, colours)
+    for k in reversed(range(len(masks))):
+        write(picture, labels[k], masks[k], colours[k].tolist())
+    return picture
+
+
+def write(picture, text, mask, colour):
+    """`text` on a plate of `colour` at the top of the mask, moved inside the picture; modifies `picture`."""
+    height, width = picture.shape[:2]
+    y, x = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(y):
+        return
+    scale = min(0.9, max(0.3, min(height, width) / 800))
+    (w, h), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    left = int(np.clip(x[0], 0, max(0, width - w - 4)))
+    top = int(np.clip(y[0] - h - below - 4, 0, max(0, height - h - below - 4)))
+    cv2.rectangle(picture, (left, top), (left + w + 4, top + h + below + 4), colour, -1)
+    place = (left + 2, top + h + 2)
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), 1, cv2.LINE_AA)
