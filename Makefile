@@ -3,8 +3,9 @@ UV  := $(shell command -v uv || echo .uv/bin/uv)
 ENV := .venv/.synced
 RUN := .venv/bin/python -m
 SHELL := /bin/bash
+PHOTOS ?= photos20
 
-.PHONY: demo test test-slow lint lock clean
+.PHONY: demo test test-slow lint lock clean bench-demo bench-photos bench-proposals
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -14,6 +15,19 @@ test: $(ENV)
 
 test-slow: $(ENV)
 	$(RUN) pytest -q -m slow tests
+
+# Three seeds of the demo, their median into docs/benchmarks.md.
+bench-demo: $(ENV)
+	for seed in 0 1 2; do .venv/bin/snakemake --cores 2 --config seed=$$seed run=demo-$$seed || exit 1; done
+	$(RUN) benchmarks.recipes --section demo --title "Generated scenes" --command "make bench-demo" results/demo-[012]
+
+# Real photos in VOC's layout: the whole chain, then (resumable, about half an hour a row) three longer trainings.
+bench-photos: $(ENV)
+	.venv/bin/snakemake --cores 2 --configfile config/voc2012.yaml config/cpu.yaml config/photos20.yaml --config 'dataset={root: $(PHOTOS)}'
+	$(RUN) benchmarks.recipes --section photos --title "Real photos" --command "make bench-photos PHOTOS=photos20" results/photos20
+
+bench-proposals: $(ENV)
+	$(RUN) benchmarks.proposals --root $(PHOTOS)
 
 lint: $(ENV)
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/snakefmt --check Snakefile workflow

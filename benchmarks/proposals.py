@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from benchmarks import sections
 from stages.common import rle
 from stages.common.photo import read_photo
 from stages.proposals import proposed
@@ -23,7 +24,6 @@ from stages.proposals.config import Config
 
 COUNTS = (20, 100, 500)
 SIZES = (("small", 0, 32**2), ("medium", 32**2, 96**2), ("large", 96**2, np.inf))  # COCO's, pixels
-BEGIN, END = "<!-- proposals -->", "<!-- /proposals -->"
 VOID = 255
 
 
@@ -87,7 +87,6 @@ def table(best, seconds, area, *, photos, command):
     spread = np.random.default_rng(0).choice(best["proposals", 500], (1000, len(area))).mean(1).std()
     shares = ", ".join(f"{int(flags.sum())} {name}" for name, flags in inside.items())
     lines = [
-        BEGIN,
         "## Proposals",
         "",
         f"`{command}`",
@@ -115,23 +114,12 @@ def table(best, seconds, area, *, photos, command):
             cells = [pc(best[method, count][flags].mean()) if flags.any() else "-" for count in COUNTS]
             lines.append(f"| {method} | {name} | " + " | ".join(cells) + " |")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    lines += ["", f"Peak memory of the whole run {peak:.0f} MB.", END]
+    lines += ["", f"Peak memory of the whole run {peak:.0f} MB."]
     return "\n".join(lines) + "\n"
 
 
 def pc(share):
     return f"{100 * share:.1f}"
-
-
-def write_section(path, text):
-    """Put `text` between its markers in `path`, or at its end; the rest of the file stays."""
-    old = path.read_text() if path.exists() else "# Benchmarks\n\n"
-    if BEGIN in old and END in old:
-        head, rest = old.split(BEGIN, 1)
-        new = head + text + rest.split(END, 1)[1].lstrip("\n")
-    else:
-        new = old.rstrip("\n") + "\n\n" + text
-    path.write_text(new)
 
 
 def main():
@@ -146,8 +134,7 @@ def main():
     command = f"python -m benchmarks.proposals --root {args.root}"
     command += f" --split {args.split}" * (args.split != "val") + f" --limit {args.limit}" * (args.limit is not None)
     text = table(best, seconds, area, photos=len(seconds["proposals"]), command=command)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    write_section(args.output, text)
+    sections.write("proposals", text, args.output)
     print(text)
 
 

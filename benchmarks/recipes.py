@@ -1,0 +1,111 @@
+"""The table of recipes of one or several finished runs (seeds of one configuration) as a section of docs/benchmarks.md.
+
+    python -m benchmarks.recipes --section demo --title "Generated scenes" --command "make bench-demo" results/demo-*
+
+One run: its numbers. Several: the median, with least and most where there are seeds to differ.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from statistics import median
+
+import yaml
+
+from benchmarks import sections
+
+LABELS = ("mAP25", "mAP50", "mAP70", "mAP75", "ABO", "mIoU")
+PREDICTIONS = ("mAP25", "mAP50", "mAP75", "AP")
+
+
+def read(run):
+    """recipe -> its metrics, of the recipes that `evaluate` finished in the run's folder."""
+    found = {path.parent.name: json.loads(path.read_text()) for path in run.glob("evaluate/*/metrics.json")}
+    if not found:
+        raise SystemExit(f"{run}/evaluate holds no metrics; finish the run first.")
+    return found
+
+
+def share(values):
+    """Per cent: the median, and in brackets least and most of several."""
+    values = [100 * value for value in values if value is not None]
+    if not values:
+        return "-"
+    spread = f" ({min(values):.1f}-{max(values):.1f})" if len(values) > 1 else ""
+    return f"{median(values):.1f}{spread}"
+
+
+def table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def labels_table(runs, recipes):
+    rows = []
+    for recipe in recipes:
+        labels = [run[recipe]["labels"] for run in runs]
+        count = median(label["instances"] for label in labels)
+        rows.append([f"`{recipe}`", *(share([label[key] for label in labels]) for key in LABELS), f"{count:,.0f}"])
+    return table(["recipe", *LABELS, "instances"], rows)
+
+
+def predictions_table(runs, recipes):
+    rows = []
+    for recipe in recipes:
+        found = [run[recipe].get("predictions") for run in runs]
+        if any(one is None for one in found):
+            continue
+        best = [run["full"]["predictions"]["mAP50"] if "full" in run else None for run in runs]
+        ratios = [one["mAP50"] / top if top else None for one, top in zip(found, best)]
+        rows.append([f"`{recipe}`", *(share([one[key] for one in found]) for key in PREDICTIONS), share(ratios)])
+    return table(["recipe", *(f"val {key}" for key in PREDICTIONS), "AP50 / `full`"], rows) if rows else ""
+
+
+def times(folders):
+    """Stage -> (jobs, CPU seconds, peak MB) summed over the run's jobs; of the first run."""
+    found = {}
+    for path in sorted(folders[0].rglob("*.run.json")):
+        stage, run = path.relative_to(folders[0]).parts[0], json.loads(path.read_text())
+        name = f"{stage} (training)" if path.name.startswith("weights") else stage
+        jobs, seconds, peak = found.get(name, (0, 0.0, 0.0))
+        found[name] = (jobs + 1, seconds + run["wall_seconds"], max(peak, run["peak_memory_mb"]))
+    rows = [[name, str(n), f"{s:,.0f}", f"{mb:,.0f}"] for name, (n, s, mb) in found.items()]
+    return table(["stage", "jobs", "seconds, summed over jobs", "peak MB"], rows)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", help="results folders of one configuration")
+    parser.add_argument("--section", required=True, help="marker in docs/benchmarks.md")
+    parser.add_argument("--title", required=True)
+    parser.add_argument("--command", required=True, help="the command that made the runs, to stand beside the numbers")
+    parser.add_argument("--note", default="", help="a sentence below the tables")
+    given = parser.parse_args()
+    runs = [read(run) for run in given.runs]
+    with open("config/recipes.yaml") as file:
+        order = [*yaml.safe_load(file)["recipes"]]
+    recipes = [name for name in order if all(name in run for run in runs)]
+    first = next(iter(runs[0].values()))
+    seeds = f", median of {len(runs)} seeds (least-most)" if len(runs) > 1 else ""
+    text = f"""## {given.title}
+
+`{given.command}`
+
+Pseudo labels on {first["labels"]["photos"]} training photos with masks ({first["labels"]["objects"]} objects), per cent{seeds}:
+
+{labels_table(runs, recipes)}
+
+Mask R-CNN on the validation split, per cent{seeds}:
+
+{predictions_table(runs, recipes)}
+
+{times(given.runs)}
+
+{given.note}
+"""
+    sections.write(given.section, text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
