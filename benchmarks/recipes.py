@@ -86,12 +86,13 @@ def main():
         order = [*yaml.safe_load(file)["recipes"]]
     recipes = [name for name in order if all(name in run for run in runs)]
     first = next(iter(runs[0].values()))
+    size = f"{first['labels']['photos']} training photos with masks ({first['labels']['objects']} objects)"
     seeds = f", median of {len(runs)} seeds (least-most)" if len(runs) > 1 else ""
     text = f"""## {given.title}
 
 `{given.command}`
 
-Pseudo labels on {first["labels"]["photos"]} training photos with masks ({first["labels"]["objects"]} objects), per cent{seeds}:
+Pseudo labels on {size}, per cent{seeds}:
 
 {labels_table(runs, recipes)}
 

@@ -20,6 +20,4 @@ def run(inputs, config, job):
     listing = importlib.import_module(f"stages.images.{READERS[config.kind]}").read(config, job)
     index = make_index(listing, config, job)
     truth = listing.truth(index) if listing.truth is not None else None
-    if truth is not None:
-        job.count(photos_with_truth=truth.images, objects=len(truth))
     return {"index": index, "truth": truth}
