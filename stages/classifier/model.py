@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from stages.common import backbone
+from stages.common.errors import UserError
 
 
 class PeakAttention(nn.Module):
@@ -45,7 +46,7 @@ class Classifier(nn.Module):
         self.bias = nn.Parameter(torch.zeros(classes))
         for module in self.blocks:
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.dirac_(module.weight)  # at first the backbone's own features pass: learns in few epochs
                 nn.init.zeros_(module.bias)
         self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
@@ -108,6 +109,12 @@ def build(meta, *, weights="none", output_stride=None):
 def restore(weights, *, output_stride=None):
     """The trained network of a `Weights` of kind "classifier", in evaluation mode; it normalises as it was trained."""
     model = build(weights.meta, output_stride=output_stride)
-    model.load_state_dict(weights.tensors)
+    try:
+        model.load_state_dict(weights.tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(
+            f"These weights are not those of the classifier that they describe ({first}); train it again."
+        ) from None
     model.backbone.mean, model.backbone.std = tuple(weights.meta["mean"]), tuple(weights.meta["std"])
     return model.eval()

@@ -21,6 +21,7 @@ READS = {
     "reference": ("proposals",),
 }
 SHARED = ("pseudo_labels", "refine", "evaluate", "report")  # the road from `pseudo_labels` on
+STAGES = ("images", *READS, *SHARED)
 LABELLING = ("transfer", "graph_cut", "reference")  # stages whose instances can become pseudo labels
 SCHEMAS = {
     "images": "index/1", "proposals": "instances/1", "classifier": "weights/1", "cam": "maps/1", "semantic": "maps/1",

@@ -1,6 +1,5 @@
 """Trained weights in one file that unpickles nothing but tensors and plain values."""
 
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +50,8 @@ class Weights:
     def load(cls, path, kind=None):
         """The weights at `path`; UserError when they are not ours, or not of `kind` (meta["kind"])."""
         content = load_tensors(path)
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-            found = content.get("schema") if isinstance(content, dict) else None
+        found = content.get("schema") if isinstance(content, dict) else None
+        if found != SCHEMA or not all(isinstance(content.get(key), dict) for key in ("meta", "tensors")):
             raise UserError(
                 f"{path} is not a weights file that this version of tag2mask reads ({SCHEMA!r}, found {found!r}); "
                 "train the stage again, or name a file that it wrote."
@@ -73,10 +72,13 @@ def load_tensors(path):
         raise UserError(f"The weights file {path} does not exist; name an existing file.")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+    except OSError as error:
+        raise UserError(f"The weights file {path} cannot be read ({error.strerror}).") from None
+    except Exception as error:  # a file that is something else makes torch raise nearly anything
+        if "unsupported global" in str(error).lower():
+            found = "would run code when loaded and was refused"
+        else:
+            found = "is damaged, or holds no tensors that can be read without running code"
         raise UserError(
-            f"The weights file {path} would run code when loaded and was refused; "
-            "save its state_dict alone with torch.save, or use a safetensors file."
+            f"The weights file {path} {found}; save a state_dict alone with torch.save, or use a safetensors file."
         ) from None
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise UserError(f"The weights file {path} cannot be read ({str(error).splitlines()[0]}).") from None

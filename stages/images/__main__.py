@@ -47,10 +47,13 @@ def main(arguments=None):
         rows = list(points(Instances.load(given.truth)))
     except UserError as error:
         sys.exit(str(error))
-    with given.out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("image_id", "x", "y", "class"))
-        writer.writerows(rows)
+    try:
+        with given.out.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("image_id", "x", "y", "class"))
+            writer.writerows(rows)
+    except OSError as error:
+        sys.exit(f"{given.out} cannot be written ({error.strerror}); name another file.")
     print(f"{len(rows)} points in {given.out}")
 
 

@@ -69,10 +69,10 @@ def tagged(entries, problems, config, job):
 
 
 def refuse(problems, config, job):
-    """Raise the first of `problems` as UserError, all of them in the log; nothing where bad photos are skipped."""
+    """Raise the first of `problems` as UserError, several stand in the log; nothing where bad photos are skipped."""
     if not problems or config.on_bad_image == "skip":
         return
-    for _, sentence in problems:
+    for _, sentence in problems if len(problems) > 1 else ():
         job.log.error(sentence)
     more = f" {len(problems) - 1} more bad photos are in the log." if len(problems) > 1 else ""
     raise UserError(f"{problems[0][1].rstrip('.')}; dataset.on_bad_image: skip leaves bad photos out.{more}")

@@ -224,7 +224,8 @@ def unzip(path, folder):
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}.") from None
     finally:
-        store.remove(part)
+        if part.exists():
+            store.remove(part)
 
 
 def size_of(path):

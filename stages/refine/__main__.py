@@ -38,6 +38,10 @@ def main(arguments=None):
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        where = error.filename or given.out
+        print(f"{where} cannot be written ({error.strerror}); make room or choose another --out.", file=sys.stderr)
+        return 1
     return 0
 
 

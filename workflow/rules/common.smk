@@ -11,17 +11,12 @@ from stages.common import estimate
 from stages.common.code_digest import code_digest
 from stages.common.errors import UserError
 from stages.common.lease import available
-from stages.common.pipeline import Pipeline
+from stages.common.pipeline import STAGES, Pipeline
 
 try:
     PLAN = Pipeline.load(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
-
-if os.path.exists("results") and not os.path.isdir("results"):
-    raise WorkflowError(
-        f"{os.path.abspath('results')} is a file, not a folder; move it, or choose another --directory."
-    )
 
 OUT = f"results/{PLAN.run}"
 LOGS = f"{OUT}/logs"
@@ -31,6 +26,12 @@ INDEX = f"{OUT}/images/default/index.zarr.zip"
 TRUTH = f"{OUT}/images/default/truth.zarr.zip"
 HAS_TRUTH = PLAN.config("images")["kind"] != "folder"
 SCRIPT = "../scripts/run_stage.py"
+
+for folder in ("results", OUT, LOGS, TIMES, *(f"{OUT}/{stage}" for stage in STAGES)):
+    if os.path.isfile(folder):
+        raise WorkflowError(
+            f"{os.path.abspath(folder)} is a file, not a folder; move it, or choose another --directory."
+        )
 
 
 wildcard_constraints:
