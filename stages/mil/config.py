@@ -11,6 +11,11 @@ class Config(Section):
     scores: Literal["cam"] = Field(
         "cam", description="where p comes from: cam, the CAM's mean in the proposal's box, nothing is trained; ours"
     )
+    relative: bool = Field(
+        False,
+        description="divide a class's box means by their largest among the photo's kept proposals, so that every tag "
+        "has a proposal with score 1; without it a narrow CAM leaves nearly everything to the background; ours",
+    )
     keep: int = Field(
         20,
         ge=1,

@@ -10,7 +10,7 @@ from stages.common.instances import Instances, starts
 from stages.common.maps import Maps
 from stages.common.tables import Table
 from stages.mil.features import entering, pooled
-from stages.mil.scores import box_means, with_background
+from stages.mil.scores import box_means, relative_to_best, with_background
 
 
 def infer(inputs, config, job):
@@ -38,6 +38,8 @@ def infer(inputs, config, job):
         tagged = [(labels.index(k), m) for k, m in zip(classes.tolist(), maps) if k in tags]
         means = [box_means(m, boxes, size=size) for _, m in tagged]
         means = np.stack(means, 1) if means else np.zeros((len(kept), 0))
+        if config.relative:
+            means = relative_to_best(means)
         p.append(with_background(means, [c for c, _ in tagged], labels=len(labels)))
         f.append(photo_features(net, index.photo(number[name]), boxes, config=config))
         row.append(kept)

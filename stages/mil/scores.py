@@ -42,6 +42,15 @@ def _tent_integral(t):
     return np.where(t < 0, (1 + t) ** 2 / 2, 1 - (1 - t) ** 2 / 2)
 
 
+def relative_to_best(means):
+    """(n, T) float64: each class's box means over its largest one in the photo; classes without response stay 0.
+
+    means : (n, T) in [0, 1], n proposals of one photo.
+    """
+    best = means.max(0, initial=0)
+    return means / np.where(best > 0, best, 1)
+
+
 def with_background(means, columns, *, labels):
     """(n, K + 1) float32 rows that sum to 1: p of the tagged classes, and of the background in column 0.
 

@@ -15,7 +15,7 @@ from stages.common.maps import MapsBuilder
 from stages.mil import run
 from stages.mil.config import Config
 from stages.mil.features import entering, pooled
-from stages.mil.scores import axis_means, box_means, with_background
+from stages.mil.scores import axis_means, box_means, relative_to_best, with_background
 
 
 def test_box_means_by_hand():
@@ -53,6 +53,19 @@ def test_background_and_rows_by_hand():
     assert p[0] == pytest.approx([0.4 / 1.3, 0.6 / 1.3, 0, 0.3 / 1.3, 0])
     assert p[1].tolist() == [1, 0, 0, 0, 0] and p[2].tolist() == [0, 0.5, 0, 0.5, 0]
     assert with_background(np.zeros((2, 0)), [], labels=3).tolist() == [[1, 0, 0]] * 2
+
+
+def test_relative_scores_by_hand():
+    means = np.array([[0.2, 0.0], [0.4, 0.0], [0.1, 0.0]])
+    assert relative_to_best(means).tolist() == [[0.5, 0], [1, 0], [0.25, 0]]
+    assert relative_to_best(np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_stage_with_relative_scores(inputs):
+    table = run(inputs, CONFIG.model_copy(update={"relative": True}), Job())["mil"]
+    # class 9 has 0.03125 left and 0.46875 right: relative to the best 1 / 15 and 1, class 5 likewise
+    assert table["p"][0] == pytest.approx(np.array([0, 1, 0, 1 / 15]) / (16 / 15), abs=1e-6)
+    assert table["p"][1] == pytest.approx(np.array([0, 1 / 15, 0, 1]) / (16 / 15), abs=1e-6)
 
 
 def test_pooled_features_tell_halves_apart():
