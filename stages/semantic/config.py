@@ -25,11 +25,16 @@ class Config(Section):
     foreground: float = Field(
         0.3, gt=0, le=1, description="least score of a class pixel, as share of the class's maximum; IRN, conf_fg_thres"
     )
+    split: Literal["otsu", "fixed"] = Field(
+        "otsu",
+        description="otsu: a class's threshold is where Otsu 1979 splits its map in two, but never below `foreground`; "
+        "fixed: `foreground` itself; ours",
+    )
     background: float = Field(
-        0.05,
+        0.15,
         ge=0,
         le=1,
-        description="pixels where every class stays below it are background, between the two 255; IRN, conf_bg_thres",
+        description="pixels where every class stays below it are background, between the two 255; ours (IRN: 0.05)",
     )
     side: int = Field(
         500, ge=16, description="longest side in pixels at which the walk runs; larger photos are scaled; ours"
@@ -44,7 +49,7 @@ class Config(Section):
         description="how much the gradient along the border of two superpixels costs, in units of its mean; ours",
     )
     restart: float = Field(
-        0.01,
+        0.003,
         gt=0,
         description="pull of a pixel's own CAM against one pixel edge to a like neighbour (Grady: gamma); ours",
     )

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from skimage.filters import threshold_otsu
 
 from stages.semantic.random_walk import random_walk
 
@@ -35,19 +36,29 @@ def from_cam(photo, categories, cams, config):
         scores = np.divide(scores, peak, out=np.zeros_like(scores), where=peak > 0)
     if scale < 1:
         scores = np.stack([cv2.resize(scores[..., c], (width, height)) for c in range(len(cams))], -1)
-    return threshold(scores, categories, foreground=config.foreground, background=config.background)
+    least = np.full(len(cams), config.foreground)
+    if config.split == "otsu":
+        least = np.maximum(least, [otsu(scores[..., c]) for c in range(len(cams))])
+    return threshold(scores, categories, foreground=least, background=config.background)
+
+
+def otsu(scores):
+    """The value that splits a map (H, W) in two classes with the least variance inside; 0 where all are equal.
+
+    Source: N. Otsu, "A threshold selection method from gray-level histograms", 1979.
+    """
+    return float(threshold_otsu(scores)) if np.ptp(scores) > 0 else 0.0
 
 
 def threshold(scores, categories, *, foreground, background):
-    """Best class where its score is at least `foreground`, 0 where it is below `background`, else 255.
+    """Best class of those whose score is at least their `foreground`, 0 where all are below `background`, else 255.
 
-    scores : (H, W, n) float in [0, 1], n >= 1. categories : (n,) int in 1..254. Returns (H, W) uint8. Of equal scores
-    the first class counts.
+    scores : (H, W, n) float in [0, 1], n >= 1. categories : (n,) int in 1..254. foreground : float, or (n,) a class.
+    Returns (H, W) uint8. Of equal scores the first class counts.
     """
-    best = scores.argmax(-1)
-    top = np.take_along_axis(scores, best[..., None], -1)[..., 0]
-    label = np.asarray(categories, np.uint8)[best]
-    return np.where(top >= foreground, label, np.where(top < background, 0, IGNORE)).astype(np.uint8)
+    reached = np.where(scores >= foreground, scores, -1)
+    label = np.asarray(categories, np.uint8)[reached.argmax(-1)]
+    return np.where(reached.max(-1) >= 0, label, np.where(scores.max(-1) < background, 0, IGNORE)).astype(np.uint8)
 
 
 def from_masks(masks, categories, crowd, void):

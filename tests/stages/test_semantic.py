@@ -11,7 +11,7 @@ from stages.common.index import Index
 from stages.common.instances import InstancesBuilder
 from stages.common.job import Job
 from stages.common.maps import MapsBuilder
-from stages.semantic import run
+from stages.semantic import label_map, run
 from stages.semantic.config import Config
 from stages.semantic.import_maps import read_label_png
 from stages.semantic.label_map import from_cam, from_masks, threshold
@@ -209,3 +209,16 @@ def test_config_faults():
         Config(foreground=0.2, background=0.3)
     with pytest.raises(ValueError, match="needs `path`"):
         Config(source="folder")
+
+
+def test_otsu_splits_each_class_where_its_map_falls_in_two():
+    """Values 0.1 and 0.5: any threshold between them splits; 0.2 and 0.9 likewise. Never below `foreground`."""
+    low, high = np.full((4, 8), 0.1, np.float32), np.full((4, 8), 0.2, np.float32)
+    low[:, :2], high[:, 6:] = 0.5, 0.9
+    assert 0.1 <= label_map.otsu(low) < 0.5 and 0.2 <= label_map.otsu(high) < 0.9
+    assert label_map.otsu(np.full((3, 3), 0.4)) == 0.0
+    scores = np.stack([low, high], -1)
+    labels = label_map.threshold(scores, [3, 7], foreground=np.array([0.45, 0.85]), background=0.15)
+    assert labels.tolist() == [[3, 3, 255, 255, 255, 255, 7, 7]] * 4
+    labels = label_map.threshold(scores, [3, 7], foreground=np.array([0.6, 0.85]), background=0.25)
+    assert labels.tolist() == [[255, 255, 0, 0, 0, 0, 7, 7]] * 4
