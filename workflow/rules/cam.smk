@@ -1,9 +1,7 @@
 rule cam:
     input:
         index=ancient(INDEX),
-        weights=lambda w: at(
-            "classifier", PLAN.upstream("cam", w.variant, "classifier"), "weights.pt"
-        ),
+        weights=lambda w: at("classifier", PLAN.upstream("cam", w.variant, "classifier"), "weights.pt"),
         manifests=lambda w: manifests(
             INDEX,
             at(

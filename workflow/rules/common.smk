@@ -52,15 +52,9 @@ def each(stage, variant, suffix="zarr.zip"):
 
 def manifests(*artifacts):
     """The manifests beside these artifacts."""
-    flat = [
-        one
-        for given in artifacts
-        for one in ([given] if isinstance(given, str) else given)
-    ]
+    flat = [one for given in artifacts for one in ([given] if isinstance(given, str) else given)]
     folders = [os.path.split(str(path)) for path in flat]
-    return list(
-        dict.fromkeys(f"{folder}/{name.split('.')[0]}.json" for folder, name in folders)
-    )
+    return list(dict.fromkeys(f"{folder}/{name.split('.')[0]}.json" for folder, name in folders))
 
 
 def section(stage, variant="default", function="run", **more):
@@ -69,11 +63,7 @@ def section(stage, variant="default", function="run", **more):
 
 def job_threads(wildcards=None):
     """Cores to reserve: never more jobs at once than the machine has real cores, whatever --cores says."""
-    real = (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count()
-    )
+    real = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = workflow.cores if isinstance(workflow.cores, int) else real
     return min(cores, max(PLAN.threads, math.ceil(PLAN.threads * cores / real)))
 

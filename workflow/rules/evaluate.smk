@@ -1,14 +1,4 @@
 # Pseudo labels on the training photos with masks, predictions on the validation split.
-def evaluate_inputs(w):
-    found = {"labels": at("pseudo_labels", w.recipe, "labels.zarr")}
-    if PLAN.trains(w.recipe):
-        found["predictions"] = at("refine", w.recipe, "predictions.zarr.zip")
-    variant = PLAN.proposals_of(w.recipe)
-    if variant is not None:
-        found["proposals"] = each("proposals", variant)
-    return found
-
-
 rule evaluate:
     input:
         unpack(evaluate_inputs),

@@ -2,9 +2,7 @@ rule graph:
     input:
         index=ancient(INDEX),
         mil=lambda w: each("mil", PLAN.upstream("graph", w.variant, "mil")),
-        manifests=lambda w: manifests(
-            INDEX, each("mil", PLAN.upstream("graph", w.variant, "mil"))
-        ),
+        manifests=lambda w: manifests(INDEX, each("mil", PLAN.upstream("graph", w.variant, "mil"))),
     output:
         edges=f"{OUT}/graph/{{variant}}/edges.zarr.zip",
         manifest=f"{OUT}/graph/{{variant}}/edges.json",

@@ -1,18 +1,4 @@
 # The labels of all proposals of the dataset at once; without edges (solver argmax) each for itself.
-def graph_cut_inputs(w):
-    found = {
-        "mil": each("mil", PLAN.upstream("graph_cut", w.variant, "mil")),
-        "proposals": each(
-            "proposals", PLAN.upstream("graph_cut", w.variant, "proposals")
-        ),
-    }
-    if PLAN.config("graph_cut", w.variant)["solver"] != "argmax":
-        found["edges"] = at(
-            "graph", PLAN.upstream("graph_cut", w.variant, "graph"), "edges.zarr.zip"
-        )
-    return found
-
-
 rule graph_cut:
     input:
         unpack(graph_cut_inputs),

@@ -1,11 +1,7 @@
 # Reads the dataset, whatever its layout, into two stores: tags and splits (for all), masks and boxes (for few).
 from stages.images.lists import list_files
 
-TRUTH_OUTPUT = (
-    {"truth": TRUTH, "truth_manifest": f"{OUT}/images/default/truth.json"}
-    if HAS_TRUTH
-    else {}
-)
+TRUTH_OUTPUT = {"truth": TRUTH, "truth_manifest": f"{OUT}/images/default/truth.json"} if HAS_TRUTH else {}
 
 
 rule images:

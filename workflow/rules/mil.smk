@@ -1,17 +1,4 @@
 # Variant `cam` trains nothing; p and f come from the CAMs and the ImageNet backbone.
-def mil_inputs(w):
-    return {
-        "proposals": at(
-            "proposals",
-            PLAN.upstream("mil", w.variant, "proposals"),
-            f"{w.shard}.zarr.zip",
-        ),
-        "cam": at(
-            "cam", PLAN.upstream("mil", w.variant, "cam"), f"{w.shard}.cam.zarr.zip"
-        ),
-    }
-
-
 rule mil:
     input:
         unpack(mil_inputs),

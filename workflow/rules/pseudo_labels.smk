@@ -1,13 +1,4 @@
 # From here on all recipes share the road.
-def instances_of(recipe):
-    stage, variant = PLAN.source(recipe)
-    return (
-        [at(stage, variant, "labels.zarr.zip")]
-        if stage == "graph_cut"
-        else each(stage, variant)
-    )
-
-
 rule pseudo_labels:
     input:
         index=ancient(INDEX),
@@ -29,9 +20,7 @@ rule pseudo_labels:
         mem_mb=mem_mb(4000),
         runtime=60,
     params:
-        cfg=lambda w: section(
-            "pseudo_labels", are_proposals=PLAN.instances_are_proposals(w.recipe)
-        ),
+        cfg=lambda w: section("pseudo_labels", are_proposals=PLAN.instances_are_proposals(w.recipe)),
         code=code_digest("pseudo_labels"),
     script:
         SCRIPT

@@ -1,15 +1,4 @@
 # Bounds for every table: two from ground truth, two from tags and proposals alone.
-def reference_inputs(w):
-    kind = PLAN.config("reference", w.variant)["kind"]
-    found = (
-        {"truth": ancient(TRUTH)} if PLAN.reads_truth("reference", w.variant) else {}
-    )
-    if kind in ("oracle_boxes", "top_proposal"):
-        variant = PLAN.upstream("reference", w.variant, "proposals")
-        found["proposals"] = at("proposals", variant, f"{w.shard}.zarr.zip")
-    return found
-
-
 rule reference:
     input:
         unpack(reference_inputs),

@@ -1,17 +1,4 @@
 # Reads CAMs, or imported maps, or (the upper bound alone) the ground truth.
-def semantic_inputs(w):
-    source = PLAN.config("semantic", w.variant)["source"]
-    if source == "cam":
-        return {
-            "cam": at(
-                "cam",
-                PLAN.upstream("semantic", w.variant, "cam"),
-                f"{w.shard}.cam.zarr.zip",
-            )
-        }
-    return {"truth": ancient(TRUTH)} if source == "truth" else {}
-
-
 rule semantic:
     input:
         unpack(semantic_inputs),

@@ -1,12 +1,3 @@
-def transfer_inputs(w):
-    cam = PLAN.upstream("transfer", w.variant, "cam")
-    semantic = PLAN.upstream("transfer", w.variant, "semantic")
-    return {
-        "peaks": at("cam", cam, f"{w.shard}.peaks.zarr.zip"),
-        "semantic": at("semantic", semantic, f"{w.shard}.zarr.zip"),
-    }
-
-
 rule transfer:
     input:
         unpack(transfer_inputs),
