@@ -12,7 +12,6 @@ the same random crops and the same rates as one that was not, and on the CPU end
 
 import logging
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 
 from stages.common.errors import UserError
+from stages.common.weights import save_tensors
 
 FILE = "checkpoint.pt"
 
@@ -120,7 +120,6 @@ def save_checkpoint(folder, iteration, *, model, optimiser, extra=None):
     checkpoint whole.
     """
     path = Path(folder) / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         "iteration": int(iteration),
         "model": model.state_dict(),
@@ -129,12 +128,7 @@ def save_checkpoint(folder, iteration, *, model, optimiser, extra=None):
         "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "extra": extra or {},
     }
-    part = path.with_name(FILE + ".part")
-    with open(part, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    save_tensors(state, path)
     return path
 
 

@@ -1,5 +1,6 @@
 """Trained weights in one file that unpickles nothing but tensors and plain values."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -33,18 +34,7 @@ class Weights:
 
     def save(self, path):
         """Write to `path` (.pt) as `.part`, then rename."""
-        import torch
-
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            torch.save({"schema": SCHEMA, "meta": self.meta, "tensors": self.tensors}, part)
-            store.flush(part)
-            store.replace(part, path)
-        except BaseException:
-            store.remove(part)
-            raise
+        save_tensors({"schema": SCHEMA, "meta": self.meta, "tensors": self.tensors}, path)
 
     @classmethod
     def load(cls, path, kind=None):
@@ -61,6 +51,24 @@ class Weights:
             raise UserError(f"{path} holds weights of {weights.meta.get('kind')!r}, needed are those of {kind!r}.")
         store.verify(path, weights.arrays())
         return weights
+
+
+def save_tensors(content, path):
+    """Write tensors and plain values to `path` as `.part`, then rename. Raises OSError as it comes (disk full)."""
+    import torch
+
+    memory = io.BytesIO()
+    torch.save(content, memory)  # to a file it would answer a full disk with an error of its own
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(memory.getbuffer())
+        store.flush(part)
+        store.replace(part, path)
+    except BaseException:
+        store.remove(part)
+        raise
 
 
 def load_tensors(path):

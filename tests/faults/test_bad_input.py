@@ -3,6 +3,7 @@
 What is wrong with a dataset stands in tests/stages/test_images_bad_input.py, with one file in tests/unit/test_photo.py.
 """
 
+import errno
 import json
 import os
 import pickle
@@ -242,6 +243,38 @@ def test_predictions_into_a_file(folder, tmp_path, monkeypatch, capsys):
     assert main(["predict", "weights.pt", ".", "--out", "file/out"]) == 1
     shown = capsys.readouterr().err
     assert "file/out cannot be written" in shown and len(shown.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("what", ["weights", "checkpoint", "json"])
+def test_no_space_left_for_what_is_no_store(tmp_path, monkeypatch, what):
+    """Weights, checkpoints and JSON: the error as the system gives it, the old file whole, no part of the new one."""
+    from stages.common import manifest, training
+
+    net = torch.nn.Linear(3, 3)
+
+    def save(number):
+        if what == "weights":
+            Weights({"number": number}, net.state_dict()).save(tmp_path / "weights.pt")
+        elif what == "checkpoint":
+            training.save_checkpoint(tmp_path, number, model=net, optimiser=torch.optim.AdamW(net.parameters()))
+        else:
+            manifest.write_json(tmp_path / "metrics.json", {"number": number})
+
+    save(1)
+    (file,) = tmp_path.iterdir()
+    before = file.read_bytes()
+
+    def full(path, data, *_):
+        with path.open("wb") as half:
+            half.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(tmp_path), "write_bytes", full)
+        patched.setattr(type(tmp_path), "write_text", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            save(2)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name] and file.read_bytes() == before
 
 
 # --- the whole workflow
