@@ -11,6 +11,10 @@ from conftest import ROOT
 from pydantic import TypeAdapter
 
 HEADER = "| paper, section, equation | what | file:function | config key | test |"
+METHODS = (
+    "proposals", "classifier", "cam", "semantic", "transfer", "mil", "graph", "graph_cut", "reference",
+    "pseudo_labels", "refine", "evaluate",
+)  # fmt: skip
 NONE = "–"
 SOURCE = r"`(stages/[\w/]+\.py):([\w.]+)`"
 KEY = r"`(\w+)\.(\w+)(?:: ([^`]+))?`(?: = (\[[^\]]*\]|[^\s,]+))?"
@@ -57,6 +61,14 @@ def test_there_are_rows_of_every_paper():
     assert len(ROWS) > 80
     for name in ("LIID", "BESTIE", "Fan", "Mask R-CNN", "FPN", "Grady", "Calinescu", "IRN", "COCO", "VOC", "ours"):
         assert name in papers
+
+
+@pytest.mark.parametrize("stage", METHODS)
+def test_every_key_of_a_method_stands_in_a_row(stage):
+    keys = " ".join(cells[3] for _, cells in ROWS)
+    fields = importlib.import_module(f"stages.{stage}.config").Config.model_fields
+    missing = [key for key in fields if not re.search(rf"`{stage}\.{key}[:`]", keys)]
+    assert not missing, f"add a row for {', '.join(missing)} to docs/papers.md"
 
 
 @pytest.mark.parametrize(("number", "cells"), ROWS, ids=lambda value: value if isinstance(value, int) else "")
