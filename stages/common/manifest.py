@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import platform
 import resource
 import time
@@ -19,16 +18,8 @@ def write_json(path, content):
 
 
 def write_text(path, text):
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with store.atomic(path) as part:
         part.write_text(text)
-        store.flush(part)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def write_manifest(path, *, artifacts, section, code, inputs, numbers, warnings):

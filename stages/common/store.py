@@ -6,6 +6,7 @@ from the same arrays is the same file, byte for byte.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import psutil
 import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore, MemoryStore, ZipStore
@@ -51,16 +53,31 @@ def write(artifact, path):
 
     Raises OSError as it comes (disk full); what was at `path` before then still is.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     memory = MemoryStore()
     fill(memory, artifact)
-    try:
-        if path.name.endswith(".zip"):
+    with atomic(path) as part:
+        if Path(path).name.endswith(".zip"):
             dump_zip(memory, part)
         else:
             dump_folder(memory, part)
+
+
+@contextlib.contextmanager
+def atomic(path):
+    """A path of this process's own to write to, a file or a folder; renamed to `path` when the block ends well.
+
+    Whatever goes wrong, `path` holds what it held before; a kill leaves only a `.part`, which the next writer removes.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for old in path.parent.glob(f".{path.name}.*.part"):
+        if not psutil.pid_exists(int(old.name.split(".")[-2])):
+            remove(old)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        if part.is_file():
+            flush(part)
         replace(part, path)
     except BaseException:
         remove(part)
@@ -98,7 +115,6 @@ def dump_zip(memory, part):
             info = zipfile.ZipInfo(key, EPOCH)
             info.external_attr = 0o644 << 16
             archive.writestr(info, data)
-    flush(part)
 
 
 def dump_folder(memory, part):

@@ -59,16 +59,8 @@ def save_tensors(content, path):
 
     memory = io.BytesIO()
     torch.save(content, memory)  # to a file it would answer a full disk with an error of its own
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with store.atomic(path) as part:
         part.write_bytes(memory.getbuffer())
-        store.flush(part)
-        store.replace(part, path)
-    except BaseException:
-        store.remove(part)
-        raise
 
 
 def load_tensors(path):

@@ -53,6 +53,7 @@ def predict(given):
     from stages.common import draw
     from stages.common.coco import to_coco
     from stages.common.job import Job
+    from stages.common.manifest import write_text
     from stages.common.photo import read_photo
     from stages.common.weights import Weights
     from stages.refine.predict import predict_photos
@@ -65,7 +66,7 @@ def predict(given):
     given.out.mkdir(parents=True, exist_ok=True)
     table.save(given.out / "predictions.zarr.zip")
     coco = to_coco(table, file_names={name: name for name in table.image_id})
-    write(given.out / "predictions.json", json.dumps(coco).encode())
+    write_text(given.out / "predictions.json", json.dumps(coco))
     palette = draw.Palette(table.categories)
     for i, name in enumerate(table.image_id):
         rows = table.rows(i)
@@ -111,13 +112,6 @@ def readable(files, job):
             job.warn(str(error))
             continue
         yield name, photo
-
-
-def write(path, data):
-    """Write bytes as `.part`, then rename."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
 
 
 if __name__ == "__main__":

@@ -135,6 +135,14 @@ def test_a_store_that_is_not_its_manifests_is_refused(tmp_path):
         Instances.load(tmp_path / "x.zarr.zip")
 
 
+def test_what_a_killed_writer_left_is_swept_and_a_living_one_is_not(tmp_path):
+    dead, alive = tmp_path / ".x.zarr.zip.999999999.part", tmp_path / ".x.zarr.zip.1.part"
+    for part in (dead, alive):
+        part.write_bytes(b"half")
+    two_photos().save(tmp_path / "x.zarr.zip")
+    assert not dead.exists() and alive.exists()
+
+
 @pytest.mark.parametrize("name", ["x.zarr.zip", "x.zarr"])
 def test_no_space_left_leaves_the_old_store_and_no_part(tmp_path, monkeypatch, name):
     """The disk is full at the first write, at the second, ...: what was there still is, nothing half-written is."""
