@@ -66,6 +66,12 @@ def test_pam_head_has_convolutions_relu_and_pam_in_this_order():
     assert len(build(META).blocks) == 0
 
 
+def test_the_pam_head_starts_with_the_backbones_features():
+    model = build(META | {"head": "pam", "alpha": 0.0}).eval()
+    x = torch.rand(1, model.backbone.channels[-1], 5, 4)
+    assert torch.equal(model.blocks(x), x[:, :8])  # alpha 0 lets everything pass
+
+
 def test_a_finer_stride_of_the_same_weights_passes_through_the_coarser_maps():
     coarse = build(META | {"output_stride": 32, "stride": 32, "head": "pam", "alpha": 0.0}).eval()
     fine = build(
