@@ -99,8 +99,9 @@ def set_environment(devices, threads):
 
 def start_libraries(threads):
     """Thread counts of the libraries that do not read the environment."""
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(threads)
+    import cv2
+
+    cv2.setNumThreads(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
 
