@@ -137,7 +137,7 @@ def checkpoints(job, key, used):
             fcntl.flock(lock, fcntl.LOCK_EX)
         job.checkpoints = folder
         yield
-    shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # while it is held: who waits for it then starts anew
 
 
 def save(outputs, made, job, *, section, code, inputs):

@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from stages.common.errors import UserError
+
 PAUSE = 0.2  # seconds between two looks at busy devices
 
 
@@ -41,7 +43,7 @@ def lock_folder():
 
 def try_lock(path):
     """An open, locked file descriptor, or None when another process holds the lock."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)  # reading is what another user's file allows
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return descriptor
@@ -54,7 +56,7 @@ def try_lock(path):
 def lease(wanted, log):
     """Hold `wanted` devices together, or none; yields their ids ([] on a machine without a device).
 
-    Waits until enough are free. Under Slurm the scheduler's choice stands as it is. Raises ValueError when the
+    Waits until enough are free. Under Slurm the scheduler's choice stands as it is. Raises UserError when the
     machine has fewer devices than wanted.
     """
     ids = available()
@@ -65,7 +67,7 @@ def lease(wanted, log):
         yield ids[:wanted]
         return
     if wanted > len(ids):
-        raise ValueError(f"{wanted} devices are asked for, this machine has {len(ids)}")
+        raise UserError(f"gpus: {wanted} devices are asked for, this machine has {len(ids)}; set gpus to fewer.")
     held, waiting = {}, False
     while len(held) < wanted:
         for name in ids:

@@ -59,12 +59,15 @@ class Pipeline(Section):
         values = {key: config[key] for key in cls.TOP if config.get(key) is not None}
         for key in ("show", "train"):
             if key in values:
-                values[key] = strings(values[key])
+                values[key] = strings(values[key], key)
         values["variants"] = {
-            stage: {name: dict(entry or {}) for name, entry in (entries or {}).items()}
-            for stage, entries in values.get("variants", {}).items()
+            stage: {
+                name: mapping(entry, f"variants.{stage}.{name}")
+                for name, entry in mapping(entries, f"variants.{stage}").items()
+            }
+            for stage, entries in mapping(values.get("variants"), "variants").items()
         }
-        values["sections"] = {stage: dict(config.get(stage) or {}) for stage in stages}
+        values["sections"] = {stage: mapping(config.get(stage), stage) for stage in stages}
         plan = parse(cls, values, where="")
         plan.check()
         return plan
@@ -76,7 +79,7 @@ class Pipeline(Section):
                 raise UserError(f"variants.{stage} is not a stage with variants; allowed: {', '.join(READS)}.")
             for variant, entry in entries.items():
                 self.config(stage, variant)
-                for upstream, name in (entry.get("from") or {}).items():
+                for upstream, name in mapping(entry.get("from"), f"variants.{stage}.{variant}.from").items():
                     if upstream not in READS[stage]:
                         known = ", ".join(READS[stage]) or "nothing"
                         raise UserError(f"variants.{stage}.{variant}.from.{upstream}: {stage} reads {known}.")
@@ -212,6 +215,16 @@ def ordered(value):
     return [ordered(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def strings(value):
+def mapping(value, where):
+    """A section as a dict, an empty one for nothing; UserError for anything else. where : its place in the file."""
+    if value is not None and not isinstance(value, dict):
+        name = where.split(".")[-1]
+        raise UserError(f"{where}: keys and values are needed, as {name}: {{key: value}}, not {value!r}.")
+    return dict(value or {})
+
+
+def strings(value, where):
     """A list of names; `--config show=a` or `show=[a,b]` may hand over one string."""
-    return [value] if isinstance(value, str) else list(value or [])
+    if not isinstance(value, str | list | tuple):
+        raise UserError(f"{where}: a list of recipes is needed, as [transfer, full], not {value!r}.")
+    return [value] if isinstance(value, str) else list(value)

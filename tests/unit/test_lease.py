@@ -1,5 +1,6 @@
 """Device leases: eight jobs on two devices never overlap; the kernel frees what a killed job held."""
 
+import fcntl
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from stages.common import lease
+from stages.common.errors import UserError
 
 LOG = logging.getLogger("test")
 HOLD = """
@@ -65,8 +67,15 @@ def test_a_killed_job_frees_its_device(devices):
         assert len(ids) == 2
 
 
+def test_a_lock_needs_no_right_to_write(tmp_path):
+    """The files of another user can be read only."""
+    descriptor = lease.try_lock(tmp_path / "0.lock")
+    assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    os.close(descriptor)
+
+
 def test_none_without_devices_and_an_error_for_too_many(devices, monkeypatch):
-    with pytest.raises(ValueError, match="3 devices are asked for, this machine has 2"), lease.lease(3, LOG):
+    with pytest.raises(UserError, match="gpus: 3 devices are asked for, this machine has 2"), lease.lease(3, LOG):
         pass
     monkeypatch.setenv("TAG2MASK_DEVICES", "")
     with lease.lease(1, LOG) as ids:

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from stages.common.errors import UserError
 from stages.common.pipeline import Pipeline
@@ -12,7 +13,7 @@ def config():
     merged = {}
     for name in ("recipes", "config"):
         with open(f"config/{name}.yaml") as file:
-            merged.update(yaml.safe_load(file))
+            update_config(merged, yaml.safe_load(file))  # Snakemake's own, deep, merge
     return merged
 
 
@@ -61,6 +62,13 @@ def test_what_recipes_are(config):
             r"^show: full needs ground truth, which a folder of photos has not",
         ),
         ({"variants": {"camera": {}}}, r"^variants\.camera is not a stage with variants"),
+        ({"refine": 5}, r"^refine: keys and values are needed, as refine: \{key: value\}, not 5"),
+        ({"dataset": "photos"}, r"^dataset: keys and values are needed, .*not 'photos'"),
+        ({"variants": 5}, r"^variants: keys and values are needed"),
+        ({"variants": {"cam": 5}}, r"^variants\.cam: keys and values are needed"),
+        ({"variants": {"cam": {"plain": 5}}}, r"^variants\.cam\.plain: keys and values are needed"),
+        ({"variants": {"cam": {"plain": {"from": "plain"}}}}, r"^variants\.cam\.plain\.from: keys and values"),
+        ({"show": 5}, r"^show: a list of recipes is needed"),
     ],
 )
 def test_a_wrong_configuration_is_one_sentence_with_the_key(config, change, sentence):

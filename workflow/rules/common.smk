@@ -26,6 +26,7 @@ INDEX = f"{OUT}/images/default/index.zarr.zip"
 TRUTH = f"{OUT}/images/default/truth.zarr.zip"
 HAS_TRUTH = PLAN.config("images")["kind"] != "folder"
 SCRIPT = "../scripts/run_stage.py"
+DEVICES = available() if PLAN.gpus else []
 
 for folder in ("results", OUT, LOGS, TIMES, *(f"{OUT}/{stage}" for stage in STAGES)):
     if os.path.isfile(folder):
@@ -69,8 +70,8 @@ def job_threads(wildcards=None):
 
 
 def gpu_threads(wildcards=None):
-    """On a machine with devices a GPU job costs its threads; without one it is a CPU job."""
-    return PLAN.threads if available() else job_threads()
+    """On a machine with devices a GPU job costs its threads; without one, or with gpus: 0, it is a CPU job."""
+    return PLAN.threads if DEVICES else job_threads()
 
 
 def mem_mb(megabytes):
