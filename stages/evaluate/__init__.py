@@ -18,8 +18,10 @@ def run(inputs, config, job):
 
     index, truth = Index.load(inputs.index), Instances.load(inputs.truth)
 
+    held = set(truth.image_id)
+
     def photos(split):
-        return [index.image_id[i] for i in index.where(split)]
+        return [index.image_id[i] for i in index.where(split) if index.image_id[i] in held]
 
     def shown(items, what):
         unit = "shards" if what == "proposals" else "photos"
@@ -32,8 +34,11 @@ def run(inputs, config, job):
             continue
         names = photos(split)
         if not names:
-            job.warn(f"the split {split} is empty, so the {current} are not measured.")
+            job.warn(f"the split {split} has no photo with ground truth, so the {current} are not measured.")
             continue
+        if len(names) < len(index.where(split)):  # `images` named them
+            without = len(index.where(split)) - len(names)
+            job.warn(f"{without} photos of split {split} have no ground truth; the {current} are measured on the rest.")
         part = measures.subset(truth, names, where=f"the ground truth of split {split}")
         found = measures.instance_metrics(part, Instances.load(path), config, progress=shown)
         missing = found["photos_without_predictions"]

@@ -13,8 +13,6 @@ from stages.refine import model as networks
 from stages.refine.config import Config
 from stages.refine.data import test_sample
 
-# What may differ between training and inference; every other key is taken from the weights.
-
 
 def load(weights, *, device="cpu", **test):
     """(model in evaluation mode on `device`, its Config) from Weights of kind "refine"; test: values of Config.TEST.

@@ -366,11 +366,18 @@ def test_run_measures_each_on_its_split(stage):
     assert "1 of 1 photos of split val are not in the predictions" in job.warnings[0]
 
 
-def test_run_needs_the_truth_of_its_photos(stage):
-    table([(strip(0, 10), 1)]).save(stage / "truth.zarr.zip")
-    inputs = SimpleNamespace(index=stage, truth=stage / "truth.zarr.zip", labels=stage / "labels.zarr")
-    with pytest.raises(UserError, match=r"split with_masks has no photo p2; evaluate"):
-        run(inputs, Config(), Job())
+def test_photos_without_ground_truth_are_left_out(stage):
+    table([(strip(0, 10), 1)]).save(stage / "truth.zarr.zip")  # p0 alone: neither p2 of with_masks nor p3 of val
+    inputs = SimpleNamespace(
+        index=stage, truth=stage / "truth.zarr.zip", labels=stage / "labels.zarr",
+        predictions=stage / "predictions.zarr.zip",
+    )  # fmt: skip
+    job = Job()
+    metrics = run(inputs, Config(), job)["metrics"]
+    assert metrics["labels"]["photos"] == 1 and metrics["labels"]["mAP75"] == 1
+    assert metrics["predictions"] is None
+    assert "1 photos of split with_masks have no ground truth" in job.warnings[0]
+    assert "the split val has no photo with ground truth" in job.warnings[1]
 
 
 def test_command_line_on_stores(stage, capsys):
