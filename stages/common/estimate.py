@@ -6,6 +6,9 @@ from pathlib import Path
 
 import psutil
 
+from stages.common.errors import UserError
+from stages.images.voc import split_ids
+
 # Measured on photos of about 500 x 400 pixels, in kB a photo; scenes of 160 x 160 need about an eighth.
 KB_PER_PHOTO = {
     "proposals": 260, "cam": 12, "semantic": 12, "transfer": 2, "mil": 60, "reference": 2, "pseudo_labels": 4,
@@ -15,10 +18,10 @@ PEAK_MB = {"refine": 3500, "classifier": 2500, "cam": 1500, "mil": 1500, "propos
 
 
 def lines(plan):
-    """Lines of text: photos, disk and memory needed and free. Photos are unknown (None) before the lists are read."""
+    """Lines of text: photos, disk and memory needed and free."""
     photos = photo_count(plan.config("images"))
     if photos is None:
-        return ["estimate: the number of photos is known once `images` has run"]
+        return ["estimate: none, for the dataset's list of training photos cannot be read"]
     scale = 1 / 8 if plan.config("images")["kind"] == "scenes" else 1
     variants = {stage: len(plan.declared(stage)) if stage in plan.variants else 1 for stage in KB_PER_PHOTO}
     variants["pseudo_labels"] = len(plan.show)
@@ -39,16 +42,16 @@ def lines(plan):
 
 
 def photo_count(dataset):
-    """Training photos by the dataset's own list, or None."""
+    """Training photos by the dataset's own list (COCO, whose list takes long to read: by its folder), or None."""
     if dataset["kind"] == "scenes":
         return dataset["n_train"]
-    root = Path(dataset["root"] or ".")
-    names = {
-        "voc": root / "ImageSets" / f"{dataset['train']}.txt",
-        "folder": root / dataset["tags"],
-    }
-    path = names.get(dataset["kind"])
-    if path is None or not path.is_file():
+    root = Path(dataset["root"])
+    try:
+        if dataset["kind"] == "voc":
+            return len(split_ids(root, dataset["train"], "train"))
+        if dataset["kind"] == "coco":
+            return sum(1 for entry in os.scandir(root / dataset["train_photos"]) if entry.is_file())
+        with (root / dataset["tags"]).open(errors="replace") as file:
+            return sum(1 for line in file if line.strip()) - 1
+    except (OSError, UserError):  # the stage `images` says what is wrong
         return None
-    with path.open(errors="replace") as file:
-        return sum(1 for line in file if line.strip()) - (dataset["kind"] == "folder")

@@ -1,6 +1,7 @@
 rule classifier_train:
     input:
         index=ancient(INDEX),
+        files=lambda w: local_files("classifier", w.variant),
         manifests=manifests(INDEX),
     output:
         weights=f"{OUT}/classifier/{{variant}}/weights.pt",

@@ -1,6 +1,12 @@
 # What the rules read: functions from wildcards to inputs, and nothing else.
 
 
+def local_files(stage, variant="default"):
+    """Files from outside the run that a stage reads: weights, proposals made elsewhere. When one changes, it reruns."""
+    config = PLAN.config(stage, variant)
+    return [config[key] for key in ("weights", "path") if os.path.isfile(config.get(key) or "")]
+
+
 def semantic_inputs(w):
     source = PLAN.config("semantic", w.variant)["source"]
     if source == "cam":

@@ -3,6 +3,7 @@ rule mil:
     input:
         unpack(mil_inputs),
         index=ancient(INDEX),
+        files=lambda w: local_files("mil", w.variant),
         manifests=lambda w: manifests(INDEX, *mil_inputs(w).values()),
     output:
         mil=f"{OUT}/mil/{{variant}}/{{shard}}.zarr.zip",

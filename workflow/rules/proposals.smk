@@ -1,6 +1,7 @@
 rule proposals:
     input:
         index=ancient(INDEX),
+        files=lambda w: local_files("proposals", w.variant),
         manifests=manifests(INDEX),
     output:
         proposals=f"{OUT}/proposals/{{variant}}/{{shard}}.zarr.zip",

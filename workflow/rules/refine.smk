@@ -2,6 +2,7 @@ rule refine_train:
     input:
         index=ancient(INDEX),
         labels=lambda w: at("pseudo_labels", w.recipe, "labels.zarr"),
+        files=local_files("refine"),
         manifests=lambda w: manifests(INDEX, at("pseudo_labels", w.recipe, "labels.zarr")),
     output:
         weights=f"{OUT}/refine/{{recipe}}/weights.pt",

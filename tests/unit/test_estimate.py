@@ -1,0 +1,37 @@
+"""The estimate of a run: from every kind of dataset, before it starts."""
+
+import pytest
+
+from stages.common.estimate import lines, photo_count
+from stages.common.pipeline import Pipeline
+
+
+def dataset(**keys):
+    return Pipeline.load({"recipes": {"a": {"transfer": "default"}}, "show": ["a"], "dataset": keys})
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"kind": "scenes", "n_train": 7}, 7),
+        ({"kind": "voc", "train": "Main/trainval"}, 3),
+        ({"kind": "voc", "train": "liid"}, 2),
+        ({"kind": "voc", "train": "augmented"}, 4),
+        ({"kind": "voc", "train": "Main/none"}, None),
+        ({"kind": "coco"}, 2),
+        ({"kind": "folder"}, 1),
+    ],
+)
+def test_photos_of_every_kind_of_dataset(tmp_path, keys, expected):
+    files = {
+        "ImageSets/Main/trainval.txt": "a\nb\nc\n", "ImageSets/Segmentation/val.txt": "c\n",
+        "ImageSets/Segmentation/train_aug.txt": "a\nb\nd\ne\n", "train2017/1.jpg": "", "train2017/2.jpg": "",
+        "tags.csv": "file,tags\na.jpg,cat\n\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    root = {} if keys["kind"] == "scenes" else {"root": str(tmp_path)}
+    plan = dataset(**keys, **root)
+    assert photo_count(plan.config("images")) == expected
+    assert (f"{expected} training photos" in lines(plan)[0]) == (expected is not None)
