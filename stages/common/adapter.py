@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from stages.common import manifest
 from stages.common.config import parse
 from stages.common.errors import UserError
 from stages.common.job import Job
 from stages.common.lease import lease
-from stages.common.store import manifest_path
+
+# Nothing here imports numpy or torch: they look for their number of threads once, when they are imported.
 
 
 def main(snakemake):
@@ -56,6 +56,9 @@ def execute(snakemake, cfg, log):
             importlib.import_module(f"stages.{cfg['stage']}.config").Config, cfg["config"], where=cfg["stage"]
         )
         start_libraries(threads)
+        from stages.common import manifest
+        from stages.common.store import manifest_path
+
         inputs, digests = read_inputs(snakemake.input)
         job = Job(
             seed=cfg.get("seed", 0), device=device_name(devices), devices=tuple(devices), threads=threads,
@@ -113,6 +116,8 @@ def device_name(devices):
 
 def read_inputs(given):
     """(namespace of Path or list of Path, digests of the manifests): the rule's named inputs."""
+    from stages.common import manifest
+
     values = {}
     for name, value in given.items():
         values[name] = Path(value) if isinstance(value, str) else [Path(one) for one in value] or None
@@ -142,6 +147,9 @@ def checkpoints(job, key, used):
 
 def save(outputs, made, job, *, section, code, inputs):
     """Write every declared output, then the manifests: a store without its manifest is not finished."""
+    from stages.common import manifest
+    from stages.common.store import manifest_path
+
     vouched = {}
     for name, path in outputs.items():
         path = Path(path)
