@@ -23,12 +23,3 @@ def test_no_space_left_in_a_run(tiny_copy, tmp_path_factory):
     assert not list((tiny_copy.folder / "results/tiny/transfer").rglob("*.part"))
     tiny_copy.run(target)
     assert tiny_copy.digests() == before
-
-
-def test_results_below_a_regular_file(tmp_path):
-    from conftest import Workflow
-
-    (tmp_path / "results").write_text("not a folder")
-    output = Workflow(tmp_path).run("-n", ok=False)
-    assert "results is a file, not a folder" in output
-    assert "Traceback" not in output
