@@ -67,8 +67,8 @@ def learn(index, config, job):
         )
     job.count(iterations=iterations, photos=len(photos), loss=round(loss, 4))
     val = np.asarray(index.where("val"))
-    if len(val):
-        truth = tag_matrix(index, val, classes)
+    truth = tag_matrix(index, val, classes)
+    if truth.any():  # the held-out photos of a folder have no tags
         answers = predict(model, index, val, side=config.size, job=job)
         job.count(tag_map=round(mean_average_precision(answers, truth), 4), tag_chance=round(float(truth.mean()), 4))
         job.log.info("classifier (%s): loss %.3f, tag mAP on val %.3f", config.head, loss, job.numbers["tag_map"])

@@ -70,10 +70,10 @@ def execute(snakemake, cfg, log):
         with checkpoints(job, key, cfg["function"] == "train"):
             log.info("started%s", f" on {', '.join(devices)}" if devices else "")
             made = getattr(stage, cfg["function"])(inputs, config, job)
-            save(snakemake.output, made, job, section=cfg, code=code, inputs=digests)
+            save(snakemake.output, made, job, section=cfg, inputs=digests)
         run_file = manifest_path(snakemake.output[0]).with_suffix(".run.json")
         manifest.write_run(
-            run_file, device=job.device, devices=devices, threads=threads, began=began,
+            run_file, code=code, device=job.device, devices=devices, threads=threads, began=began,
             cpu_seconds=time.process_time(),
         )  # fmt: skip
     log.info("done in %.1f s: %s", time.time() - began, summary(made, job.numbers))
@@ -145,7 +145,7 @@ def checkpoints(job, key, used):
         shutil.rmtree(folder, ignore_errors=True)  # while it is held: who waits for it then starts anew
 
 
-def save(outputs, made, job, *, section, code, inputs):
+def save(outputs, made, job, *, section, inputs):
     """Write every declared output, then the manifests: a store without its manifest is not finished."""
     from stages.common import manifest
     from stages.common.store import manifest_path
@@ -165,7 +165,7 @@ def save(outputs, made, job, *, section, code, inputs):
             vouched.setdefault(manifest_path(path), {})[path.name] = artifact
     for number, (path, artifacts) in enumerate(vouched.items()):
         manifest.write_manifest(
-            path, artifacts=artifacts, section=section, code=code, inputs=inputs,
+            path, artifacts=artifacts, section=section, inputs=inputs,
             numbers=job.numbers if number == 0 else {}, warnings=job.warnings if number == 0 else [],
         )  # fmt: skip
 

@@ -22,7 +22,7 @@ def write_text(path, text):
         part.write_text(text)
 
 
-def write_manifest(path, *, artifacts, section, code, inputs, numbers, warnings):
+def write_manifest(path, *, artifacts, section, inputs, numbers, warnings):
     """`<name>.json`: only what follows from the inputs, so that an identical rebuild gives an identical file.
 
     artifacts : file name -> artifact, the stores this manifest vouches for. inputs : name -> digest of each input.
@@ -36,14 +36,19 @@ def write_manifest(path, *, artifacts, section, code, inputs, numbers, warnings)
             "schemas": {name: artifact.schema for name, artifact in artifacts.items()},
             "counts": {**counts, **numbers},
             "warnings": list(warnings),
-            "section": section,
-            "code": code,
+            "section": without_paths(section),
             "inputs": inputs,
         },
     )
 
 
-def write_run(path, *, device, devices, threads, began, cpu_seconds):
+def without_paths(section):
+    """The section without the dataset's place: a dataset that moved is the same dataset."""
+    config = {key: value for key, value in section["config"].items() if key not in ("root", "path")}
+    return {**section, "config": config}
+
+
+def write_run(path, *, code, device, devices, threads, began, cpu_seconds):
     """`<name>.run.json`: versions, device, time and memory of this run; only `report` reads it."""
     ended = time.time()
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -51,6 +56,7 @@ def write_run(path, *, device, devices, threads, began, cpu_seconds):
         path,
         {
             "schema": "run/1",
+            "code": code,
             "versions": {name: version(name) for name in LIBRARIES},
             "python": platform.python_version(),
             "device": device,

@@ -13,7 +13,7 @@ from stages.graph_cut.solve import solve
 def cut(inputs, config, job):
     """See `stages.graph_cut.run`."""
     index = Index.load(inputs.index)
-    tables = [Table.load(path, "mil/1") for path in inputs.mil]
+    tables = [without_features(Table.load(path, "mil/1")) for path in inputs.mil]
     labels = np.array([0, *sorted(index.categories)])
     for path, table in zip(inputs.mil, tables):
         if list(table.meta["labels"]) != labels.tolist():
@@ -33,6 +33,11 @@ def cut(inputs, config, job):
         "instances": chosen(inputs.proposals, tables, solution.label, labels=labels),
         "labels": Table("labels/1", {"label": labels[solution.label].astype(np.int16)}, meta),
     }
+
+
+def without_features(table):
+    """A mil table without f, which the cut does not read and which is most of it: the memory is the graph's alone."""
+    return Table(table.schema, {name: values for name, values in table.values.items() if name != "f"}, table.meta)
 
 
 def edge_weight(cosine, delta):

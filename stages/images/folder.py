@@ -75,6 +75,12 @@ def read_tags(lines, where):
             f"{where} must begin with the line `file,tags` or `file,<class>,<class>,...`, not {head[:40]!r}."
         )
     rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)]
+    rows = [row for row in rows if any(row)]  # spreadsheets end a table with lines of separators alone
+    nameless = next((row for row in rows if not row[0].strip("./")), None)
+    if nameless is not None:
+        raise UserError(
+            f"{where} has the line {separator.join(nameless)!r} without a file name; add it or drop the line."
+        )
     columns = rows[0][1:]
     if [name.lower() for name in columns] == ["tags"]:
         return [(row[0], tag_list(row, where)) for row in rows[1:]]

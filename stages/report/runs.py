@@ -125,7 +125,7 @@ def versions(jobs):
 
 
 def sections(jobs):
-    """[{"title", "config", "seed", "code"}]: one a stage, variant and function, shards taken together."""
+    """[{"title", "config", "seed"}]: one a stage, variant and function, shards taken together."""
     found = {}
     for job in jobs:
         section = job["manifest"].get("section")
@@ -133,6 +133,5 @@ def sections(jobs):
             title = f"{job['stage']} · {job['variant']}" + (" · train" if job["train"] else "")
             found.setdefault(title, {
                 "title": title, "config": section.get("config", {}), "seed": section.get("seed"),
-                "code": job["manifest"].get("code", ""),
             })  # fmt: skip
     return list(found.values())

@@ -56,7 +56,7 @@ def save(artifact, path, *, stage, inputs=(), function="run", config=None, warni
     """An artifact with its manifest and its .run.json, as the adapter leaves them."""
     artifact.save(path)
     manifest.write_manifest(
-        manifest_path(path), artifacts={path.name: artifact}, code="c0de", numbers=counts, warnings=warnings,
+        manifest_path(path), artifacts={path.name: artifact}, numbers=counts, warnings=warnings,
         section={"stage": stage, "function": function, "config": config or {"key": 1}, "seed": 0},
         inputs={"/".join(manifest_path(one).parts[-3:]): {} for one in inputs},
     )  # fmt: skip

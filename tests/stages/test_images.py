@@ -182,6 +182,7 @@ def test_coco_without_any_mask_or_box_gives_the_same_index(tmp_path):
         "\ufefffile;tags\r\na.jpg;dog;cat\r\nsub/b.png;cat\r\n",
         'file;tags\na.jpg;"dog;cat"\nsub/b.png;cat\n',
         "file,dog,cat\na.jpg,1,1\nsub/b.png,0,1\n",
+        "file,tags\na.jpg,dog;cat\nsub/b.png,cat\n,,\n,,\n",
         "file\tcat\tdog\na.jpg\t1\t1\nsub/b.png\t1\t\n",
     ],
 )

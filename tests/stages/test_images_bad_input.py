@@ -252,6 +252,8 @@ def test_coco_mask_of_another_size_is_skipped_on_demand(tmp_path):
         ("file,tags\na.jpg,\n", ("tags.csv has no tag at all",)),
         ("file,tags\nnone.jpg,dog\n", ("none.jpg does not exist",)),
         ("file,tags\n../a.jpg,dog\n", ("leads out",)),
+        ("file,tags\n,dog\n", ("',dog' without a file name",)),
+        ("file,tags\n/,dog\n", ("'/,dog' without a file name",)),
         ("file,dog,cat\na.jpg,1\n", ("the line of 'a.jpg' needs 2 cells",)),
         ("file,dog,cat\na.jpg,1,yes\n", ("the line of 'a.jpg' needs 2 cells of 1, 0 or nothing",)),
         ("file,dog,dog\na.jpg,1,1\n", ("different class names",)),
