@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo test test-slow lint lock clean bench-demo bench-photos bench-proposals
+.PHONY: demo test test-slow lint lock clean bench-demo bench-photos bench-photos-gpu bench-proposals
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -25,6 +25,11 @@ bench-demo: $(ENV)
 bench-photos: $(ENV)
 	.venv/bin/snakemake --cores 2 --configfile config/voc2012.yaml config/cpu.yaml config/photos20.yaml --config 'dataset={root: $(PHOTOS)}'
 	$(RUN) benchmarks.recipes --section photos --title "Real photos" --command "make bench-photos PHOTOS=photos20" results/photos20
+
+# The same on one large GPU: longer trainings, minutes.
+bench-photos-gpu: $(ENV)
+	.venv/bin/snakemake --cores all --resources gpu=8 --configfile config/voc2012.yaml config/photos20.yaml config/gpu.yaml --config 'dataset={root: $(PHOTOS)}' run=photos20-gpu
+	$(RUN) benchmarks.recipes --section photos-gpu --title "Real photos, GPU" --command "make bench-photos-gpu PHOTOS=photos20" results/photos20-gpu
 
 bench-proposals: $(ENV)
 	$(RUN) benchmarks.proposals --root $(PHOTOS)

@@ -197,6 +197,19 @@ class Pipeline(Section):
             return "semantic masks"
         return "tags"
 
+    def extras(self, recipe):
+        """What else the labels rest on that was trained or made elsewhere, for the table; usually nothing."""
+        stage, variant = self.source(recipe)
+        found = []
+        proposals = self.proposals_of(recipe)
+        if proposals is not None and self.config("proposals", proposals)["source"] != "hierarchy":
+            found.append("imported proposals")
+        if stage == "transfer":
+            semantic = self.upstream(stage, variant, "semantic")
+            if self.config("semantic", semantic)["source"] == "folder":
+                found.append("imported maps")
+        return found
+
 
 def reachable(stage):
     """All stages that `stage` reads, directly or not."""

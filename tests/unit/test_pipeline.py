@@ -33,6 +33,9 @@ def test_what_recipes_are(config):
     assert [plan.supervision(name) for name in ("transfer", "cam_cut", "full", "oracle_boxes", "whole_photo")] == [
         "tags", "tags", "masks", "boxes", "tags",
     ]  # fmt: skip
+    assert not any(map(plan.extras, plan.recipes))
+    imported = Pipeline.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
+    assert imported.extras("cam_cut") == ["imported proposals"] and imported.extras("transfer") == []
     assert plan.instances_are_proposals("cam_cut") and plan.instances_are_proposals("oracle_boxes")
     assert not any(map(plan.instances_are_proposals, ("transfer", "full", "whole_photo", "top_proposal")))
     assert [name for name in plan.recipes if not plan.trains(name)] == ["whole_photo", "top_proposal"]

@@ -81,6 +81,7 @@ def recipes_table():
             "stage": PLAN.source(recipe)[0],
             "variant": PLAN.source(recipe)[1],
             "supervision": PLAN.supervision(recipe),
+            "extras": PLAN.extras(recipe),
             "trains": PLAN.trains(recipe),
         }
         for recipe in PLAN.show
