@@ -19,8 +19,9 @@ def rows(recipes, *, metrics, instances, trained, beyond):
     for k, recipe in enumerate(recipes):
         measured = (metrics[k] if metrics else None) or {}
         labels, predictions = measured.get("labels"), measured.get("predictions") if recipe["trains"] else None
+        supervision = " + ".join([recipe["supervision"], *recipe.get("extras", [])])
         found.append({
-            "name": recipe["name"], "supervision": " + ".join([recipe["supervision"], *recipe.get("extras", [])]), "trains": recipe["trains"],
+            "name": recipe["name"], "supervision": supervision, "trains": recipe["trains"],
             "kind": kind(recipe), "labels": labels, "predictions": predictions,
             "instances": labels["instances"] if labels else instances[k],
             "trained_on": trained.get(recipe["name"]), "ratio": None, "note": None,
