@@ -29,7 +29,7 @@ bench-photos: $(ENV)
 # The same on one large GPU: longer trainings, minutes.
 bench-photos-gpu: $(ENV)
 	.venv/bin/snakemake --cores all --resources gpu=8 --configfile config/voc2012.yaml config/photos20.yaml config/gpu.yaml --config 'dataset={root: $(PHOTOS)}' run=photos20-gpu
-	$(RUN) benchmarks.recipes --section photos-gpu --title "Real photos, GPU" --command "make bench-photos-gpu PHOTOS=photos20" results/photos20-gpu
+	$(RUN) benchmarks.recipes --section photos-gpu --title "Real photos, on a GPU" --command "make bench-photos-gpu PHOTOS=photos20" results/photos20-gpu
 
 bench-proposals: $(ENV)
 	$(RUN) benchmarks.proposals --root $(PHOTOS)
