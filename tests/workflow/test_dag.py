@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from conftest import ROOT, TINY, Workflow
 
 PER_SHARD = 2
@@ -88,15 +89,16 @@ def jobs_with_inputs(workflow, **options):
 def test_only_the_named_rules_read_ground_truth(tmp_path):
     """The firewall: masks and boxes are inputs of `evaluate`, `report` and the references from truth alone."""
     workflow = Workflow(tmp_path)
-    every = "show=[transfer,cam_cut,cam_argmax,transfer_cam_peaks,full,oracle_boxes,whole_photo,top_proposal]"
-    jobs = jobs_with_inputs(workflow, config=[every])
-    assert len(jobs) > 40
-    readers = {
-        (name, re.search(r"reference/(\w+)/", output).group(1) if name == "reference" else None)
-        for name, output, given in jobs
-        if "truth" in given
-    }
-    assert readers == {("evaluate", None), ("report", None), ("reference", "full"), ("reference", "oracle_boxes")}
+    recipes = yaml.safe_load((ROOT / "config/recipes.yaml").read_text())["recipes"]
+    jobs = jobs_with_inputs(workflow, config=[f"show=[{','.join(recipes)}]"])
+    assert len(jobs) > 60
+    readers = set()
+    for name, output, given in jobs:
+        if "truth" in given.replace("semantic/truth", ""):
+            variant = re.search(r"(?:reference|semantic)/(\w+)/", output)
+            readers.add((name, variant and variant.group(1)))
+    references = {("reference", "full"), ("reference", "oracle_boxes")}
+    assert readers == references | {("evaluate", None), ("report", None), ("semantic", "truth")}
 
 
 @pytest.mark.parametrize(
