@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from stages.images.colours import GROUND_CONTRAST, colour, rgb, slope, texture
 from stages.images.shapes import CLASSES, SHAPES
 
 __all__ = ["CLASSES", "VAL_FIRST", "Scene", "make_scene", "scene_numbers"]
@@ -20,21 +21,11 @@ OBJECTS = (0.16, 0.26, 0.26, 0.19, 0.13)  # share of scenes with 1, 2, ... 5 obj
 TWO_CLASSES = 0.45  # of the scenes with at least two objects; the others hold one class
 SIDE = (23.0, 62.0)  # square root of an object's area in a scene of 160 pixels
 COVER = 0.42  # of the photo, at most, under objects
-GROUND_CONTRAST = 30.0  # least distance (CIE 1976 delta E) between an object's colour and the ground's
 OBJECT_CONTRAST = 16.0  # the same, to other objects; but a share SAME_COLOUR of touching objects repeats the colour
 SAME_COLOUR = 0.12
 VISIBLE = 0.5  # least visible share of an object, after occlusion and the photo's border
 LEAST_PIXELS = 90  # least visible area of an object in a scene of 160 pixels
 SUPERSAMPLE = 4
-
-_PALETTE = np.array(
-    [
-        (42, 127, 134), (217, 164, 65), (226, 114, 91), (240, 227, 200), (47, 62, 92), (143, 168, 118), (122, 75, 107),
-        (143, 188, 212), (181, 87, 58), (66, 68, 76), (219, 161, 166), (118, 116, 58), (201, 174, 131), (169, 211, 191),
-    ],
-    np.float32,
-)  # fmt: skip
-_PALETTE_LAB = cv2.cvtColor(_PALETTE[None] / 255, cv2.COLOR_RGB2LAB)[0]
 
 
 @dataclass(frozen=True)
@@ -224,8 +215,8 @@ def _all_seen(owner, sprites, scale):
 def _paint(rng, sprites, owner, size):
     """The photo: ground, clutter, objects from the bottom to the top, light from one side, noise."""
     scale = size / 160
-    ground = _colour(rng)
-    photo = _rgb(ground) * _texture(rng, size, size, scale)[..., None]
+    ground = colour(rng)
+    photo = rgb(ground) * texture(rng, size, size, scale)[..., None]
     for _ in range(rng.integers(0, 5)):
         _clutter(rng, photo, ground, scale)
     light = rng.uniform(0, 2 * np.pi)
@@ -233,63 +224,20 @@ def _paint(rng, sprites, owner, size):
     colours = []
     for sprite in sprites:
         if sprite.partner >= 0 and rng.random() < SAME_COLOUR:
-            colour = colours[sprite.partner]
+            shade = colours[sprite.partner]
         else:
-            colour = _colour(rng, away=[(ground, GROUND_CONTRAST), *((c, OBJECT_CONTRAST) for c in colours)])
-        colours.append(colour)
+            shade = colour(rng, away=[(ground, GROUND_CONTRAST), *((c, OBJECT_CONTRAST) for c in colours)])
+        colours.append(shade)
         _shadow(photo, sprite, towards, rng.uniform(0.1, 0.3), scale)
         windows = _windows(sprite.at, sprite.mask.shape, size)
         (ys, xs), patch = windows
-        look = _texture(rng, *sprite.mask.shape, scale) * _relief(sprite, towards, scale) * sprite.tone
-        paint = _rgb(colour) * look[patch][..., None]
+        look = texture(rng, *sprite.mask.shape, scale) * _relief(sprite, towards, scale) * sprite.tone
+        paint = rgb(shade) * look[patch][..., None]
         cover = sprite.alpha[patch][..., None]
         photo[ys, xs] = photo[ys, xs] * (1 - cover) + paint * cover
-    photo *= (1 - rng.uniform(0, 0.12) * _slope(towards, size, size))[..., None]
+    photo *= (1 - rng.uniform(0, 0.12) * slope(towards, size, size))[..., None]
     photo += rng.uniform(1.5, 5.0) * rng.standard_normal(photo.shape, np.float32)
     return np.clip(np.rint(photo), 0, 255).astype(np.uint8)
-
-
-def _colour(rng, away=()):
-    """A colour of the palette with some variation, (3,) float32 Lab; `away`: pairs (colour, least distance)."""
-    tries = _PALETTE_LAB[rng.integers(len(_PALETTE_LAB), size=24)]
-    tries = tries + rng.normal(0, (4, 4, 4), (24, 3)).astype(np.float32)
-    short = np.zeros(24)
-    for colour, least in away:
-        # by how much the distance asked for is missed, in shares of it
-        short += np.maximum(0, 1 - np.linalg.norm(tries - colour, axis=1) / least) * (least >= GROUND_CONTRAST) * 10
-        short += np.maximum(0, 1 - np.linalg.norm(tries - colour, axis=1) / least)
-    return tries[np.argmin(short)]  # the first that does, else the one that misses least
-
-
-def _rgb(lab):
-    """(3,) float32 RGB, 0 to 255, of a Lab colour."""
-    lab = np.asarray(lab, np.float32).reshape(1, 1, 3)
-    return np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)[0, 0] * 255, 12, 246)
-
-
-def _texture(rng, height, width, scale):
-    """(height, width) float32 around 1: plain, stripes, checks, dots or blotches, at any turn; one law for all."""
-    kind = rng.integers(5)
-    strength = rng.uniform(0.03, 0.1)
-    period = rng.uniform(5, 14) * scale
-    angle = rng.uniform(0, np.pi)
-    phase = rng.uniform(0, 2 * np.pi, 2)
-    cells = rng.standard_normal((16, 16), np.float32)
-    if kind == 0:
-        return np.ones((height, width), np.float32)
-    if kind == 4:
-        rows, columns = (min(16, max(2, round(n / period))) for n in (height, width))
-        blotches = cv2.resize(cells[:rows, :columns], (width, height), interpolation=cv2.INTER_CUBIC)
-        return 1 + strength * 0.6 * np.clip(blotches, -2, 2)
-    y = np.arange(height, dtype=np.float32)[:, None]
-    x = np.arange(width, dtype=np.float32)
-    # floats, not numpy's float64, so that the fields stay float32
-    down, right = float(np.sin(angle)) * 2 * np.pi / period, float(np.cos(angle)) * 2 * np.pi / period
-    waves = np.sin((y * down + float(phase[0])) + x * right)
-    if kind >= 2:
-        other = np.sin((y * right + float(phase[1])) - x * down)
-        waves = waves * other if kind == 2 else 2 * (waves + other > 0.9).astype(np.float32) - 0.4
-    return 1 + strength * np.clip(waves * 2, -1, 1)
 
 
 def _relief(sprite, towards, scale):
@@ -297,13 +245,7 @@ def _relief(sprite, towards, scale):
     height, width = sprite.mask.shape
     depth = cv2.distanceTransform(np.pad(sprite.mask, 1).view(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     rim = 1 - 0.24 * np.exp(np.minimum(1 - depth, 0) / (0.9 * scale))
-    return (1 - 0.08 * _slope(towards, height, width)) * rim
-
-
-def _slope(towards, height, width):
-    """(height, width) float32 that rises in the direction `towards` (y, x), from -1 to 1 along each axis."""
-    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-    return towards[0] * y + towards[1] * np.linspace(-1, 1, width, dtype=np.float32)
+    return (1 - 0.08 * slope(towards, height, width)) * rim
 
 
 def _shadow(photo, sprite, towards, strength, scale):
@@ -329,7 +271,7 @@ def _clutter(rng, photo, ground, scale):
     if width == 0:
         return
     where = (slice(y, y + height), slice(x, x + width))
-    colour = _rgb((_colour(rng) + ground) / 2)
+    shade = rgb((colour(rng) + ground) / 2)
     cover = layer[where][..., None].astype(np.float32) / 255
-    paint = colour * _texture(rng, height, width, scale)[..., None]
+    paint = shade * texture(rng, height, width, scale)[..., None]
     photo[where] = photo[where] * (1 - cover) + paint * cover
