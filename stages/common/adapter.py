@@ -29,7 +29,8 @@ from stages.common.lease import lease
 def main(snakemake):
     """Run one Snakemake job. Exit status 1 and one sentence for what a user can mend, a traceback for a bug."""
     cfg = dict(snakemake.params.cfg)
-    name = ".".join([cfg["stage"], *map(str, snakemake.wildcards)])
+    rule = cfg["stage"] + ("_train" if cfg["function"] == "train" else "")
+    name = ".".join([rule, *map(str, snakemake.wildcards)])
     log = open_log(snakemake.log[0], name)
     try:
         execute(snakemake, cfg, log)
