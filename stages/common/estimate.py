@@ -9,12 +9,12 @@ import psutil
 from stages.common.errors import UserError
 from stages.images.voc import split_ids
 
-# Measured on photos of about 500 x 400 pixels, in kB a photo; scenes of 160 x 160 need about an eighth.
+# Measured on photos of about 500 x 400 pixels, in kB a photo; scenes of 160 x 160 need about a third.
 KB_PER_PHOTO = {
-    "proposals": 260, "cam": 12, "semantic": 12, "transfer": 2, "mil": 60, "reference": 2, "pseudo_labels": 4,
+    "proposals": 140, "cam": 1, "semantic": 3, "transfer": 1, "mil": 12, "reference": 3, "pseudo_labels": 8,
 }  # fmt: skip
 GRAPH_KB = 1.5  # a node of the graph, at own tags
-PEAK_MB = {"refine": 3500, "classifier": 2500, "cam": 1500, "mil": 1500, "proposals": 900}
+PEAK_MB = {"refine": 2600, "classifier": 2000, "cam": 1250, "mil": 1500, "proposals": 700}  # with config/cpu.yaml
 
 
 def lines(plan):
@@ -22,7 +22,7 @@ def lines(plan):
     photos = photo_count(plan.config("images"))
     if photos is None:
         return ["estimate: none, for the dataset's list of training photos cannot be read"]
-    scale = 1 / 8 if plan.config("images")["kind"] == "scenes" else 1
+    scale = 1 / 3 if plan.config("images")["kind"] == "scenes" else 1
     variants = {stage: len(plan.declared(stage)) if stage in plan.variants else 1 for stage in KB_PER_PHOTO}
     variants["pseudo_labels"] = len(plan.show)
     disk = sum(kb * variants[stage] for stage, kb in KB_PER_PHOTO.items()) * photos * scale / 1e6
