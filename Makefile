@@ -24,7 +24,7 @@ bench-demo: $(ENV)
 # Real photos in VOC's layout: the whole chain, then (resumable, about half an hour a row) three longer trainings.
 bench-photos: $(ENV)
 	.venv/bin/snakemake --cores 2 --configfile config/voc2012.yaml config/cpu.yaml config/photos20.yaml --config 'dataset={root: $(PHOTOS)}'
-	$(RUN) benchmarks.recipes --section photos --title "Real photos" --command "make bench-photos PHOTOS=photos20" results/photos20
+	$(RUN) benchmarks.recipes --section photos-long --title "Real photos, 1,000 iterations" --command "make bench-photos PHOTOS=photos20" results/photos20
 
 # The same on one large GPU: longer trainings, minutes.
 bench-photos-gpu: $(ENV)
