@@ -122,7 +122,7 @@ def create(
         net = timm.create_model(
             name, pretrained=False, features_only=True, output_stride=output_stride if dilate else 32
         )
-    except (AssertionError, NotImplementedError, TypeError):
+    except (AssertionError, NotImplementedError, TypeError):  # timm cannot dilate this one: levels below are cut off
         net = timm.create_model(name, pretrained=False, features_only=True)
     except RuntimeError as error:
         raise UserError(f"The backbone {asked!r} cannot give feature maps ({error}); choose another.") from None

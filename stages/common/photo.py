@@ -67,7 +67,7 @@ def orientation(image):
     """EXIF orientation 1 to 8 of a PIL image; 1 where there is none or the EXIF block is damaged."""
     try:
         return image.getexif().get(ORIENTATION, 1)
-    except Exception:  # the photo itself is whole
+    except Exception:  # Pillow raises nearly anything for a damaged EXIF block; the pixels are whole and count
         return 1
 
 

@@ -37,7 +37,13 @@ class Pipeline(Section):
     run: str = Field("demo", pattern=NAME, description="name of the results folder below results/")
     seed: int = Field(0, ge=0, description="seed of scenes, training order and initial weights")
     threads: int = Field(1, ge=1, description="torch threads a job; part of what makes a CPU run repeatable")
-    gpus: int = Field(1, ge=0, description="devices a GPU job leases where the machine has any; 0 never leases")
+    gpus: int = Field(
+        1,
+        ge=0,
+        le=1,
+        description="devices a GPU job leases where the machine has any; 0 never leases; training on "
+        "several is not built",
+    )
     variants: dict[str, dict[str, dict]] = Field({}, description="stage -> variant -> its keys and `from`")
     recipes: dict[str, dict[str, str]] = Field({}, description="recipe -> {stage: variant} whose instances it takes")
     show: list[str] = Field([], description="the recipes to build and compare, in the table's order")

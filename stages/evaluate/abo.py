@@ -17,7 +17,7 @@ def per_class(found, categories):
     return np.array([values.mean() if len(values) else np.nan for values in chosen])
 
 
-def best_by_count(truth, proposals, counts, *, progress=iter):
+def best_by_count(truth, proposals, counts):
     """(best, counted): highest IoU of any of the photo's first `counts[k]` masks, whatever their class.
 
     truth, proposals : Instances over the same images (`realign`). best : (len(counts), G) float64; counted : (G,)
@@ -26,7 +26,7 @@ def best_by_count(truth, proposals, counts, *, progress=iter):
     """
     best = np.zeros((len(counts), len(truth)))
     counted = (truth.ignore == 0) & (truth.category > 0)
-    for i in progress(range(truth.images)):
+    for i in range(truth.images):
         g, p, void = truth.rows(i), proposals.rows(i), truth.void_rle(i)
         objects, left = without_void(truth.rles(g), void)
         counted[g] &= left

@@ -16,7 +16,7 @@ CROWD = 1  # value of `ignore`
 class Overlaps:
     """G ground-truth objects and P predictions of the photos compared.
 
-    Objects: category (G,) int; counted (G,) bool, neither crowd nor difficult and not void all over; area (G,)
+    Objects: category (G,) int; counted (G,) bool, neither crowd nor difficult and not void all over;
     float64, the annotation's own; best (G,) float64, the highest IoU among the photo's `top` best-scored predictions
     of its class. Predictions: category (P,), score (P,); counted (P,) bool, false where every pixel is void;
     object (P,) int64, the object of its class and photo with the highest IoU (crowds apart), -1 where none overlaps;
@@ -25,7 +25,6 @@ class Overlaps:
 
     truth_category: np.ndarray
     truth_counted: np.ndarray
-    truth_area: np.ndarray
     truth_best: np.ndarray
     category: np.ndarray
     score: np.ndarray
@@ -142,5 +141,5 @@ def overlaps(truth, predictions, *, top, progress=iter):
                 target[p.start + ours[found]] = g.start + theirs[nearest[found]]
                 best[g.start + theirs[:singles]] = np.where(among_top[ours][:, None], matrix, 0.0).max(0)
     return Overlaps(
-        truth.category, counted, truth.area, best, predictions.category, predictions.score, kept, target, iou, in_crowd
+        truth.category, counted, best, predictions.category, predictions.score, kept, target, iou, in_crowd
     )  # fmt: skip

@@ -83,8 +83,3 @@ class Config(Section):
         if self.kind == "scenes" and self.classes is not None:
             raise ValueError("classes cannot be chosen for generated scenes; leave it out")
         return self
-
-    @property
-    def has_truth(self):
-        """Whether there can be ground truth: of a folder with a CSV of tags there is none."""
-        return self.kind != "folder"

@@ -54,6 +54,7 @@ def test_what_recipes_are(config):
         ({"show": ["nothing"]}, r"^show: nothing is not a recipe; declared are: transfer"),
         ({"show": []}, r"^show names no recipe"),
         ({"train": ["nothing"]}, r"^train: nothing is not a recipe"),
+        ({"gpus": 2}, r"^gpus: .*less than or equal to 1 \(given: 2\)"),
         ({"seed": -1}, r"^seed: .*greater than or equal to 0"),
         ({"run": "a/b"}, r"^run: "),
         ({"recipes": {"a": {"cam": "plain"}}, "show": ["a"]}, r"^recipes\.a names one of transfer, graph_cut"),
