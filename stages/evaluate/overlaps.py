@@ -17,7 +17,7 @@ class Overlaps:
     """G ground-truth objects and P predictions of the photos compared.
 
     Objects: category (G,) int; counted (G,) bool, neither crowd nor difficult and not void all over;
-    float64, the annotation's own; best (G,) float64, the highest IoU among the photo's `top` best-scored predictions
+    best (G,) float64, the highest IoU among the photo's `top` best-scored predictions
     of its class. Predictions: category (P,), score (P,); counted (P,) bool, false where every pixel is void;
     object (P,) int64, the object of its class and photo with the highest IoU (crowds apart), -1 where none overlaps;
     iou (P,) float64, that IoU; in_crowd (P,) float64, the largest share of it inside a crowd of its class.

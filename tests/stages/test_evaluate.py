@@ -450,7 +450,7 @@ def test_many_predictions_stay_quick_enough_to_use():
     from stages.evaluate.overlaps import Overlaps
 
     fake = Overlaps(
-        np.full(5000, 1), np.ones(5000, bool), np.ones(5000), np.zeros(5000), np.full(n, 1), rng.random(n),
+        np.full(5000, 1), np.ones(5000, bool), np.zeros(5000), np.full(n, 1), rng.random(n),
         np.ones(n, bool), rng.integers(0, 5000, n), rng.random(n), np.zeros(n),
     )  # fmt: skip
     hit, judged, _ = voc.hits(fake, 0.5)
