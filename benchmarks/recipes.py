@@ -79,7 +79,6 @@ def main():
     parser.add_argument("--section", required=True, help="marker in docs/benchmarks.md")
     parser.add_argument("--title", required=True)
     parser.add_argument("--command", required=True, help="the command that made the runs, to stand beside the numbers")
-    parser.add_argument("--note", default="", help="a sentence below the tables")
     given = parser.parse_args()
     runs = [read(run) for run in given.runs]
     with open("config/recipes.yaml") as file:
@@ -101,8 +100,6 @@ Mask R-CNN on the validation split, per cent{seeds}:
 {predictions_table(runs, recipes)}
 
 {times(given.runs)}
-
-{given.note}
 """
     sections.write(given.section, text)
     print(text)
