@@ -1,6 +1,7 @@
 """`cam`: class activation maps of each training photo's tagged classes, and their peaks.
 
-With weights of a classifier whose head is pam, the maps are PAM maps (BESTIE 3.3); nothing else differs.
+With weights of a classifier whose head is pam, the maps are PAM maps (BESTIE 3.3); nothing else differs. With
+`normalise: sigmoid` they are Fan's attention maps, and a peak's score is the probability there.
 """
 
 
@@ -13,7 +14,7 @@ def run(inputs, config, job):
     """
     import numpy as np
 
-    from stages.cam.maps import class_maps, normalise
+    from stages.cam.maps import attention, class_maps, normalise
     from stages.cam.peaks import photo_peaks
     from stages.classifier.model import restore
     from stages.common import training
@@ -27,12 +28,15 @@ def run(inputs, config, job):
     index, weights = Index.load(inputs.index), Weights.load(inputs.weights, "classifier")
     training.start(job.seed, job.device, threads=job.threads)
     model = restore(weights, output_stride=config.output_stride).to(job.device)
+    probable, bias = config.normalise == "sigmoid", model.bias.detach().cpu().numpy()
     column = {category: k for k, category in enumerate(weights.meta["classes"])}
     if set(index.categories) - set(column):
         raise UserError(f"{inputs.weights} was trained on other classes than the index has; train it again.")
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
     side = config.size or weights.meta["size"]
-    builder = MapsBuilder(np.float16, {"stride": model.stride, "size": side, "head": weights.meta["head"]})
+    builder = MapsBuilder(
+        np.float16, {"stride": model.stride, "size": side, "head": weights.meta["head"], "normalise": config.normalise}
+    )
     counts, category, places, scores, empty = [], [], [], [], 0
     workers = 0 if str(job.device) == "cpu" else 4
     with training.Ahead(lambda t: index.photo(photos[t]), iterations=len(photos), workers=workers) as load:
@@ -41,7 +45,10 @@ def run(inputs, config, job):
             maps = np.zeros((0, 1, 1), np.float32)
             if tags:
                 chosen = [column[c] for c in tags]
-                maps = normalise(class_maps(model, photo, chosen, side=side, scales=config.scales, flip=config.flip))
+                maps = class_maps(
+                    model, photo, chosen, side=side, scales=config.scales, flip=config.flip, rectify=not probable
+                )
+                maps = attention(maps, bias[chosen]) if probable else normalise(maps)
                 empty += int((maps.max((1, 2)) == 0).sum())
             builder.add(index.image_id[photos[t]], photo.shape[:2], list(zip(tags, maps)))
             number, yx, score = photo_peaks(

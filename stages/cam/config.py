@@ -8,7 +8,7 @@ from stages.common.config import Section
 
 
 class Config(Section):
-    """Defaults: maps as LIID 4.2.1 normalises them; peaks as BESTIE's released code finds them."""
+    """Defaults: maps as LIID 4.2.1 normalises them (or Fan 3.1); peaks as BESTIE's released code finds them."""
 
     size: int | None = Field(
         None,
@@ -22,6 +22,11 @@ class Config(Section):
     )
     scales: tuple[float, ...] = Field(
         (1.0,), description="Factors of `size` over which maps are averaged, on the grid of the largest; BESTIE 1."
+    )
+    normalise: Literal["maximum", "sigmoid"] = Field(
+        "maximum",
+        description="maximum: negative values to 0, each map over its own maximum (LIID 4.2.1). sigmoid: the attention "
+        "map, the sigmoid of the score map with its bias, so that values compare between photos and classes (Fan 3.1).",
     )
     flip: bool = Field(True, description="Average with the mirrored photo; BESTIE's code.")
     mean_filter: int = Field(

@@ -1,18 +1,19 @@
-"""Class maps of one photo: flip and scale averaging, and LIID's normalisation."""
+"""Class maps of one photo: flip and scale averaging, LIID's normalisation and Fan's attention."""
 
 import numpy as np
 import torch
+from scipy import special
 
 from stages.classifier.augment import network_size, resize
 
 
 @torch.no_grad()
-def class_maps(model, photo, columns, *, side, scales=(1.0,), flip=True):
+def class_maps(model, photo, columns, *, side, scales=(1.0,), flip=True, rectify=True):
     """Activation maps of the classes `columns` of one photo, averaged over scales and mirroring, not normalised.
 
     model : Classifier in evaluation mode. photo : (H, W, 3) uint8 RGB. columns : (n,) int, the model's class columns.
-    side : square root of the network input's area at scale 1. Returns (n, h, w) float32, not negative: the mean of
-    the rectified maps, on the grid of the largest scale.
+    side : square root of the network input's area at scale 1. Returns (n, h, w) float32 on the grid of the largest
+    scale: the mean of the rectified maps, not negative; with rectify False of the maps as they are, any sign.
     """
     inputs = [network_size(photo.shape[:2], side=side * s, stride=model.stride) for s in sorted(scales, reverse=True)]
     total = None
@@ -20,7 +21,8 @@ def class_maps(model, photo, columns, *, side, scales=(1.0,), flip=True):
         batch = resize(photo, size)[None]
         if flip:
             batch = np.concatenate([batch, batch[:, :, ::-1]])
-        maps = model(model.backbone.normalise(batch))[1][:, list(columns)].clamp(min=0)
+        maps = model(model.backbone.normalise(batch))[1][:, list(columns)]
+        maps = maps.clamp(min=0) if rectify else maps
         maps = (maps[:1] + maps[1:].flip(3)) / 2 if flip else maps
         if total is None:
             total = maps
@@ -37,3 +39,13 @@ def normalise(maps):
     maps = np.maximum(np.asarray(maps, np.float32), 0)
     top = maps.max((1, 2), keepdims=True, initial=0)
     return np.divide(maps, top, out=np.zeros_like(maps), where=top > 0)
+
+
+def attention(maps, bias):
+    """Sigmoid of each score map: (n, h, w) float32 in [0, 1], the probability that a pixel is of the class.
+
+    maps : (n, h, w) float, class maps of any sign, averaged over scales and mirroring before the sigmoid. bias : (n,)
+    float, the classes' biases; with them the mean of a score map is the classifier's logit. Source: Fan, Sec. 3.1.
+    """
+    scores = np.asarray(maps, np.float32) + np.asarray(bias, np.float32).reshape(-1, 1, 1)
+    return special.expit(scores)

@@ -1,4 +1,5 @@
-"""Maps and peaks: hand-made responses, one per plateau, floor, border, window; the stage on a tiny index."""
+"""Maps and peaks: hand-made responses, one per plateau, floor, border, window; Fan's attention; the stage on a tiny
+index."""
 
 from types import SimpleNamespace
 
@@ -10,9 +11,9 @@ from test_classifier import META
 
 from stages import cam
 from stages.cam.config import Config
-from stages.cam.maps import class_maps, normalise
+from stages.cam.maps import attention, class_maps, normalise
 from stages.cam.peaks import find_peaks, photo_peaks
-from stages.classifier.model import build
+from stages.classifier.model import build, restore
 from stages.common.config import parse
 from stages.common.errors import UserError
 from stages.common.index import Index
@@ -119,6 +120,41 @@ def test_normalised_by_hand():
     assert maps.dtype == np.float32
 
 
+def test_attention_by_hand():
+    """Scores -1 + 1 = 0 and ln 3 - 1 + 1: probabilities 1/2 and 3/4; the second class's bias makes 1/4 of zeros."""
+    maps = np.array([[[-1, np.log(3) - 1]], [[0, 0]]])
+    found = attention(maps, [1, -np.log(3)])
+    assert found == pytest.approx(np.array([[[0.5, 0.75]], [[0.25, 0.25]]])) and found.dtype == np.float32
+    extreme = attention([[[-1e4, 1e4]]], [0]).astype(np.float16)
+    assert extreme.tolist() == [[[0, 1]]]  # no overflow, not even at float16
+
+
+def test_fan_eq_1_is_the_mean_over_classes_and_photos_of_the_binary_cross_entropies(tmp_path, monkeypatch):
+    """The first iteration's loss, worked out from the answers of the network and the tags: -1/C sum (...)."""
+    from test_classifier import TINY
+
+    from stages import classifier
+    from stages.classifier.config import Config as ClassifierConfig
+    from stages.classifier.model import Classifier
+
+    names = [f"{k}.png" for k in range(4)]
+    for k, name in enumerate(names):
+        Image.fromarray(np.random.default_rng(k).integers(0, 256, (40, 40, 3)).astype(np.uint8)).save(tmp_path / name)
+    Index.build(
+        tmp_path, {2: "a", 5: "b", 9: "c"}, image_id=names, path=names, size=[(40, 40)] * 4, tags=[(2, 9)] * 4,
+        train=[1] * 4,
+    ).save(tmp_path / "index.zarr.zip")  # fmt: skip
+    answers, forward = [], Classifier.forward
+    monkeypatch.setattr(Classifier, "forward", lambda self, x: answers.append(forward(self, x)) or answers[-1])
+    job = Job()
+    keys = TINY | {"batch": 4, "epochs": 1}
+    classifier.train(SimpleNamespace(index=tmp_path / "index.zarr.zip"), ClassifierConfig(**keys), job)
+    y = 1 / (1 + np.exp(-answers[0][0].detach().numpy().astype(float)))  # (4, 3)
+    wanted = np.array([1, 0, 1])  # the tags of every photo
+    losses = -(wanted * np.log(y) + (1 - wanted) * np.log(1 - y)).sum(1) / 3
+    assert job.numbers["iterations"] == 1 and job.numbers["loss"] == pytest.approx(losses.mean(), abs=1e-4)
+
+
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
@@ -134,6 +170,24 @@ def test_flip_averaging_commutes_with_mirroring(model):
     assert maps.shape == (2, 3, 5) and (maps >= 0).all() and maps.any()
     assert np.allclose(maps[:, :, ::-1], mirrored, atol=1e-5)
     assert not np.allclose(maps, class_maps(model, PHOTO, [2, 0], side=64, flip=False), atol=1e-3)
+
+
+def test_score_maps_are_not_rectified_and_their_mean_with_the_bias_is_the_logit(model):
+    size = (64, 64)  # of the photo and of the network's input: nothing is resized
+    photo = np.random.default_rng(3).integers(0, 256, (*size, 3)).astype(np.uint8)
+    maps = class_maps(model, photo, [0, 1, 2], side=64, flip=False, rectify=False)
+    assert maps.min() < 0
+    assert np.array_equal(class_maps(model, photo, [0, 1, 2], side=64, flip=False), np.maximum(maps, 0))
+    with torch.no_grad():
+        logits = model(model.backbone.normalise(photo[None]))[0][0].numpy()
+    assert maps.mean((1, 2)) + model.bias.detach().numpy() == pytest.approx(logits, abs=1e-5)
+
+
+def test_the_mirrored_score_maps_are_averaged_before_the_sigmoid(model):
+    maps = class_maps(model, PHOTO, [0, 2], side=64, rectify=False)
+    alone = class_maps(model, PHOTO, [0, 2], side=64, rectify=False, flip=False)
+    mirrored = class_maps(model, PHOTO[:, ::-1], [0, 2], side=64, rectify=False, flip=False)[:, :, ::-1]
+    assert np.allclose(maps, (alone + mirrored) / 2, atol=1e-5)
 
 
 def test_scales_are_averaged_on_the_largest_grid(model):
@@ -180,6 +234,21 @@ def test_a_shard_has_one_map_per_tag_and_the_peaks_of_each(inputs, anyweights, t
         assert np.all(np.diff(table["score"][category == c]) <= 0)
     assert (table["yx"] >= 0).all() and (table["yx"] < (50, 70)).all() and (table["score"] >= 0.1).all()
     assert job.numbers["photos"] == 2 and job.numbers["maps"] == 3
+
+
+def test_a_shard_of_attention_maps(inputs, anyweights):
+    made = cam.run(inputs, Config(normalise="sigmoid"), Job(shard=0))
+    maps, table = made["cam"], made["peaks"]
+    assert maps.category.tolist() == [5, 2, 9] and maps.data.dtype == np.float16  # tags of training photos only
+    assert maps.meta["normalise"] == "sigmoid" and maps.data.min() > 0 and maps.data.max() < 1
+    photo = Index.load(inputs.index).photo(0)
+    model = restore(Weights.load(inputs.weights))  # it normalises as the file says
+    scores = class_maps(model, photo, [1], side=64, rectify=False)[0] + model.bias[1].item()
+    assert maps.map(0) == pytest.approx(1 / (1 + np.exp(-scores)), abs=1e-3)
+    first, score = table["first"], table["score"]
+    assert first[-1] == len(score) > 0 and (score >= 0.1).all() and (score < 1).all()
+    least = cam.run(inputs, Config(normalise="sigmoid", floor=0.999), Job(shard=0))["peaks"]
+    assert len(least["score"]) == 0  # the floor is a probability
 
 
 def test_shards_together_are_the_whole(inputs, anyweights):
