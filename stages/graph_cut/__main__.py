@@ -34,7 +34,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m stages.graph_cut", description=__doc__.splitlines()[0])
     parser.add_argument("graph", metavar="GRAPH.npz")
     parser.add_argument("--out", required=True, metavar="LABELS.npz")
-    parser.add_argument("--solver", choices=("exact", "argmax"), default="exact")
+    parser.add_argument("--solver", choices=("multiway", "argmax"), default="multiway")
     parser.add_argument("--time-limit", type=float, default=1800.0, metavar="SECONDS")
     given = parser.parse_args(arguments)
     try:

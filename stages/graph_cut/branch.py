@@ -7,14 +7,14 @@ import pulp
 def branch_and_bound(cost, edges, weight, *, time_limit):
     """(label (n,) int64 or None, lower bound float) of the multi-way cut of one component.
 
-    cost : (n, L) float64, infinite where not allowed. edges : (m, 2). weight : (m,). time_limit : seconds.
+    cost : Pairs. edges : (m, 2). weight : (m,). time_limit : seconds.
     None: no labelling was found in that time.
     Binary x_uk only for allowed pairs, z_ek >= x_uk - x_vk (see `relax`). Source: LIID, Sec. 5.3 (branch and bound).
     """
     program = pulp.LpProblem("multiway_cut", pulp.LpMinimize)
-    allowed = [np.flatnonzero(np.isfinite(row)) for row in cost]
+    allowed = np.split(cost.column, cost.first[1:-1])
     x = {(u, k): pulp.LpVariable(f"x_{u}_{k}", cat="Binary") for u, row in enumerate(allowed) for k in row}
-    terms = [(x[u, k], float(cost[u, k])) for u, k in x]
+    terms = list(zip(x.values(), cost.value.tolist()))
     for number, (u, v) in enumerate(edges):
         for k in allowed[u]:
             z = pulp.LpVariable(f"z_{number}_{k}", lowBound=0)

@@ -1,80 +1,124 @@
 """Reads p and the edges of all shards, solves, makes instances of the proposals that got a class."""
 
 import numpy as np
+from scipy import sparse
 
 from stages.common.errors import UserError
 from stages.common.index import Index
 from stages.common.instances import Instances
 from stages.common.tables import Table
-from stages.graph_cut.energy import argmax_labels
+from stages.graph_cut.energy import checked
 from stages.graph_cut.solve import solve
 
 
 def cut(inputs, config, job):
     """See `stages.graph_cut.run`."""
     index = Index.load(inputs.index)
-    tables = [without_features(Table.load(path, "mil/1")) for path in inputs.mil]
     labels = np.array([0, *sorted(index.categories)])
-    for path, table in zip(inputs.mil, tables):
+    shards, parts = [], []
+    for path in inputs.mil:  # one after another: only p of the allowed labels stays
+        table = Table.load(path, "mil/1")
         if list(table.meta["labels"]) != labels.tolist():
             raise UserError(f"{path} has other classes than {inputs.index}: build the stage mil again.")
-    prob = np.concatenate([t["p"] for t in tables]) if tables else np.zeros((0, len(labels)), np.float32)
-    allowed = np.concatenate([allowed_labels(t, index, labels, config.labels) for t in tables])
+        shards.append(table["row"])
+        parts.append(allowed_pairs(table, index, labels, config.labels))
+    prob = sparse.vstack(parts, "csr") if parts else sparse.csr_array((0, len(labels)), dtype=np.float32)
     edges, weight = np.zeros((0, 2), np.int64), np.zeros(0)
-    if config.solver == "exact":
+    if config.solver != "argmax":
         graph = Table.load(inputs.edges, "graph/1")
-        if graph.meta["nodes"] != len(prob):
-            raise UserError(f"{inputs.edges} is a graph of {graph.meta['nodes']} nodes, mil has {len(prob)}.")
-        edges, weight = graph["edge"], edge_weight(graph["cosine"], config.delta)
-    solution = solve(prob, allowed, edges, weight, solver=config.solver, time_limit=config.time_limit)
-    describe(solution, prob, allowed, labels=labels, names=index.categories, config=config, job=job)
+        if graph.meta["nodes"] != prob.shape[0]:
+            raise UserError(f"{inputs.edges} is a graph of {graph.meta['nodes']} nodes, mil has {prob.shape[0]}.")
+        edges, weight = graph["edge"], edge_weight(graph["cosine"], config)
+    solution = solved(prob, edges, weight, config=config)
+    describe(solution, prob, labels=labels, names=index.categories, config=config, job=job)
     meta = {"energy": solution.energy, "bound": solution.bound, "gap": solution.gap, "status": solution.status}
+    score = score_of(prob, solution.label)
     return {
-        "instances": chosen(inputs.proposals, tables, solution.label, labels=labels),
+        "instances": chosen(inputs.proposals, shards, solution.label, score=score, labels=labels),
         "labels": Table("labels/1", {"label": labels[solution.label].astype(np.int16)}, meta),
     }
 
 
-def without_features(table):
-    """A mil table without f, which the cut does not read and which is most of it: the memory is the graph's alone."""
-    return Table(table.schema, {name: values for name, values in table.values.items() if name != "f"}, table.meta)
+def solved(prob, edges, weight, *, config):
+    """The Solution of the program that `config.solver` names. prob : (N, L) sparse, its stored entries are allowed."""
+    if config.solver == "partition":
+        from stages.graph_cut.partition import partition
+
+        keep = int(config.retain * prob.shape[0])
+        return partition(prob, None, edges, weight, beta=config.beta, keep=keep, time_limit=config.time_limit)
+    prob = with_terminals(prob, most=config.terminals, floor=config.terminal_floor, sure=config.terminal_sure)
+    return solve(prob, None, edges, weight, solver=config.solver, time_limit=config.time_limit)
 
 
-def edge_weight(cosine, delta):
-    """(M,) float64: delta x |cosine| between two proposals. Source: LIID, Eq. 10, third case."""
-    return delta * np.abs(np.asarray(cosine, np.float64))
+def edge_weight(cosine, config):
+    """(M,) float64: delta x |cosine| between two proposals (LIID, Eq. 10, third case); cosine + 1 for `solver:
+    partition` (Fan et al., Eq. 5)."""
+    cosine = np.asarray(cosine, np.float64)
+    return cosine + 1 if config.solver == "partition" else config.delta * np.abs(cosine)
 
 
-def allowed_labels(table, index, labels, which):
-    """(N, L) bool: the photo's tags and the background, or every label where `which` is "all"."""
+def allowed_pairs(table, index, labels, which):
+    """(N, L) sparse rows of p, float32: stored for the photo's tags and the background, or for every label where
+    `which` is "all". Source: LIID, Sec. 3 (0 and Y_i); the authors' code zeroes p outside them."""
     number = {name: i for i, name in enumerate(index.image_id)}
-    per_image = np.full((len(table["image_id"]), len(labels)), which == "all")
-    for i, name in enumerate(table["image_id"]):
-        per_image[i] |= np.isin(labels, [0, *index.tags(number[str(name)])])
-    return np.repeat(per_image, np.diff(table["first"]), axis=0)
+    own = [np.flatnonzero(np.isin(labels, [0, *index.tags(number[str(name)])])) for name in table["image_id"]]
+    if which == "all":
+        own = [np.arange(len(labels))] * len(own)
+    nodes = np.diff(table["first"])
+    column = np.concatenate([np.tile(k, n) for k, n in zip(own, nodes)] or [np.zeros(0, np.int64)])
+    count = np.repeat([len(k) for k in own], nodes).astype(np.int64)
+    first = np.concatenate([[0], np.cumsum(count)])
+    value = table["p"][np.repeat(np.arange(len(count)), count), column]
+    return sparse.csr_array((value, column, first), shape=(len(count), len(labels)))
 
 
-def chosen(stores, tables, label, *, labels):
+def with_terminals(prob, *, most=None, floor=0.0, sure=None):
+    """prob (sparse) with p = 0, still stored, where a proposal has no edge to the terminal.
+
+    most : edges of a proposal at most, those of the largest p, of equals the first columns; None: all. floor : no edge
+    with p up to this. sure : one edge only from this p on; None: never. Source: LIID's released code (4, 1e-4, 0.9).
+    """
+    value, count = prob.data.copy(), np.diff(prob.indptr)
+    if len(value) == 0 or (most is None and floor == 0 and sure is None):
+        return prob
+    node = np.repeat(np.arange(len(count)), count)
+    order = np.lexsort((-value, node))
+    rank = np.empty(len(value), np.int64)
+    rank[order] = np.arange(len(value)) - prob.indptr[node]
+    edges = count if most is None else np.minimum(count, most)
+    if sure is not None:
+        edges = np.where(np.maximum.reduceat(value, prob.indptr[:-1]) >= sure, 1, edges)
+    value[(rank >= edges[node]) | (value <= floor)] = 0
+    return sparse.csr_array((value, prob.indices, prob.indptr), shape=prob.shape)
+
+
+def score_of(prob, label):
+    """(N,) float32: p of each node's label, 0 where it is not stored."""
+    return np.asarray(prob[np.arange(len(label)), label], np.float32) if len(label) else np.zeros(0, np.float32)
+
+
+def chosen(stores, shards, label, *, score, labels):
     """Instances of all shards: the proposals whose label is not the background, in node order, ids from 1.
 
-    stores : paths of the shards' proposals. tables : their mil tables. label : (N,) columns. labels : (L,) ids.
+    stores : paths of the shards' proposals. shards : the rows in them of the shards' nodes. label, score : (N,) columns
+    and p. labels : (L,) ids.
     """
     parts, at = [], 0
-    for path, table in zip(stores, tables):
-        proposals, own = Instances.load(path), label[at : at + len(table["row"])]
-        at += len(own)
-        kept = own > 0
-        part = proposals.select(table["row"][kept])
-        parts.append(part.replaced(category=labels[own[kept]].astype(np.int16), score=table["p"][kept, own[kept]]))
+    for path, row in zip(stores, shards):
+        own = slice(at, at + len(row))
+        kept, at = label[own] > 0, at + len(row)
+        part = Instances.load(path).select(row[kept])
+        parts.append(part.replaced(category=labels[label[own][kept]].astype(np.int16), score=score[own][kept]))
     result = Instances.concat(parts)
     return result.replaced(id=np.arange(1, len(result) + 1, dtype=np.int64))
 
 
-def describe(solution, prob, allowed, *, labels, names, config, job):
+def describe(solution, prob, *, labels, names, config, job):
     """Component sizes, label shares and the share changed by the cut for the manifest; warnings for the log."""
     n = len(solution.label)
     share = np.bincount(solution.label, minlength=len(labels)) / max(n, 1)
-    changed = float((solution.label != argmax_labels(prob, allowed)).mean()) if n else 0.0
+    alone = checked(prob, None, np.zeros((0, 2), np.int64), np.zeros(0)).argmax()
+    changed = float((solution.label != alone).mean()) if n else 0.0
     title = {0: "background", **names}
     job.count(
         nodes=n, components=len(solution.components), largest_component=int(solution.components.max(initial=0)),

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from stages.common.errors import UserError
+from stages.graph_cut.pairs import Pairs
 
 
 @dataclass(frozen=True)
@@ -23,57 +25,111 @@ class Solution:
     components: np.ndarray
 
 
+@dataclass(frozen=True)
+class Problem:
+    """prob : Pairs, p of the allowed labels. edges : (M, 2) int64, u < v, sorted, each once. weight : (M,) float64 > 0.
+
+    outside : the sum of p over labels that are not allowed, which every labelling gives up.
+    """
+
+    prob: Pairs
+    edges: np.ndarray
+    weight: np.ndarray
+    outside: float
+
+    def cost(self):
+        """Pairs: what a node pays for each of its labels, the p of its other allowed labels (LIID, Eq. 10 and 11)."""
+        return self.prob.replaced(self.prob.total()[self.prob.node] - self.prob.value)
+
+    def argmax(self):
+        """(N,) int64: the most probable allowed label of every node; of equals the first column."""
+        return self.prob.replaced(-self.prob.value).cheapest()
+
+    def energy(self, label):
+        """The energy of a labelling with allowed labels, see `energy_of`."""
+        p = self.prob
+        given_up = self.outside + p.value.sum() - p.value[p.place(np.arange(len(p)), label)].sum()
+        return float(given_up + self.weight[label[self.edges[:, 0]] != label[self.edges[:, 1]]].sum())
+
+
 def energy_of(label, prob, edges, weight):
     """sum_u sum_{k != x_u} p(u, k) + sum_(u,v) w(u, v) [x_u != x_v], the cost of the edges that labelling x cuts.
 
-    label : (N,) int columns. prob : (N, L). edges : (M, 2) int. weight : (M,). Returns a float.
+    label : (N,) int columns. prob : (N, L), dense or sparse. edges : (M, 2) int. weight : (M,). Returns a float.
     Source: LIID, Eq. 10 and 11 at integral x.
     """
-    prob = np.asarray(prob, np.float64)
-    given_up = prob.sum() - prob[np.arange(len(label)), label].sum()
+    prob = sparse.csr_array(prob, dtype=np.float64)
+    given_up = prob.sum() - prob[np.arange(len(label)), label].sum() if len(label) else 0.0
     cut = label[edges[:, 0]] != label[edges[:, 1]]
     return float(given_up + np.asarray(weight, np.float64)[cut].sum())
 
 
-def argmax_labels(prob, allowed):
-    """(N,) int64: the most probable allowed label of every node; of equals the first column."""
-    return np.where(allowed, prob, -np.inf).argmax(1) if len(prob) else np.zeros(0, np.int64)
-
-
 def checked(prob, allowed, edges, weight):
-    """The four arrays as float64, bool, int64, float64, parallel edges added up, loops and zero weights dropped.
+    """The Problem of four arrays (see `solve.solve`): parallel edges added up, loops and zero weights dropped.
 
-    Edges come back with u < v, sorted. Raises UserError: shapes that do not fit, NaN or infinite values, negative
-    probabilities or weights, edges that leave the graph, a node without an allowed label.
+    Raises UserError: shapes that do not fit, NaN or infinite values, negative probabilities or weights, edges that
+    leave the graph, a node without an allowed label.
     """
-    prob, allowed = np.asarray(prob, np.float64), np.asarray(allowed)
     edges, weight = np.asarray(edges), np.asarray(weight, np.float64)
-    if prob.ndim != 2 or allowed.shape != prob.shape:
-        raise UserError(
-            f"prob and allowed must both be (N, L), they are {prob.shape} and {allowed.shape}: give both one shape."
-        )
     if edges.size == 0:
         edges = edges.reshape(0, 2).astype(np.int64)
     if edges.ndim != 2 or edges.shape[1] != 2 or weight.shape != (len(edges),):
         raise UserError(
             f"edges must be (M, 2) and weight (M,), they are {edges.shape} and {weight.shape}: one weight per edge."
         )
-    if not np.issubdtype(edges.dtype, np.integer) or allowed.dtype != bool:
-        raise UserError(f"edges must be integers and allowed bool, they are {edges.dtype} and {allowed.dtype}.")
-    for name, values in (("prob", prob), ("weight", weight[:, None])):
-        wrong = np.flatnonzero(~np.isfinite(values).all(1))
-        if len(wrong):
-            raise UserError(f"{name} has NaN or infinite values, first in row {wrong[0]}: make every value finite.")
-        wrong = np.flatnonzero((values < 0).any(1))
-        if len(wrong):
-            raise UserError(f"{name} has negative values, first in row {wrong[0]}: every value must be at least 0.")
-    wrong = np.flatnonzero(~allowed.any(1))
+    if not np.issubdtype(edges.dtype, np.integer):
+        raise UserError(f"edges must be integers, they are {edges.dtype}.")
+    _refuse_values("weight", weight, lambda at: at)
+    pairs, outside = _pairs(prob, allowed)
+    n = len(pairs)
+    if len(edges) and (edges.min() < 0 or edges.max() >= n):
+        raise UserError(f"edges name nodes outside 0 to {n - 1}: number the nodes by their rows in prob.")
+    u, v = edges.min(1).astype(np.int64), edges.max(1).astype(np.int64)
+    kept = (u != v) & (weight > 0)
+    u, v, weight = u[kept], v[kept], weight[kept]
+    key = u * n + v
+    if (key[1:] <= key[:-1]).any():
+        key, inverse = np.unique(key, return_inverse=True)
+        u, v, weight = key // n, key % n, np.bincount(inverse, weights=weight, minlength=len(key))
+    return Problem(pairs, np.stack([u, v], 1), weight, outside)
+
+
+def _pairs(prob, allowed):
+    """(Pairs, sum of p outside) of prob and allowed in their dense form or as the stored entries of a sparse array."""
+    if sparse.issparse(prob):
+        if allowed is not None:
+            raise UserError("allowed must be None where prob is sparse: the stored entries are the allowed ones.")
+        prob = sparse.csr_array(prob)
+        if not prob.has_canonical_format:
+            prob = prob.copy()
+            prob.sum_duplicates()
+        first, column, value = prob.indptr.astype(np.int64), prob.indices.astype(np.int64), prob.data
+        value, outside = value.astype(np.float64), 0.0
+        _refuse_values("prob", value, lambda at: np.searchsorted(first, at, "right") - 1)
+    else:
+        prob = np.asarray(prob)
+        allowed = np.ones(prob.shape, bool) if allowed is None else np.asarray(allowed)
+        if prob.ndim != 2 or allowed.shape != prob.shape:
+            raise UserError(
+                f"prob and allowed must both be (N, L), they are {prob.shape} and {allowed.shape}: give both one shape."
+            )
+        if allowed.dtype != bool:
+            raise UserError(f"allowed must be bool, it is {allowed.dtype}.")
+        _refuse_values("prob", prob.ravel(), lambda at: at // prob.shape[1])
+        first = np.concatenate([[0], np.cumsum(allowed.sum(1))])
+        column, value = np.nonzero(allowed)[1], prob[allowed].astype(np.float64)
+        outside = float(prob.sum(where=~allowed, dtype=np.float64))
+    wrong = np.flatnonzero(np.diff(first) == 0)
     if len(wrong):
         raise UserError(f"Node {wrong[0]} has no allowed label ({len(wrong)} such nodes): allow at least one each.")
-    if len(edges) and (edges.min() < 0 or edges.max() >= len(prob)):
-        raise UserError(f"edges name nodes outside 0 to {len(prob) - 1}: number the nodes by their rows in prob.")
-    u, v = np.minimum(edges[:, 0], edges[:, 1]).astype(np.int64), np.maximum(edges[:, 0], edges[:, 1])
-    kept = (u != v) & (weight > 0)
-    key, inverse = np.unique(u[kept] * len(prob) + v[kept], return_inverse=True)
-    total = np.bincount(inverse, weights=weight[kept], minlength=len(key))
-    return prob, allowed, np.stack([key // max(len(prob), 1), key % max(len(prob), 1)], 1), total
+    return Pairs(first, column, value, prob.shape[1]), outside
+
+
+def _refuse_values(name, values, row_of):
+    """UserError where a value is not finite or below 0. row_of : the row that a position of `values` stands in."""
+    for wrong, what, remedy in (
+        (~np.isfinite(values), "NaN or infinite", "make every value finite"),
+        (values < 0, "negative", "every value must be at least 0"),
+    ):
+        if wrong.any():
+            raise UserError(f"{name} has {what} values, first in row {row_of(int(wrong.argmax()))}: {remedy}.")

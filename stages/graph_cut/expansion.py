@@ -8,7 +8,7 @@ from stages.graph_cut.flow import grid_scale, largest_side
 def expanded(label, cost, *, edges, weight, deadline):
     """A labelling whose energy is at most that of `label`: moves "some nodes change to a" until none helps.
 
-    label : (n,) int64. cost : (n, L) float64, infinite where not allowed. edges : (m, 2). weight : (m,) >= 0.
+    label : (n,) int64. cost : Pairs. edges : (m, 2). weight : (m,) >= 0.
     deadline() true stops early. Returns (n,) int64.
     """
     label, nodes = label.copy(), np.arange(len(label))
@@ -16,19 +16,20 @@ def expanded(label, cost, *, edges, weight, deadline):
     scale = grid_scale(2 * weight)
 
     def energy(x):
-        return cost[nodes, x].sum() + weight[x[u] != x[v]].sum()
+        return cost.value[cost.place(nodes, x)].sum() + weight[x[u] != x[v]].sum()
 
     best, improved = energy(label), True
     while improved:
         improved = False
-        for a in np.flatnonzero(np.isfinite(cost).any(0)):
+        for a in np.unique(cost.column):
             if deadline():
                 return label
             # Cost of an edge when none, the tail alone, the head alone changes to a; 0 when both do. As a sum:
             # stay + (tail - stay) [u changes] - tail [v changes] + (tail + head - stay) [v changes, u does not].
             stay = weight * (label[u] != label[v])
             tail, head = weight * (label[v] != a), weight * (label[u] != a)
-            unary = cost[:, a] - cost[nodes, label]
+            at = cost.place(nodes, np.full(len(nodes), a))
+            unary = np.where(at < 0, np.inf, cost.value[at]) - cost.value[cost.place(nodes, label)]
             unary += np.bincount(u, tail - stay, len(label)) - np.bincount(v, tail, len(label))
             changed = largest_side(
                 np.ceil(unary * scale).clip(-(2.0**52), 2.0**52).astype(np.int64),

@@ -17,17 +17,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.graph_cut.flow import largest_side
+from stages.graph_cut.pairs import Pairs
 
 
 @dataclass
 class State:
     """What is left of a problem. Its arrays are modified.
 
-    cost : (N, L) float64, infinite where not allowed; cut edges to labelled neighbours are in it. label : (N,) int64,
-    -1 while open. edges : (M, 2) int64 between open nodes. grid : (M,) int64, their weights times `scale`.
+    cost : Pairs; cut edges to labelled neighbours are in its values. label : (N,) int64, -1 while open.
+    edges : (M, 2) int64 between open nodes. grid : (M,) int64, their weights times `scale`.
     """
 
-    cost: np.ndarray
+    cost: Pairs
     label: np.ndarray
     edges: np.ndarray
     grid: np.ndarray
@@ -41,10 +42,10 @@ class State:
             moved = ~is_open[self.edges[:, near]] & is_open[self.edges[:, far]]
             given, kept = self.edges[moved].T[[near, far]]
             weight = self.grid[moved] / self.scale
-            total = np.bincount(kept, weight, len(self.label))
-            touched = np.unique(kept)
-            self.cost[touched] += total[touched, None]
-            np.subtract.at(self.cost, (kept, self.label[given]), weight)
+            at, number = self.cost.of(kept)
+            np.add.at(self.cost.value, at, weight[number])
+            at = self.cost.place(kept, self.label[given])
+            np.subtract.at(self.cost.value, at[at >= 0], weight[at >= 0])
         inside = is_open[self.edges].all(1)
         self.edges, self.grid = self.edges[inside], self.grid[inside]
 
@@ -54,35 +55,40 @@ def fix_single(state):
     is_open = state.label < 0
     alone = np.ones(len(state.label), bool)
     alone[state.edges.ravel()] = False
-    nodes = np.flatnonzero(is_open & (alone | (np.isfinite(state.cost).sum(1) == 1)))
+    nodes = np.flatnonzero(is_open & (alone | (state.cost.count == 1)))
     if len(nodes):
-        state.fix(nodes, state.cost[nodes].argmin(1))
+        state.fix(nodes, state.cost.select(nodes).cheapest())
     return len(nodes)
 
 
 def persistency(state, *, deadline):
     """Fix labels until a sweep over all labels fixes none; `deadline()` true stops early. Modifies `state`."""
+    order = np.argsort(state.cost.column, kind="stable")
+    by_label = np.split(order, np.searchsorted(state.cost.column[order], np.arange(1, state.cost.labels)))
     fixed = True
     while fixed and not deadline():
         fixed = 0
         while fix_single(state):
             pass
-        for a in range(state.cost.shape[1]):
-            nodes = np.flatnonzero((state.label < 0) & np.isfinite(state.cost[:, a]))
+        for a, pairs in enumerate(by_label):
+            nodes = state.cost.node[pairs]
+            is_open = state.label[nodes] < 0
+            by_label[a], nodes = pairs[is_open], nodes[is_open]
             if len(nodes) and not deadline():
-                chosen = nodes[_against_rest(state, nodes, a)]
+                chosen = nodes[_against_rest(state, nodes, by_label[a])]
                 state.fix(chosen, a)
                 fixed += len(chosen)
 
 
-def _against_rest(state, nodes, a):
-    """(n,) bool: which of `nodes`, open and allowed a, take a in the smallest cut of a against the rest."""
+def _against_rest(state, nodes, pairs):
+    """(n,) bool: which of `nodes`, open with the pair (node, a) at `pairs`, take a in a's smallest cut off the rest."""
     inside = np.full(len(state.label), -1)
     inside[nodes] = np.arange(len(nodes))
-    others = state.cost[nodes]
-    mine = others[:, a].copy()
-    others[:, a] = np.inf
-    unary = np.ceil((mine - others.min(1)) * state.scale).clip(-(2.0**52), 2.0**52).astype(np.int64)
+    others = state.cost.select(nodes)
+    at, _ = state.cost.of(nodes)
+    others.value[np.searchsorted(at, pairs) if len(at) else pairs] = np.inf
+    difference = (state.cost.value[pairs] - others.least()) * state.scale
+    unary = np.ceil(difference).clip(-(2.0**52), 2.0**52).astype(np.int64)
     u, v = inside[state.edges[:, 0]], inside[state.edges[:, 1]]
     for here, there in ((u, v), (v, u)):  # a neighbour that may not have a: the edge is cut for sure
         lone = (here >= 0) & (there < 0)

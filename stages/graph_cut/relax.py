@@ -14,27 +14,23 @@ from scipy import sparse
 class Program:
     """The relaxation of one sub-problem: its variables, rows and costs.
 
-    cost : (n, L) float64, infinite where not allowed. edges : (m, 2) int64. weight : (m,) float64.
+    cost : Pairs, a variable each. edges : (m, 2) int64. weight : (m,) float64.
     """
 
     def __init__(self, cost, edges, weight):
         self.cost, self.edges, self.weight = cost, edges, weight
-        allowed = np.isfinite(cost)
-        self.node, self.column = np.nonzero(allowed)
-        self.variable = np.full(cost.shape, -1)
-        self.variable[self.node, self.column] = np.arange(len(self.node))
         u, v = edges.T
-        self.edge, k = np.nonzero(allowed[u] & allowed[v])
-        self.from_x, self.to_x = self.variable[u[self.edge], k], self.variable[v[self.edge], k]
-        one_sided, k = np.nonzero(allowed[u] & ~allowed[v])
-        self.x_cost = cost[self.node, self.column].copy()
-        np.add.at(self.x_cost, self.variable[u[one_sided], k], weight[one_sided])
+        from_x, edge = cost.of(u)
+        to_x = cost.place(v[edge], cost.column[from_x])
+        shared = to_x >= 0
+        self.edge, self.from_x, self.to_x = edge[shared], from_x[shared], to_x[shared]
+        self.x_cost = cost.value + np.bincount(from_x[~shared], weight[edge[~shared]], len(cost.value))
 
     def matrix(self):
         """(rows, variables) csc: n rows sum_k x_uk, then one row z - x_u + x_v per z; variables x, then z."""
-        n, p, q = len(self.cost), len(self.node), len(self.edge)
+        n, p, q = len(self.cost), len(self.x_cost), len(self.edge)
         z = np.arange(q)
-        rows = np.concatenate([self.node, n + z, n + z, n + z])
+        rows = np.concatenate([self.cost.node, n + z, n + z, n + z])
         cols = np.concatenate([np.arange(p), p + z, self.from_x, self.to_x])
         values = np.concatenate([np.ones(p + q), -np.ones(q), np.ones(q)])
         return sparse.csc_matrix((values, (rows, cols)), shape=(n + q, p + q))
@@ -43,7 +39,7 @@ class Program:
         """(x (p,), y (q,), finished): primal values of x, duals of the z rows, and whether HiGHS came to its end."""
         import highspy
 
-        n, p, q = len(self.cost), len(self.node), len(self.edge)
+        n, p, q = len(self.cost), len(self.x_cost), len(self.edge)
         matrix = self.matrix()
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = p + q, n + q
@@ -67,10 +63,9 @@ class Program:
 
     def rounded(self, x):
         """(n,) int64: the label with the largest x_uk; of equals (and where x says nothing) the cheapest."""
-        shares = np.full(self.cost.shape, -np.inf)
-        shares[self.node, self.column] = np.round(x, 6)
-        best = shares == shares.max(1, keepdims=True)
-        return np.where(best, self.cost, np.inf).argmin(1)
+        shares = self.cost.replaced(-np.round(x, 6))
+        best = shares.value == shares.least()[shares.node]
+        return self.cost.replaced(np.where(best, self.cost.value, np.inf)).cheapest()
 
     def bound_per_node(self, y):
         """(n,) float64 whose sum over a component is below the energy of every labelling of it, whatever y is.
@@ -78,8 +73,5 @@ class Program:
         y : (q,) duals of the z rows, clipped here to [0, w]. With them the z fall out of the Lagrangian and
         what stays is min_k cost[u, k] plus the y of its outgoing and minus those of its incoming rows, node by node.
         """
-        y = np.clip(y, 0.0, self.weight[self.edge])
-        reduced = self.x_cost + np.bincount(self.from_x, y, len(self.node)) - np.bincount(self.to_x, y, len(self.node))
-        full = np.full(self.cost.shape, np.inf)
-        full[self.node, self.column] = reduced
-        return full.min(1)
+        y, p = np.clip(y, 0.0, self.weight[self.edge]), len(self.x_cost)
+        return self.cost.replaced(self.x_cost + np.bincount(self.from_x, y, p) - np.bincount(self.to_x, y, p)).least()

@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from stages.graph_cut.branch import branch_and_bound
-from stages.graph_cut.energy import Solution, argmax_labels, checked, energy_of
+from stages.graph_cut.energy import Solution, checked
 from stages.graph_cut.expansion import expanded
 from stages.graph_cut.flow import grid_scale
 from stages.graph_cut.persistency import State, persistency
@@ -20,40 +20,39 @@ PROVEN = 1e-7  # relative gap below which a component counts as solved: the feas
 GRACE = 10.0  # seconds for all alpha-expansion together once the time limit has struck
 
 
-def solve(prob, allowed, edges, weight, *, solver="exact", time_limit=1800.0, batch=20_000):
+def solve(prob, allowed, edges, weight, *, solver="multiway", time_limit=1800.0, batch=20_000):
     """The labelling x of smallest sum_u sum_{k != x_u} p(u, k) + sum_(u,v) w(u, v) [x_u != x_v], with its proof.
 
-    prob : (N, L) float >= 0, rows need not sum to 1. allowed : (N, L) bool, at least one per row. edges : (M, 2) int;
-    parallel ones add up, loops count nothing. weight : (M,) float >= 0. None is modified.
-    solver : "exact", or "argmax" (every node its most probable allowed label, as if there were no edges).
+    prob : (N, L) float >= 0, rows need not sum to 1; an array, or a scipy sparse one whose stored entries (zeros as
+    well) are the allowed labels. allowed : (N, L) bool, at least one per row; None: all, or those that are stored.
+    edges : (M, 2) int; parallel ones add up, loops count nothing. weight : (M,) float >= 0. None is modified.
+    solver : "multiway", or "argmax" (every node its most probable allowed label, as if there were no edges).
     time_limit : seconds for all of it; what is open then gets a labelling by alpha-expansion, the status "time_limit"
     and the bound proven so far. batch : (node, label) pairs that small components may share in one linear program.
     Raises UserError on input that is no such problem. Source: LIID, Eq. 10 to 13; design/multiway_cut.md.
     """
-    prob, allowed, edges, weight = checked(prob, allowed, edges, weight)
-    components = connected_parts(len(prob), edges)
-    sizes = np.bincount(components) if len(prob) else np.zeros(0, np.int64)
-    first = argmax_labels(prob, allowed)
+    problem = checked(prob, allowed, edges, weight)
+    n, edges, weight = len(problem.prob), problem.edges, problem.weight
+    sizes = np.bincount(connected_parts(n, edges))
     if solver == "argmax":
-        energy = energy_of(first, prob, edges, weight)
-        bound = energy_of(first, prob, edges[:0], weight[:0])
-        return _solution(first, energy, bound, "argmax", sizes)
+        first = problem.argmax()
+        bound = problem.outside + float(problem.cost().least().sum())
+        return _solution(first, problem.energy(first), bound, "argmax", sizes)
 
     end = time.monotonic() + time_limit
 
     def deadline():
         return time.monotonic() >= end
 
-    cost = np.where(allowed, prob.sum(1, keepdims=True) - prob, np.inf)
     scale = grid_scale(weight)
     grid = np.rint(weight * scale).astype(np.int64)
-    state = State(cost, np.full(len(prob), -1), edges, grid, scale)
+    state = State(problem.cost(), np.full(n, -1), edges, grid, scale)
     persistency(state, deadline=deadline)
     open_gap, finished = _solve_open(state, end=end, batch=batch)
-    energy = energy_of(state.label, prob, edges, weight)
+    energy = problem.energy(state.label)
     # The weights on the grid are what was minimised; they differ from the given ones by at most this in any labelling.
     rounding = float(np.abs(weight - grid / scale).sum())
-    bound = min(energy - open_gap - 2 * rounding, energy) if len(prob) else 0.0
+    bound = energy - open_gap - 2 * rounding
     return _solution(state.label, energy, max(bound, 0.0), "optimal" if finished else "time_limit", sizes)
 
 
@@ -73,7 +72,7 @@ def _solve_open(state, *, end, batch):
     """Label every open node; returns (sum of the components' gaps, whether all of them are proven)."""
     total_gap, finished = 0.0, True
     for nodes, edges, weight in _batches(state, batch):
-        cost = state.cost[nodes]
+        cost = state.cost.select(nodes)
         label, gaps, proven = _solve_batch(cost, edges, weight, end=end)
         state.label[nodes] = label
         total_gap += gaps
@@ -90,7 +89,7 @@ def _batches(state, batch):
     local[nodes] = np.arange(len(nodes))
     edges, weight = local[state.edges], state.grid / state.scale
     part = connected_parts(len(nodes), edges)
-    pairs = np.bincount(part, np.isfinite(state.cost[nodes]).sum(1))
+    pairs = np.bincount(part, state.cost.count[nodes])
     group = np.zeros(len(pairs), np.int64)  # components in a row share a program until it is full
     filled = 0
     for k, size in enumerate(pairs):
@@ -123,7 +122,7 @@ def _solve_batch(cost, edges, weight, *, end):
         own, inside = np.flatnonzero(part == k), part[edges[:, 0]] == k
         place = np.full(len(cost), -1)
         place[own] = np.arange(len(own))
-        problem = cost[own], place[edges[inside]], weight[inside]
+        problem = cost.select(own), place[edges[inside]], weight[inside]
         label[own], lower = _branch(*problem, label=label[own], bound=bound[k], end=end, relaxed=done)
         energy[k] = _energies(label[own], *problem, np.zeros(len(own), np.int64))[0]
         bound[k] = min(lower, energy[k])
@@ -152,4 +151,6 @@ def _energies(label, cost, edges, weight, part):
     """(parts,) float64: the energy of `label` in each component."""
     cut = weight * (label[edges[:, 0]] != label[edges[:, 1]])
     parts = part.max() + 1
-    return np.bincount(part, cost[np.arange(len(label)), label], parts) + np.bincount(part[edges[:, 0]], cut, parts)
+    return np.bincount(part, cost.value[cost.place(np.arange(len(label)), label)], parts) + np.bincount(
+        part[edges[:, 0]], cut, parts
+    )

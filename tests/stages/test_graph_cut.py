@@ -11,6 +11,7 @@ import pulp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from stages.common.errors import UserError
 from stages.common.index import Index
@@ -20,7 +21,7 @@ from stages.common.tables import Table
 from stages.graph_cut import cut, run
 from stages.graph_cut import solve as solve_module
 from stages.graph_cut.config import Config
-from stages.graph_cut.energy import argmax_labels, checked, energy_of
+from stages.graph_cut.energy import checked, energy_of
 from stages.graph_cut.expansion import expanded
 from stages.graph_cut.flow import LARGEST, grid_scale, largest_side
 from stages.graph_cut.persistency import State, persistency
@@ -44,7 +45,7 @@ def brute(prob, allowed, edges, weight):
 
 def assert_solved(problem, **options):
     solution = solve(**problem, **options)
-    least = brute(*checked(**problem))
+    least = brute(**problem)
     assert solution.status == "optimal" and solution.gap < 1e-6
     assert problem["allowed"][np.arange(len(solution.label)), solution.label].all()
     assert solution.energy == pytest.approx(least, abs=1e-6) and solution.bound <= least + 1e-9
@@ -79,35 +80,35 @@ def test_agrees_with_brute_force(problem, batch):
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(problems())
 def test_persistent_labels_belong_to_an_optimum(problem):
-    prob, allowed, edges, weight = checked(**problem)
-    cost = np.where(allowed, prob.sum(1, keepdims=True) - prob, np.inf)
-    scale = grid_scale(weight)
-    state = State(cost, np.full(len(prob), -1), edges, np.rint(weight * scale).astype(np.int64), scale)
+    neat = checked(**problem)
+    scale = grid_scale(neat.weight)
+    grid = np.rint(neat.weight * scale).astype(np.int64)
+    state = State(neat.cost(), np.full(len(neat.prob), -1), neat.edges, grid, scale)
     persistency(state, deadline=lambda: False)
-    fixed = np.where((state.label >= 0)[:, None], np.arange(prob.shape[1]) == state.label[:, None], allowed)
-    assert brute(prob, fixed, edges, weight) == pytest.approx(brute(prob, allowed, edges, weight), abs=1e-6)
+    fixed = (state.label < 0)[:, None] | (np.arange(neat.prob.labels) == state.label[:, None])
+    fixed &= problem["allowed"]
+    assert brute(**{**problem, "allowed": fixed}) == pytest.approx(brute(**problem), abs=1e-6)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(problems())
 def test_any_duals_give_a_lower_bound(problem):
-    prob, allowed, edges, weight = checked(**problem)
-    program = Program(np.where(allowed, prob.sum(1, keepdims=True) - prob, np.inf), edges, weight)
+    neat = checked(**problem)
+    program = Program(neat.cost(), neat.edges, neat.weight)
     y = np.random.default_rng(0).normal(size=len(program.edge))
-    assert program.bound_per_node(y).sum() <= brute(prob, allowed, edges, weight) + 1e-9
+    assert program.bound_per_node(y).sum() + neat.outside <= brute(**problem) + 1e-9
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(problems())
 def test_expansion_never_raises_the_energy(problem):
-    prob, allowed, edges, weight = checked(**problem)
-    cost = np.where(allowed, prob.sum(1, keepdims=True) - prob, np.inf)
-    start = argmax_labels(prob, allowed)
-    end = expanded(start, cost, edges=edges, weight=weight, deadline=lambda: False)
-    assert allowed[np.arange(len(end)), end].all()
-    assert energy_of(end, prob, edges, weight) <= energy_of(start, prob, edges, weight) + 1e-9
+    neat = checked(**problem)
+    start = neat.argmax()
+    end = expanded(start, neat.cost(), edges=neat.edges, weight=neat.weight, deadline=lambda: False)
+    assert problem["allowed"][np.arange(len(end)), end].all()
+    assert neat.energy(end) <= neat.energy(start) + 1e-9
     # Potts energies: at most twice the optimum in the edges' part (Boykov, Veksler, Zabih)
-    assert energy_of(end, prob, edges, weight) <= 2 * brute(prob, allowed, edges, weight) + 1e-9
+    assert neat.energy(end) <= 2 * brute(**problem) + 1e-9
 
 
 def test_smallest_cut_agrees_with_networkx():
@@ -142,8 +143,8 @@ def test_fractional_relaxation_is_branched(monkeypatch):
     calls = []
     branch = solve_module.branch_and_bound
     monkeypatch.setattr(solve_module, "branch_and_bound", lambda *a, **k: calls.append(1) or branch(*a, **k))
-    prob, allowed, edges, weight = FRACTIONAL.values()
-    program = Program(np.where(allowed, 1 - prob, np.inf), edges, weight)
+    neat = checked(**FRACTIONAL)
+    program = Program(neat.cost(), neat.edges, neat.weight)
     x, y, _ = program.solve(time_limit=10)
     assert sorted(set(np.round(x, 6))) == [0, 0.5]  # the pinned instance: 3 x 0.5 + 3 x 0.5 x 0.7
     assert program.bound_per_node(y).sum() == pytest.approx(2.55, abs=1e-6)
@@ -174,17 +175,40 @@ def test_agrees_with_plain_pulp_on_a_grid():
     assert solution.energy == pytest.approx(pulp.value(program.objective), abs=1e-6)
 
 
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(problems())
+def test_sparse_labels_give_what_dense_ones_give(problem):
+    """The stored entries are the allowed labels, zeros among them; p outside them is a constant of the dense form."""
+    prob, allowed, edges, weight = problem.values()
+    node, column = np.nonzero(allowed)
+    stored = sparse.csr_array((prob[allowed], (node, column)), shape=prob.shape)
+    dense, thin = solve(prob, allowed, edges, weight), solve(stored, None, edges, weight)
+    assert thin.label.tolist() == dense.label.tolist() and thin.status == dense.status
+    assert thin.energy + prob[~allowed].sum() == pytest.approx(dense.energy)
+    assert thin.bound + prob[~allowed].sum() == pytest.approx(dense.bound)
+
+
 def test_energy_by_hand():
     """LIID Eq. 10, 11 on two proposals: p given up, plus delta |cosine| where their labels differ."""
     prob, edges = np.array([[0.2, 0.8], [0.7, 0.3]]), np.array([[0, 1]])
-    weight = cut.edge_weight([-0.1], 5.0)
+    weight = cut.edge_weight([-0.1], Config())
     assert weight == pytest.approx([0.5])
     assert energy_of(np.array([1, 0]), prob, edges, weight) == pytest.approx(0.2 + 0.3 + 0.5)
     assert energy_of(np.array([1, 1]), prob, edges, weight) == pytest.approx(0.2 + 0.7)
     solution = solve(prob, np.ones((2, 2), bool), edges, weight)
     assert solution.label.tolist() == [1, 1] and solution.energy == pytest.approx(0.9)
-    apart = solve(prob, np.ones((2, 2), bool), edges, cut.edge_weight([-0.1], 3.0))
+    apart = solve(prob, np.ones((2, 2), bool), edges, cut.edge_weight([-0.1], Config(delta=3)))
     assert apart.label.tolist() == [1, 0] and apart.energy == pytest.approx(0.8)
+
+
+def test_terminal_edges_of_the_released_code():
+    """A row of five: of the four largest p only those above the floor stay; a sure row keeps its largest alone."""
+    prob = sparse.csr_array(np.array([[0.3, 0.25, 0.25, 0.15, 0.05], [0.95, 0.05, 1e-5, 2e-4, 3e-4]]))
+    code = cut.with_terminals(prob, most=4, floor=1e-4, sure=0.9)
+    assert code.toarray().tolist() == [[0.3, 0.25, 0.25, 0.15, 0], [0.95, 0, 0, 0, 0]] and code.nnz == 10
+    assert cut.with_terminals(prob, floor=1e-4).toarray()[1].tolist() == [0.95, 0.05, 0, 2e-4, 3e-4]
+    assert cut.with_terminals(prob, most=2).toarray()[0].tolist() == [0.3, 0.25, 0, 0, 0]
+    assert cut.with_terminals(prob) is prob
 
 
 def test_isolated_nodes_single_labels_ties_and_the_empty_graph():
@@ -306,8 +330,10 @@ def test_stage_warns_at_the_time_limit(tmp_path):
 def test_labels_all_allows_what_no_tag_names(tmp_path):
     inputs = stores(tmp_path, cosine=1.0)
     index, table = Index.load(inputs.index), Table.load(inputs.mil[0], "mil/1")
-    assert cut.allowed_labels(table, index, np.array([0, 5, 9]), "tags").tolist() == [[True, True, False]]
-    assert cut.allowed_labels(table, index, np.array([0, 5, 9]), "all").all()
+    own = cut.allowed_pairs(table, index, np.array([0, 5, 9]), "tags")
+    assert own.indices.tolist() == [0, 1] and own.data == pytest.approx([0.6, 0.4])
+    every = cut.allowed_pairs(table, index, np.array([0, 5, 9]), "all")
+    assert every.indices.tolist() == [0, 1, 2] and every.data == pytest.approx([0.6, 0.4, 0.0])
 
 
 def command(*arguments):
