@@ -1,19 +1,22 @@
 """evaluate: pseudo labels, predictions and proposals against the ground truth.
 
 mAP at several mask IoUs and average best overlap with void pixels left out, COCO's AP by pycocotools, the mean IoU of
-the merged instances. Pseudo labels and proposals are measured on the training photos with masks, predictions on the
-validation split. Also on its own: `python -m stages.evaluate GROUND_TRUTH PREDICTIONS`.
+the merged instances and of semantic maps. Pseudo labels and proposals are measured on the training photos with masks,
+predictions and segmentation on the validation split.
+Also on its own: `python -m stages.evaluate GROUND_TRUTH PREDICTIONS`.
 """
 
 
 def run(inputs, config, job):
-    """{"metrics": {"labels": ..., "predictions": ..., "proposals": ...}}; each None where there was no input.
+    """{"metrics": {"labels": ..., "predictions": ..., "segmentation": ..., "proposals": ...}}; None without an input.
 
-    inputs : index, truth (paths); labels, predictions (paths or None); proposals (list of paths, one per shard, or
-    None). The dicts are those of `measures.instance_metrics` and `measures.proposal_metrics`.
+    inputs : index, truth (paths); labels, predictions, segmentation (paths or None; segmentation: Maps); proposals
+    (list of paths, one per shard, or None). The dicts are those of `measures.instance_metrics`,
+    `measures.segmentation_metrics` and `measures.proposal_metrics`.
     """
     from stages.common.index import Index
     from stages.common.instances import Instances
+    from stages.common.maps import Maps
     from stages.evaluate import measures
 
     index, truth = Index.load(inputs.index), Instances.load(inputs.truth)
@@ -27,8 +30,8 @@ def run(inputs, config, job):
         unit = "shards" if what == "proposals" else "photos"
         return job.progress(items, unit=unit, what=f"{what} of {current}")
 
-    metrics = {"labels": None, "predictions": None, "proposals": None}
-    for current, split in (("labels", "with_masks"), ("predictions", "val")):
+    metrics = {"labels": None, "predictions": None, "segmentation": None, "proposals": None}
+    for current, split in (("labels", "with_masks"), ("predictions", "val"), ("segmentation", "val")):
         path = getattr(inputs, current, None)
         if not path:
             continue
@@ -40,7 +43,10 @@ def run(inputs, config, job):
             without = len(index.where(split)) - len(names)
             job.warn(f"{without} photos of split {split} have no ground truth; the {current} are measured on the rest.")
         part = measures.subset(truth, names, where=f"the ground truth of split {split}")
-        found = measures.instance_metrics(part, Instances.load(path), config, progress=shown)
+        if current == "segmentation":
+            found = measures.segmentation_metrics(part, Maps.load(path), progress=shown)
+        else:
+            found = measures.instance_metrics(part, Instances.load(path), config, progress=shown)
         missing = found["photos_without_predictions"]
         if missing:
             job.warn(f"{missing} of {len(names)} photos of split {split} are not in the {current}.")

@@ -1,8 +1,9 @@
 """Measure masks against ground truth: python -m stages.evaluate GROUND_TRUTH PREDICTIONS [--out FILE]
 
 GROUND_TRUTH, PREDICTIONS: a store (.zarr.zip or directory) or a COCO JSON; PREDICTIONS may also be a COCO list of
-results. Photos that both sides name are compared (with a list of results: all of the ground truth). Masks without a
-class (category 0) are measured as proposals.
+results, or a store of semantic label maps (as of `segment`), which are measured by mIoU. Photos that both sides name
+are compared (with a list of results: all of the ground truth). Masks without a class (category 0) are measured as
+proposals.
 """
 
 import argparse
@@ -13,9 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.common import store
 from stages.common.coco import from_coco
 from stages.common.errors import UserError
 from stages.common.instances import Instances
+from stages.common.maps import SCHEMA as MAPS
+from stages.common.maps import Maps
 from stages.evaluate import measures
 from stages.evaluate.config import Config
 
@@ -31,7 +35,10 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         truth, predictions, notes = load(options.truth, options.predictions)
-        if len(predictions) and not np.any(predictions.category):
+        if isinstance(predictions, Maps):
+            metrics = measures.segmentation_metrics(truth, predictions)
+            lines = measures.segmentation_lines(metrics)
+        elif len(predictions) and not np.any(predictions.category):
             metrics = measures.proposal_metrics(truth, [predictions], Config())
             lines = measures.proposal_lines(metrics)
         else:
@@ -50,11 +57,14 @@ def main(arguments=None):
 
 
 def load(truth_path, predictions_path):
-    """(truth, predictions, notes): two tables over the photos to compare; notes are sentences for the reader."""
+    """(truth, predictions, notes): two tables over the photos to compare, or a table and Maps; notes for the reader."""
     truth = table(truth_path)
     results = is_json(predictions_path) and starts_with_list(predictions_path)
     like = truth_path if is_json(truth_path) else truth  # a JSON knows its own image ids
-    predictions = from_coco(predictions_path, like=like) if results else table(predictions_path)
+    if results:
+        predictions = from_coco(predictions_path, like=like)
+    else:
+        predictions = Maps.load(predictions_path) if holds_maps(predictions_path) else table(predictions_path)
     held = set(predictions.image_id)
     both = [name for name in truth.image_id if name in held]
     if not both:
@@ -76,6 +86,11 @@ def example(found):
 
 def table(path):
     return from_coco(path) if is_json(path) else Instances.load(path)
+
+
+def holds_maps(path):
+    """Whether a store of maps lies at `path`."""
+    return not is_json(path) and store.open(path).attrs.get("schema") == MAPS
 
 
 def is_json(path):

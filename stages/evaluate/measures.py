@@ -105,6 +105,59 @@ def proposal_metrics(truth, shards, config, *, progress=None):
     })  # fmt: skip
 
 
+def segmentation_metrics(truth, maps, *, progress=None):
+    """Metrics of semantic label maps on the photos of `truth`; numbers in [0, 1], None where undefined.
+
+    maps : Maps, uint8, category ids, 0 background, 255 undecided; photos that it lacks count as undecided throughout.
+    Returns {"photos", "photos_without_predictions", "mIoU", "pixel_accuracy", "background_IoU", "classes"}; `classes`
+    as in `instance_metrics`: category, name, mIoU (the class's own). The mean is over the background and the classes
+    with a pixel in the truth, of counts over the whole dataset; void pixels are not counted. Source: VOC.
+    """
+    show = progress or (lambda items, what: items)
+    check_maps(truth, maps)
+    categories = sorted(c for c in truth.categories if c > 0)
+    counts = semantic.confusion_of_maps(truth, maps, categories, progress=lambda items: show(items, "semantic maps"))
+    iou, held = semantic.class_iou(counts), set(maps.image_id)
+    classes = [
+        {"category": c, "name": truth.categories[c], "mIoU": iou[k + 1]}
+        for k, c in enumerate(categories)
+        if not np.isnan(iou[k + 1])
+    ]
+    return plain({
+        "photos": truth.images,
+        "photos_without_predictions": sum(name not in held for name in truth.image_id),
+        "mIoU": mean(iou), "pixel_accuracy": semantic.pixel_accuracy(counts), "background_IoU": iou[0],
+        "classes": classes,
+    })  # fmt: skip
+
+
+def check_maps(truth, maps):
+    """UserError where `maps` are no label maps of the photos and classes of `truth`."""
+    if maps.data.dtype != np.uint8 or np.any(np.diff(maps.first) != 1):
+        raise UserError("the maps are no label maps (one a photo, a byte a pixel); give those of `segment`.")
+    names = {int(c): name for c, name in maps.meta.get("categories", {}).items()}
+    for c, name in names.items():
+        if truth.categories.get(c) != name:
+            raise UserError(
+                f"category {c} is {name!r} in the maps and {truth.categories.get(c, 'unknown')!r} in the ground truth; "
+                "evaluate against the ground truth of the same dataset."
+            )
+    place = {name: k for k, name in enumerate(maps.image_id)}
+    known = [0, semantic.UNDECIDED, *truth.categories]
+    for i, name in enumerate(truth.image_id):
+        if name not in place:
+            continue
+        label = maps.of(place[name])[1][0]
+        if label.shape != tuple(truth.size[i]):
+            raise UserError(
+                f"the map of photo {name} is {label.shape} pixels (height, width), the ground truth is "
+                f"{tuple(truth.size[i].tolist())}; make the maps at the photos' own size."
+            )
+        unknown = np.setdiff1d(np.flatnonzero(np.bincount(label.ravel())), known)
+        if len(unknown):
+            raise UserError(f"the map of photo {name} holds {unknown[0]}, which is no category of the ground truth.")
+
+
 def mean(values):
     """Mean over what is defined; nan where nothing is."""
     values = np.asarray(values, float)
@@ -148,6 +201,19 @@ def instance_lines(metrics):
         "",
         *lines,
     ]
+
+
+def segmentation_lines(metrics):
+    """The dict of `segmentation_metrics` as lines of text; per cent."""
+    missing = metrics["photos_without_predictions"]
+    note = f", {missing} of them without a map" if missing else ""
+    rows = [
+        ("mIoU", metrics["mIoU"]), ("pixel accuracy", metrics["pixel_accuracy"]),
+        ("background", metrics["background_IoU"]), *((one["name"], one["mIoU"]) for one in metrics["classes"]),
+    ]  # fmt: skip
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name.ljust(width)}{cell(value, 8)}" for name, value in rows]
+    return [f"{metrics['photos']} photos{note}; per cent. IoU: VOC, void left out.", "", *lines]
 
 
 def proposal_lines(metrics):

@@ -1,11 +1,12 @@
-"""Mean IoU of the semantic map that merged instances make."""
+"""Mean IoU of semantic maps: those that merged instances make, and those of a network."""
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from stages.common import rle
 
-VOID = -1
+VOID = -1  # in the truth: not counted; in an answer: none of the classes
+UNDECIDED = 255  # the same in a label map of one byte a pixel
 
 
 def merge(table, i, *, floor=0.0, truth=False):
@@ -48,23 +49,49 @@ def visible(rles, order):
 
 
 def confusion(truth, predictions, categories, *, floor=0.0, progress=iter):
-    """(K + 1, K + 1) int64 pixel counts, rows truth, columns prediction, background first; void is not counted.
+    """`count` of merged instances. predictions : Instances over the images of `truth`; floor as in `merge`."""
+    return count(truth, lambda i: merge(predictions, i, floor=floor), categories, progress=progress)
 
-    truth, predictions : Instances over the same images. categories : K category ids.
+
+def confusion_of_maps(truth, maps, categories, *, progress=iter):
+    """`count` of label maps. maps : Maps, uint8, one a photo, category ids; a photo that it lacks has no answers."""
+    place = {name: k for k, name in enumerate(maps.image_id)}
+
+    def given(i):
+        k = place.get(truth.image_id[i])
+        if k is None:
+            return np.full(tuple(truth.size[i]), VOID, np.int16)
+        label = maps.of(k)[1][0].astype(np.int16)
+        return np.where(label == UNDECIDED, VOID, label)
+
+    return count(truth, given, categories, progress=progress)
+
+
+def count(truth, given, categories, *, progress=iter):
+    """(K + 1, K + 2) int64 pixels of the whole dataset: rows truth, columns answers, background first, VOID last.
+
+    truth : Instances. given : image number -> (H, W) int category ids, 0, or VOID for no answer. categories : K ids.
+    Pixels that are void in the truth are not counted. Source: VOC development kit.
     """
-    position = np.zeros(max([0, *categories]) + 1, np.int64)
-    position[list(categories)] = np.arange(1, len(categories) + 1)
     n = len(categories) + 1
-    total = np.zeros(n * n, np.int64)
+    position = np.full(max([0, *categories]) + 2, n, np.int64)  # the last entry is that of VOID
+    position[0] = 0
+    position[list(categories)] = np.arange(1, n)
+    total = np.zeros(n * (n + 1), np.int64)
     for i in progress(range(truth.images)):
-        wanted, given = merge(truth, i, truth=True), merge(predictions, i, floor=floor)
+        wanted, answer = merge(truth, i, truth=True), given(i)
         seen = wanted != VOID
-        total += np.bincount(position[wanted[seen]] * n + position[given[seen]], minlength=n * n)
-    return total.reshape(n, n)
+        total += np.bincount(position[wanted[seen]] * (n + 1) + position[answer[seen]], minlength=n * (n + 1))
+    return total.reshape(n, n + 1)
 
 
 def class_iou(counts):
     """(K + 1,) IoU of background and each class; nan for a class without a pixel in the ground truth."""
     hit = np.diag(counts).astype(float)
-    union = counts.sum(0) + counts.sum(1) - hit
+    union = counts.sum(0)[: len(hit)] + counts.sum(1) - hit
     return np.divide(hit, union, out=np.full(len(hit), np.nan), where=counts.sum(1) > 0)
+
+
+def pixel_accuracy(counts):
+    """Share of the counted pixels whose answer is right; nan where none is counted."""
+    return float(np.diag(counts).sum() / counts.sum()) if counts.any() else float("nan")
