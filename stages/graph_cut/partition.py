@@ -1,0 +1,163 @@
+"""Fan's tag assignment with noisy nodes, for a whole dataset as one program, with its proof.
+
+partition(prob, allowed, edges, weight, beta=30, keep=...) -> Solution
+"""
+
+import time
+
+import numpy as np
+from scipy import sparse
+
+from stages.common.errors import UserError
+from stages.graph_cut.energy import Solution, checked
+from stages.graph_cut.partition_program import Bound, Program
+from stages.graph_cut.partition_repair import repaired
+from stages.graph_cut.solve import connected_parts, solve
+
+PROVEN = 1e-9  # relative gap at which no branching is worth while
+GRACE = 10.0  # seconds for the repair of a choice once the time limit has struck
+
+
+def partition(prob, allowed, edges, weight, *, beta=30.0, keep, time_limit=1800.0):
+    """The labelling x of largest sum_k x_k' W x_k + beta p_k x_k with exactly `keep` nodes labelled, and its proof.
+
+    prob : (N, L) float >= 0, rows need not sum to 1, column 0 (noise) is not read; an array, or a scipy sparse one
+    whose stored entries (zeros as well) are the keywords of a node. allowed : (N, L) bool, the keywords of every node,
+    perhaps none; None: all, or those that are stored. A node may always be noise. edges : (M, 2) int, undirected, W is
+    symmetric: an edge inside a keyword earns 2 weight, an edge between noisy nodes nothing; parallel ones add up, loops
+    count nothing (W_ii = 0). weight : (M,) float >= 0, Fan's cosine + 1. None is modified.
+    beta : float >= 0. keep : how many nodes get a keyword, floor(r N); all others are noise.
+    time_limit : seconds; then the best labelling found, the status "time_limit" and the bound proven so far.
+
+    Returns a Solution; the program is a maximum, so its energy is the largest objective found, its bound is from above
+    and its gap (bound - energy) / energy. label is 0 for noise.
+    Raises UserError on input that is no such problem, or where fewer than `keep` nodes have a keyword.
+    keep = the nodes with a keyword is a multi-way cut (Eq. 6 and 7) and is solved as one. For less (Eq. 8): the linear
+    relaxation, a choice repaired from it, and branch and bound on the pairs whose use or disuse the bound leaves open.
+    Source: Fan et al., Sec. 4.2 and 4.3, Eq. 6, 7 (keep = N) and 8.
+    """
+    if not (np.isfinite(beta) and beta >= 0):
+        raise UserError(f"beta must be a finite number of at least 0, it is {beta}.")
+    end = time.monotonic() + time_limit
+    problem = checked(*_with_noise(prob, allowed), edges, weight)
+    n = len(problem.prob)
+    program, nodes = _program(problem, beta=beta, keep=keep)
+    if not 0 <= keep <= n or keep > len(nodes):
+        raise UserError(
+            f"{keep} of {n} nodes shall get a keyword, but {len(nodes)} have one to get: choose keep, or the share "
+            "to retain, from 0 to that number."
+        )
+    if keep == 0:
+        chosen, bound, finished = np.zeros(len(program.node), bool), 0.0, True
+    elif keep == len(nodes):
+        chosen, bound, finished = _all_kept(program, problem, nodes, end=end)
+    else:
+        chosen, bound, finished = _some_kept(program, end=end)
+    label = np.zeros(n, np.int64)
+    label[nodes[program.node[chosen]]] = program.column[chosen]
+    energy = program.value(chosen)
+    bound = max(bound, energy)
+    gap = (bound - energy) / max(energy, 1e-9)
+    sizes = np.bincount(connected_parts(n, problem.edges))
+    return Solution(label, energy, bound, "optimal" if finished else "time_limit", gap, sizes)
+
+
+def objective_of(label, prob, edges, weight, *, beta=30.0):
+    """sum_k x_k' W x_k + beta p_k x_k over the keywords k > 0, what a labelling earns; see `partition`.
+
+    label : (N,) int columns, 0 is noise. prob : (N, L) dense or sparse. Returns a float. Source: Fan et al., Eq. 8.
+    """
+    prob, kept = sparse.csr_array(prob, dtype=np.float64), np.flatnonzero(label)
+    inside = (label[edges[:, 0]] == label[edges[:, 1]]) & (label[edges[:, 0]] > 0) & (edges[:, 0] != edges[:, 1])
+    own = prob[kept, label[kept]].sum() if len(kept) else 0.0
+    return float(2 * np.asarray(weight, np.float64)[inside].sum() + beta * own)
+
+
+def _with_noise(prob, allowed):
+    """prob and allowed with column 0 allowed for every node."""
+    if sparse.issparse(prob):
+        prob = sparse.coo_array(prob)
+        n, (row, column) = prob.shape[0], prob.coords
+        data = np.concatenate([prob.data, np.zeros(n, prob.dtype)])
+        at = np.concatenate([row, np.arange(n)]), np.concatenate([column, np.zeros(n, np.int64)])
+        return sparse.csr_array((data, at), shape=prob.shape), allowed
+    allowed = np.ones(np.shape(prob), bool) if allowed is None else np.array(allowed)
+    if allowed.ndim == 2 and allowed.shape[1]:
+        allowed[:, 0] = True
+    return prob, allowed
+
+
+def _program(problem, *, beta, keep):
+    """(Program of the nodes that have a keyword, (n,) int64 their numbers)."""
+    pairs = problem.prob
+    at = np.flatnonzero(pairs.column > 0)
+    nodes, node = np.unique(pairs.node[at], return_inverse=True)
+    tail, edge = pairs.of(problem.edges[:, 0])
+    head = pairs.place(problem.edges[edge, 1], pairs.column[tail])
+    shared = (pairs.column[tail] > 0) & (head >= 0)
+    place = np.full(len(pairs.column), -1)
+    place[at] = np.arange(len(at))
+    reward = 2 * problem.weight[edge[shared]]
+    gain = beta * pairs.value[at]
+    return Program(node, pairs.column[at], gain, place[tail[shared]], place[head[shared]], reward, keep), nodes
+
+
+def _all_kept(program, problem, nodes, *, end):
+    """(chosen, bound, finished) where no node is noise: a multi-way cut, what is not earned being its energy."""
+    place = np.full(len(problem.prob), -1)
+    place[nodes] = np.arange(len(nodes))
+    edges = place[problem.edges]
+    inside = (edges >= 0).all(1)
+    first = np.append(program.first, len(program.node))
+    gain = sparse.csr_array((program.gain, program.column, first), shape=(len(nodes), problem.prob.labels))
+    cut = solve(gain, None, edges[inside], 2 * problem.weight[inside], time_limit=end - time.monotonic())
+    earned = program.gain.sum() + 2 * problem.weight[inside].sum()
+    return cut.label[program.node] == program.column, float(earned - cut.bound), cut.status == "optimal"
+
+
+def _some_kept(whole, *, end):
+    """(chosen, bound, finished) of a program that keeps more than none and fewer than all of its nodes."""
+    program, at = whole.without_beaten()
+    x, y, _, finished = program.solve(time_limit=end - time.monotonic())
+    bound = Bound(program, y)
+    grace = end + GRACE
+    chosen = repaired(_rounded(program, x, bound), program, deadline=lambda: time.monotonic() > grace)
+    best, upper = program.value(chosen), bound.value
+    slack = PROVEN * max(1.0, best)
+    if finished and upper - best > slack:
+        chosen, upper, finished = _branched(program, bound, chosen, end=end)
+    result = np.zeros(len(whole.node), bool)
+    result[at[chosen]] = True
+    return result, upper, finished
+
+
+def _rounded(program, x, bound):
+    """(P,) bool, one pair of at most `keep` nodes: the largest x, of equals the largest share."""
+    order = np.lexsort((-bound.share, -np.round(x, 6) if x is not None else np.zeros(len(program.node)), program.node))
+    best = order[program.first]
+    rank = np.lexsort((-bound.share[best], -np.round(x[best], 6) if x is not None else np.zeros(len(best))))
+    chosen = np.zeros(len(program.node), bool)
+    chosen[best[rank[: program.keep]]] = True
+    return chosen
+
+
+def _branched(program, bound, chosen, *, end):
+    """(chosen, upper bound, finished) by branch and bound on what `bound` leaves open around a known choice."""
+    best = program.value(chosen)
+    floor = best - PROVEN * max(1.0, best)
+    open_pair = bound.with_pair() >= floor
+    sure_node = bound.without_node() < floor
+    alone = np.bincount(program.node, open_pair)[program.node] == 1
+    sure = open_pair & alone & sure_node[program.node]
+    gain = program.gain + program.charge(program.weight * sure[program.head], program.weight * sure[program.tail])
+    core = open_pair & ~sure
+    if not core.any():
+        return chosen, best, True
+    rest = program.restricted(core, gain=gain, keep=program.keep - int(sure.sum()))
+    x, _, upper, finished = rest.solve(time_limit=end - time.monotonic(), integral=True, start=chosen[core])
+    if x is not None:
+        found = sure.copy()
+        found[core] = x > 0.5
+        found = repaired(found, program, deadline=lambda: False)
+        chosen = found if program.value(found) > best else chosen
+    return chosen, min(bound.value, program.value(sure) + upper), finished
