@@ -1,0 +1,161 @@
+"""Class-agnostic saliency that learns from nothing, and the proposals that agree with it: salient instances.
+
+In the place of the saliency network of Fan, Sec. 3 (S4Net), which learns from masks. The map is robust background
+detection (RBD; Zhu, Liang, Wei, Sun: Saliency Optimization from Robust Background Detection, CVPR 2014): background is
+what the photo's border holds much of, and only contrast against background counts.
+"""
+
+import cv2
+import numpy as np
+from scipy import linalg
+from scipy.sparse import coo_matrix, csgraph
+from scipy.spatial.distance import cdist
+
+from stages.mil.spans import Spans
+from stages.proposals.superpixels import adjacency, lab, region_means
+
+
+def chosen(proposals, i, photo, *, config):
+    """(n,) int64: the rows of photo i that are its salient instances, best first, n <= config.keep."""
+    saliency = saliency_map(
+        photo,
+        size=config.salient_size,
+        superpixels=config.salient_superpixels,
+        sigma_colour=config.salient_colour,
+        sigma_border=config.salient_border,
+        sigma_place=config.salient_place,
+        smooth=config.salient_smooth,
+    )
+    return salient(
+        proposals,
+        i,
+        saliency,
+        keep=config.keep,
+        nms=config.salient_nms,
+        margin=config.salient_margin,
+        floor=config.salient_floor,
+        least_area=config.salient_area,
+    )
+
+
+def saliency_map(
+    photo, *, size=300, superpixels=250, sigma_colour=10.0, sigma_border=1.0, sigma_place=0.25, smooth=0.1
+):
+    """How much each pixel stands out: (H, W) float32 in [0, 1], from 0 to 1 (all 0 for a photo of one colour).
+
+    photo : (H, W, 3) uint8 RGB. size : square root of the area in pixels at which the map is made, where the photo is
+    larger. superpixels : about so many. sigma_colour : Lab units; sigma_border : of the border connectivity;
+    sigma_place : parts of the photo's longer side; smooth : mu, least pull between neighbours. Source: RBD.
+    """
+    height, width = photo.shape[:2]
+    factor = min(1.0, size / np.sqrt(height * width))
+    small = cv2.resize(
+        photo, (max(2, round(width * factor)), max(2, round(height * factor))), interpolation=cv2.INTER_AREA
+    )
+    labels = slic(small, count=superpixels)
+    means = region_means(labels, lab(small))
+    y, x = np.mgrid[: labels.shape[0], : labels.shape[1]].astype(np.float32) / max(labels.shape)
+    places = region_means(labels, np.stack([y, x], 2))
+    border = np.zeros(len(means), bool)
+    border[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    edges, _, _ = adjacency(labels, np.zeros(labels.shape, np.float32))
+
+    apart = cdist(means, means)  # d_app
+    connectivity = border_connectivity(apart, edges, border, sigma=sigma_colour)
+    background = 1 - np.exp(-(connectivity**2) / (2 * sigma_border**2))
+    near = np.exp(-cdist(places, places, "sqeuclidean") / (2 * sigma_place**2))
+    contrast = (apart * near) @ background  # background weighted contrast, RBD Sec. 4
+    contrast /= max(contrast.max(), 1e-12)
+    value = optimised(apart, edges, background, contrast, sigma=sigma_colour, smooth=smooth)
+    value -= value.min()
+    value = value / value.max() if value.max() > 1e-6 else np.zeros_like(value)
+    return cv2.resize(value[labels].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def slic(photo, *, count):
+    """(H, W) int64 labels 0..S-1, all present: about `count` superpixels of `photo` (H, W, 3) uint8 RGB (SLIC)."""
+    height, width = photo.shape[:2]
+    side = max(2, round(np.sqrt(height * width / count)))
+    if min(height, width) < 2 * side:  # too narrow for SLIC: cells of a grid
+        y, x = np.mgrid[:height, :width] // side
+        labels = y * (width // side + 1) + x
+    else:
+        maker = cv2.ximgproc.createSuperpixelSLIC(cv2.cvtColor(photo, cv2.COLOR_RGB2LAB), cv2.ximgproc.SLIC, side, 20.0)
+        maker.iterate(10)
+        maker.enforceLabelConnectivity(25)
+        labels = maker.getLabels()
+    return np.unique(labels, return_inverse=True)[1].reshape(height, width)
+
+
+def border_connectivity(apart, edges, border, *, sigma):
+    """(S,) float64: length of a superpixel's soft region on the photo's border over the root of that region's area.
+
+    apart : (S, S) colour distances. edges : (E, 2) int neighbours. border : (S,) bool. Large for background, which the
+    border cuts; small for an object, even where it touches the border. Source: RBD, Sec. 3.2.
+    """
+    size = len(apart)
+    # All pairs on the border are neighbours too: background in several pieces is one.
+    outer = np.flatnonzero(border)
+    first, second = np.triu_indices(len(outer), 1)
+    pairs = np.unique(np.concatenate([edges, np.stack([outer[first], outer[second]], 1)]), axis=0)
+    # Many small steps must not add up to a large distance: steps lose what the closest neighbours differ by on average.
+    least = np.full(size, np.inf)
+    np.minimum.at(least, edges, apart[tuple(edges.T)][:, None])
+    least = least[np.isfinite(least)]
+    step = np.maximum(apart[tuple(pairs.T)] - (least.mean() if len(least) else 0), 0) + 1e-9  # 0 would be no edge
+    graph = coo_matrix((step, tuple(pairs.T)), (size, size)).tocsr()
+    soft = np.exp(-(csgraph.dijkstra(graph, directed=False) ** 2) / (2 * sigma**2))
+    return soft[:, border].sum(1) / np.sqrt(soft.sum(1))
+
+
+def optimised(apart, edges, background, foreground, *, sigma, smooth):
+    """(S,) float64 in [0, 1]: 0 where background, 1 where foreground, alike where neighbours are of like colour.
+
+    The least squares of RBD, Sec. 5; neighbours of neighbours are neighbours. background, foreground : (S,) weights.
+    """
+    size = len(apart)
+    near = coo_matrix((np.ones(len(edges)), tuple(edges.T)), (size, size)).toarray()
+    near += near.T
+    near = near + near @ near > 0
+    weight = np.where(near, np.exp(-(apart**2) / (2 * sigma**2)) + smooth, 0)  # the diagonal cancels below
+    system = np.diag(weight.sum(1) + background + foreground + 1e-9) - weight
+    return linalg.solve(system, foreground, assume_a="pos")
+
+
+def salient(proposals, i, saliency, *, keep, nms=0.3, margin=0.5, floor=0.5, least_area=0.01):
+    """(n,) int64: the rows of photo i that agree best with its saliency, best first, n <= keep.
+
+    proposals : Instances. saliency : (H, W) float32 in [0, 1]. A proposal's agreement is the overlap (sum of the
+    smaller over sum of the larger, IoU for a saliency of 0 and 1) of its mask and of the saliency above the photo's
+    mean, stretched to [0, 1], inside its box enlarged by `margin` sides in each direction: a part of an object, an
+    object with its surroundings and a whole photo all score low, and another object far away costs nothing. A row is
+    left out when it shares more than `nms` of the smaller mask with a better one, when its area is below
+    `least_area` of the photo, or its agreement below `floor` of the best one's. Ties go to the first row. Ours.
+    """
+    first, stop = int(proposals.first[i]), int(proposals.first[i + 1])
+    size = tuple(int(t) for t in proposals.size[i])
+    spans = Spans(proposals.rle, proposals.rle_first[first : stop + 1], size)
+    mean = float(saliency.mean())
+    stretched = np.clip((saliency - mean) / max(1 - mean, 1e-6), 0, None)
+    inside = spans.sums(stretched)
+    agreement = inside / np.maximum(spans.area + around(stretched, proposals.bbox[first:stop], margin) - inside, 1e-9)
+    free = (spans.area >= least_area * size[0] * size[1]) & (agreement > 0)
+    taken = []
+    while free.any() and len(taken) < keep:
+        best = int(np.argmax(np.where(free, agreement, -1)))
+        if taken and agreement[best] < floor * agreement[taken[0]]:
+            break
+        taken.append(best)
+        free &= spans.sums(spans.mask(best)) <= nms * np.minimum(spans.area, spans.area[best])
+        free[best] = False
+    return first + np.array(taken, np.int64)
+
+
+def around(values, boxes, margin):
+    """(n,) float64: sums of `values` (H, W) in the boxes (n, 4) x, y, width, height, `margin` sides wider each way."""
+    total = cv2.integral(values, sdepth=cv2.CV_64F)
+    corner, side = np.split(np.asarray(boxes, np.float64), 2, axis=1)
+    limit = (values.shape[1], values.shape[0])
+    x0, y0 = np.round(np.clip(corner - margin * side, 0, limit)).astype(np.int64).T
+    x1, y1 = np.round(np.clip(corner + (1 + margin) * side, 0, limit)).astype(np.int64).T
+    return total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]
