@@ -61,37 +61,6 @@ def width(value, end):
     return round(100 * (value or 0.0) / end, 2)
 
 
-def graph_cut(counts, colours_by_name):
-    """What the graph cut's manifest counts, for its chart: tiles, component histogram, label shares. None if empty."""
-    if not counts or "nodes" not in counts:
-        return None
-    sizes = counts.get("component_sizes", [])
-    most = max((number for _, _, number in sizes), default=1)
-    nodes = counts["nodes"]
-    shares = sorted(counts.get("label_share", {}).items(), key=lambda item: (item[0] != "background", -item[1]))
-    return {
-        "tiles": [
-            ("proposals in the graph", f"{nodes:,}"),
-            ("components", f"{counts.get('components', 0):,}"),
-            ("largest component", f"{counts.get('largest_component', 0):,}"),
-            ("labels changed by the cut", f"{100 * counts.get('changed_by_cut', 0):.1f} %"),
-            ("solver", str(counts.get("status", "")).replace("_", " ")),
-            ("relative gap", f"{counts.get('gap', 0):.1g}"),
-        ],
-        "histogram": [
-            # the square root keeps a single large component visible beside thousands of small ones
-            {"label": str(low) if low == high else f"{low}–{high}", "number": f"{number:,}",
-             "high": round(100 * math.sqrt(number / most), 1)}
-            for low, high, number in sizes
-        ],
-        "shares": [
-            {"name": name, "wide": round(100 * value, 3), "text": f"{100 * value:.1f} %",
-             "colour": colours_by_name.get(name)}
-            for name, value in shares
-        ],
-    }  # fmt: skip
-
-
 def costs(rows, busy):
     """The rows of `runs.costs` with texts and the width of a bar by wall time. busy : seconds in all, or None."""
     longest = max((row["seconds"] for row in rows), default=1) or 1

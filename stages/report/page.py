@@ -9,9 +9,12 @@ from stages.common import draw
 from stages.common.index import Index
 from stages.common.instances import Instances
 from stages.common.store import manifest_path
-from stages.report import charts, pictures, runs, table
+from stages.report import charts, cuts, pictures, runs, table
 
 TEMPLATE = "page.html.jinja"
+COLUMNS = {
+    "labels": table.LABEL_COLUMNS, "predictions": table.PREDICTION_COLUMNS, "segmentation": table.SEGMENTATION_COLUMNS,
+}  # fmt: skip
 METHOD_TONES = 6  # colours that the template's style has for methods
 
 
@@ -21,11 +24,8 @@ def build(inputs, config, job):
     truth_path = getattr(inputs, "truth", None)
     truth = Instances.load(truth_path) if truth_path else None
     run = runs.run_folder(inputs.index)
-    stores = [
-        path
-        for name in ("labels", "predictions", "truth", "proposals", "semantic", "cam", "pam", "peaks", "graph_cut")
-        for path in pictures.given(inputs, name)
-    ]
+    kinds = "labels predictions segmentation truth proposals semantic cam pam peaks graph_cut".split()
+    stores = [path for name in kinds for path in pictures.given(inputs, name)]
     metric_paths = pictures.given(inputs, "metrics")
     jobs = runs.jobs(run, runs.reached(run, [inputs.index, *stores]), metric_paths)
     metrics = [runs.read_json(path) for path in metric_paths] or None
@@ -35,8 +35,8 @@ def build(inputs, config, job):
     job.log.info("drawing pictures of up to %d photos of each gallery", config.photos)
     training = pictures.training_rows(inputs, index, config.recipes, palette, count=config.photos, truth=truth)
     validation = pictures.validation_rows(inputs, index, config.recipes, palette, count=config.photos, truth=truth)
-    cut = next((runs.read_json(path).get("counts") for path in pictures.given(inputs, "graph_cut")), None)
-    photos = measured_photos(rows)
+    named = {name: colours[category] for category, name in index.categories.items()}
+    photos = {part: measured_photos(rows, part) for part in COLUMNS}
     html = template().render(
         run=run.name,
         index=index,
@@ -47,18 +47,19 @@ def build(inputs, config, job):
         photos=photos,
         label_columns=table.LABEL_COLUMNS,
         prediction_columns=table.PREDICTION_COLUMNS,
+        segmentation_columns=table.SEGMENTATION_COLUMNS if photos["segmentation"] else (),
         best=best_values(rows),
         warnings=runs.warnings(jobs, index.skipped),
         headline=charts.headlines(rows),
         galleries=[
             (
                 "How the labels were made",
-                "training photos" + (" with masks" if photos["with_masks"] else ""),
+                "training photos" + (" with masks" if photos["labels"] else ""),
                 "striped pixels are unsure.",
                 training,
             ),
             (
-                "What the Mask R-CNNs see",
+                "What the trained networks see",
                 "validation photos",
                 f"masks with a score of at least {pictures.SURE:g}, or the best {pictures.FEW} where there is none.",
                 validation,
@@ -69,7 +70,7 @@ def build(inputs, config, job):
             ("Pseudo labels", "training photos with masks", charts.per_class(rows, "labels", colours)),
             ("Mask R-CNN", "validation photos", charts.per_class(rows, "predictions", colours)),
         ],
-        cut=charts.graph_cut(cut, {name: colours[category] for category, name in index.categories.items()}),
+        cut=cuts.compared(pictures.given(inputs, "graph_cut"), rows, config.recipes, named),
         proposals=next((one["proposals"] for one in metrics or [] if one.get("proposals")), None),
         costs=charts.costs(runs.costs(jobs), runs.busy(jobs)),
         sections=[
@@ -117,21 +118,16 @@ def label_counts(path):
     return {**own, "without": counts.get("photos_without")}
 
 
-def measured_photos(rows):
-    """{"with_masks", "val"}: numbers of photos that labels and predictions were measured on, None where not."""
-    found = {"with_masks": None, "val": None}
-    for row in rows:
-        for name, part in (("with_masks", "labels"), ("val", "predictions")):
-            if row[part]:
-                found[name] = row[part]["photos"]
-    return found
+def measured_photos(rows, part):
+    """Number of photos that labels, predictions or semantic maps were measured on, None where they were not."""
+    return next((row[part]["photos"] for row in rows if row[part]), None)
 
 
 def best_values(rows):
     """{(part, column): the highest value among the methods}, where there are two methods or more to compare."""
     methods = [row for row in rows if row["kind"] == "method"]
     best = {}
-    for part, columns in (("labels", table.LABEL_COLUMNS), ("predictions", table.PREDICTION_COLUMNS)):
+    for part, columns in COLUMNS.items():
         for column in columns:
             values = [row[part][column] for row in methods if row[part] and row[part].get(column) is not None]
             if len(values) > 1 and max(values) > min(values):

@@ -87,11 +87,14 @@ def training_rows(inputs, index, recipes, palette, *, count, truth=None, side=SI
 
 
 def validation_rows(inputs, index, recipes, palette, *, count, truth=None, side=SIDE):
-    """The photos of the validation gallery with the predictions of every recipe that trains, and the truth."""
+    """The photos of the validation gallery with what the trained networks of every recipe predict, and the truth."""
     paths = given(inputs, "predictions")
-    photos = opened(index, chosen(index.where("val"), count), side=side) if paths else []
+    trained = paths or given(inputs, "segmentation")
+    photos = opened(index, chosen(index.where("val"), count), side=side) if trained else []
     for recipe, path in zip([one for one in recipes if one["trains"]], paths):
         add_instances(photos, Instances.load(path), palette, title=recipe["name"], group="predictions")
+    for path in given(inputs, "segmentation"):
+        add_labels(photos, path, palette, title=f"{path.parent.name}, DeepLab", group="predictions")
     if truth is not None:
         add_instances(photos, truth, palette, title="truth", group="truth")
     return photos
@@ -152,14 +155,19 @@ def peaks_of(table, photo):
 def add_semantic(photos, index, paths, palette):
     """The semantic label map of each photo."""
     for path, own in by_shard(photos, index, paths):
-        maps = Maps.load(path)
-        place = {name: i for i, name in enumerate(maps.image_id)}
-        for photo in own:
-            values = maps.of(place[photo.name])[1] if photo.name in place else []
-            if values:
-                unsure = float((values[0] == 255).mean())
-                note = f"{100 * unsure:.0f} % unsure" if unsure >= 0.005 else ""
-                photo.add("semantic map", note, "made", draw.label_map(photo.pixels, values[0], palette))
+        add_labels(own, path, palette, title="semantic map", group="made")
+
+
+def add_labels(photos, path, palette, *, title, group):
+    """The label map in the store `path` of each photo that it holds."""
+    maps = Maps.load(path)
+    place = {name: i for i, name in enumerate(maps.image_id)}
+    for photo in photos:
+        values = maps.of(place[photo.name])[1] if photo.name in place else []
+        if len(values):
+            unsure = float((values[0] == 255).mean())
+            note = f"{100 * unsure:.0f} % unsure" if unsure >= 0.005 else ""
+            photo.add(title, note, group, draw.label_map(photo.pixels, values[0], palette))
 
 
 def add_instances(photos, table, palette, *, title, group):

@@ -1,17 +1,20 @@
 """The table of recipes: rows for the page, and the same as Markdown that reads well in a terminal."""
 
 LABEL_COLUMNS = ("mAP25", "mAP50", "mAP70", "mAP75", "ABO", "mIoU")
+SEGMENTATION_COLUMNS = ("mIoU",)
 PREDICTION_COLUMNS = ("mAP25", "mAP50", "mAP75", "AP")
 HEADLINE = "mAP50"
 WIDTH = 110  # characters of a terminal line
 
 
 def rows(recipes, *, metrics, instances, trained, beyond):
-    """One dict a recipe: name, supervision, trains, kind, labels, predictions, instances, trained_on, ratio, note.
+    """One dict a recipe: name, supervision, extras, trains, kind, labels, predictions, segmentation,
+    instances, trained_on, ratio, note.
 
-    recipes : list of dicts (name, stage, variant, supervision, trains). metrics : one dict of `evaluate` a recipe, or
-    None. instances : number of pseudo labels a recipe. trained : {recipe: photos its Mask R-CNN was trained on}.
-    beyond : {recipe: whether photos without masks were among those it could train on}. Shares in [0, 1] or None.
+    recipes : list of dicts (name, stage, variant, supervision, trains; extras: what else the labels rest on).
+    metrics : one dict of `evaluate` a recipe, or None. instances : number of pseudo labels a recipe. trained :
+    {recipe: photos its Mask R-CNN was trained on}. beyond : {recipe: whether photos without masks were among those it
+    could train on}. Shares in [0, 1] or None.
     The ratio is AP50 on the validation photos over that of the recipe trained on the true masks. A recipe that had
     photos `full` cannot have carries none: like is compared with like.
     """
@@ -19,10 +22,10 @@ def rows(recipes, *, metrics, instances, trained, beyond):
     for k, recipe in enumerate(recipes):
         measured = (metrics[k] if metrics else None) or {}
         labels, predictions = measured.get("labels"), measured.get("predictions") if recipe["trains"] else None
-        supervision = " + ".join([recipe["supervision"], *recipe.get("extras", [])])
         found.append({
-            "name": recipe["name"], "supervision": supervision, "trains": recipe["trains"],
-            "kind": kind(recipe), "labels": labels, "predictions": predictions,
+            "name": recipe["name"], "supervision": recipe["supervision"], "extras": list(recipe.get("extras", [])),
+            "trains": recipe["trains"], "kind": kind(recipe),
+            "labels": labels, "predictions": predictions, "segmentation": measured.get("segmentation"),
             "instances": labels["instances"] if labels else instances[k],
             "trained_on": trained.get(recipe["name"]), "ratio": None, "note": None,
         })  # fmt: skip
@@ -67,16 +70,20 @@ def share(value, digits=1):
 def markdown(found, *, photos):
     """The rows as a Markdown table with aligned columns, at most 110 characters wide.
 
-    photos : {"with_masks", "val": number of photos measured on, or None}.
+    photos : {"labels", "predictions", "segmentation": number of photos measured on, or None}.
     """
-    head = ["recipe", "supervision", "label mAP50", "label ABO", "label mIoU", "instances", "val AP50", "ratio"]
+    segmented = any(row["segmentation"] for row in found)
+    head = ["recipe", "supervision", "label mAP50", "ABO", "mIoU", "instances", "val AP50", "ratio"]
+    head += ["val mIoU"] * segmented
     body = []
     for row in found:
         labels = row["labels"] or {}
         ratio = f"{share(row['ratio'], 0)} %" if row["ratio"] is not None else "-"
         body.append([
-            row["name"], row["supervision"], *(share(labels.get(name)) for name in ("mAP50", "ABO", "mIoU")),
+            row["name"], row["supervision"] + " *" * bool(row["extras"]),
+            *(share(labels.get(name)) for name in ("mAP50", "ABO", "mIoU")),
             f"{row['instances']:,}", share(headline(row)), ratio,
+            *[share((row["segmentation"] or {}).get("mIoU"))] * segmented,
         ])  # fmt: skip
     widths = [max(len(line[k]) for line in [head, *body]) for k in range(len(head))]
     room = WIDTH - sum(widths[1:]) - 3 * len(head) - 1
@@ -91,9 +98,12 @@ def markdown(found, *, photos):
 
     rule = "|" + "|".join("-" * (w + 2) if k < 2 else "-" * (w + 1) + ":" for k, w in enumerate(widths)) + "|"
     notes = [f"- {row['name']} was {row['note']}." for row in found if row["note"]]
+    notes += [f"- * {row['name']} rests also on: {', '.join(row['extras'])}." for row in found if row["extras"]]
     text = [line(head), rule, *map(line, body), ""]
-    if photos.get("with_masks"):
-        text += [f"Per cent. Labels: {photos['with_masks']:,} training photos with masks."]
-        if photos.get("val"):
-            text[-1] += f" Mask R-CNN: {photos['val']:,} validation photos."
+    if photos.get("labels"):
+        text += [f"Per cent. Labels: {photos['labels']:,} training photos with masks."]
+        if photos.get("predictions"):
+            text[-1] += f" Mask R-CNN: {photos['predictions']:,} validation photos."
+        if photos.get("segmentation"):
+            text[-1] += f" DeepLab (val mIoU): {photos['segmentation']:,}."
     return "\n".join([*text, *notes]).rstrip() + "\n"

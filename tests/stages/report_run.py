@@ -16,15 +16,17 @@ from stages.evaluate.config import Config as EvaluateConfig
 
 RECIPES = [
     {"name": "transfer", "stage": "transfer", "variant": "default", "supervision": "tags", "trains": True},
-    {"name": "cam_cut", "stage": "graph_cut", "variant": "cam", "supervision": "tags", "trains": True},
+    {"name": "cam_cut", "stage": "graph_cut", "variant": "cam", "supervision": "tags", "trains": True,
+     "extras": ["salient instances (own)", "features of photos/"]},
     {"name": "full", "stage": "reference", "variant": "full", "supervision": "masks", "trains": True},
     {"name": "whole_photo", "stage": "reference", "variant": "whole_photo", "supervision": "tags", "trains": False},
-]
+]  # fmt: skip
 CUT_COUNTS = {
     "nodes": 40, "components": 7, "largest_component": 20, "component_sizes": [[1, 1, 5], [8, 15, 1], [16, 31, 1]],
     "status": "optimal", "energy": 3.0, "bound": 3.0, "gap": 0.0, "changed_by_cut": 0.25,
     "label_share": {"background": 0.5, "cat": 0.3, "dog": 0.2},
 }  # fmt: skip
+CUT_CONFIG = {"solver": "multiway", "warn_share": 0.9}
 
 
 def rectangles(folder, *, categories=None, n_train=4, n_val=2, size=(48, 64), masked=None):
@@ -122,7 +124,7 @@ def make(folder, index, truth, *, recipes=RECIPES, images="all", trained=None, w
     at.pam = at.cam
     cut = root / "graph_cut/cam/labels.zarr.zip"
     save(shaken(truth, photos["train"], by=(0, 2), score=0.9), cut, stage="graph_cut",
-         warnings=[warning] if warning else [], **CUT_COUNTS)  # fmt: skip
+         config=CUT_CONFIG, warnings=[warning] if warning else [], **CUT_COUNTS)  # fmt: skip
     at.graph_cut = [manifest_path(cut)]
     at.labels, at.predictions, at.metrics = [], [], []
     for k, recipe in enumerate(recipes):

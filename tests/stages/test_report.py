@@ -9,9 +9,11 @@ import pytest
 import report_run
 from PIL import Image
 
-from stages.common import draw
+from stages.common import draw, manifest
+from stages.common.index import Index
+from stages.common.instances import Instances
 from stages.common.job import Job
-from stages.report import charts, pictures, run, runs, table
+from stages.report import charts, cuts, pictures, run, runs, table
 from stages.report.__main__ import main
 from stages.report.config import Config
 
@@ -92,10 +94,19 @@ def test_warnings_stand_first_and_are_escaped(page):
 
 def test_graph_cut_times_and_configuration_are_shown(page):
     text = Page(page[0]).text
-    assert "proposals in the graph" in text and "16–31" in text and "background 50.0 %" in text
+    assert "Labels given" in text and "16–31" in text
+    assert "cam_cut: background 50.0 %, cat 30.0 %, dog 20.0 %" in " ".join(
+        Page(page[0]).attributes("div", "aria-label")
+    )
     assert "321 MB" in text and "torch 2.11.0" in text
     assert "From the first job to the last, without pauses: 4.8 s" in text  # 100..103.25 and 110..111.5
     assert "refine · cam_cut · train seed 0" in text
+
+
+def test_what_else_labels_rest_on_stands_in_both_tables(page):
+    assert "tags<small>+ salient instances (own)</small><small>+ features of photos/</small>" in page[0]
+    assert "| cam_cut     | tags *      |" in page[1]
+    assert "- * cam_cut rests also on: salient instances (own), features of photos/." in page[1]
 
 
 def test_table_for_the_terminal(page):
@@ -153,7 +164,7 @@ def test_ratio_by_hand():
     )  # fmt: skip
     assert [row["ratio"] for row in found] == [pytest.approx(0.5), None, 1.0]
     assert found[1]["note"] == "trained on more photos than full (40 to 12), so it carries no ratio"
-    text = table.markdown(found, photos={"with_masks": 3, "val": 5})
+    text = table.markdown(found, photos={"labels": 3, "predictions": 5})
     assert [line.split("|")[-2].strip() for line in text.splitlines()[2:5]] == ["50 %", "-", "100 %"]
     assert "- b was trained on more photos than full (40 to 12)" in text
 
@@ -197,6 +208,85 @@ def test_busy_time_counts_overlaps_once():
     jobs = [{"run": {"began": a, "ended": b}} for a, b in ((0, 4), (1, 3), (3, 6), (10, 11))]
     assert runs.busy(jobs) == 7
     assert runs.busy([{"run": {"wall_seconds": 1}}]) is None
+
+
+def cut_rows(*names):
+    rows = [{"name": name, "tone": f"method{k}"} for k, name in enumerate(names)]
+    return rows, [{"stage": "graph_cut", "variant": name} for name in names]
+
+
+def write_cut(folder, variant, *, config=None, **counts):
+    path = folder / "graph_cut" / variant / "labels.json"
+    section = {"config": {**report_run.CUT_CONFIG, **(config or {})}}
+    manifest.write_json(path, {"counts": {**report_run.CUT_COUNTS, **counts}, "section": section})
+    return path
+
+
+def test_graph_cuts_side_by_side(tmp_path):
+    """Two recipes with the same graph share a histogram, the one without a graph has none, a transfer no row."""
+    paths = [
+        write_cut(tmp_path, "liid"),
+        write_cut(tmp_path, "delta", label_share={"background": 0.95, "cat": 0.05}, status="time_limit", gap=0.02,
+                  bound=None),
+        write_cut(tmp_path, "argmax", config={"solver": "argmax"}, changed_by_cut=0.0, components=40),
+        write_cut(tmp_path, "fan", config={"solver": "partition"}, nodes=30, largest_component=3),
+    ]  # fmt: skip
+    rows, recipes = cut_rows("liid", "delta", "argmax", "fan", "transfer")
+    recipes[-1]["stage"] = "transfer"
+    found = cuts.compared(paths, rows, recipes, {"cat": "#111", "dog": "#222"})
+    assert [row["name"] for row in found["rows"]] == ["liid", "delta", "argmax", "fan"]
+    assert [row["changed"] for row in found["rows"]] == ["25.0", "25.0", None, "25.0"]
+    assert [row["classed"] for row in found["rows"]] == ["50.0", "5.0", "50.0", "50.0"]
+    assert [row["proven"] for row in found["rows"]] == [True, False, True, True]
+    assert found["rows"][1]["gap"] == "0.02" and found["rows"][1]["bound"] is None
+    assert [one["most"] for one in found["labels"]] == [None, "background takes 95.0 % of the proposals", None, None]
+    assert [one["names"] for one in found["graphs"]] == [["liid", "delta"], ["fan"]]
+    assert [one["giant"] for one in found["graphs"]] == [True, False]
+    assert found["key"] == [("background", None), ("cat", "#111"), ("dog", "#222")]
+    assert cuts.compared([], rows, recipes, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("largest", "end"),
+    [(50, "one holds most of them, not the many small ones of LIID, Sec. 5.3"),
+     (49, "smaller ones beside a large one"), (11, "smaller ones beside a large one"),
+     (10, "many small ones, as LIID, Sec. 5.3, has it")],
+)  # fmt: skip
+def test_the_sentence_on_components(largest, end):
+    text = cuts.components({"nodes": 100, "components": 51, "largest_component": largest})["sentence"]
+    assert text == f"51 components, the largest with {largest} proposals ({largest}.0 %): {end}"
+
+
+def test_bars_of_components_by_hand():
+    """Heights are square roots of 100, 25 and 1 over 100."""
+    bars = cuts.histogram([[1, 1, 100], [2, 3, 25], [131072, 262143, 1]])
+    assert [bar["high"] for bar in bars] == [100.0, 50.0, 10.0]
+    assert [bar["label"] for bar in bars] == ["1", "2–3", "128k–256k"]
+
+
+def test_an_unproven_cut_is_marked(trial, tmp_path):
+    path = write_cut(tmp_path, "cam", status="time_limit", gap=0.02)
+    html, _ = build(SimpleNamespace(**{**vars(trial), "graph_cut": [path]}), photos=0)
+    assert '<td class="left warn">time limit</td><td>0.02</td>' in html
+
+
+def test_segmentation_has_a_column_and_pictures(trial, tmp_path):
+    """A DeepLab for one recipe: mIoU in both tables, its label maps in the validation gallery."""
+    root, index = runs.run_folder(trial.index), Index.load(trial.index)
+    truth = Instances.load(trial.truth)
+    store = tmp_path / "results" / root.name / "segment" / "cam_cut" / "predictions.zarr.zip"
+    report_run.painted(truth, [index.image_id[i] for i in index.where("val")]).save(store)
+    metrics = []
+    for k, path in enumerate(trial.metrics):
+        metrics.append(tmp_path / f"{k}.json")
+        own = {"mIoU": 0.4321, "photos": 2, "classes": []} if path.parent.name == "cam_cut" else None
+        manifest.write_json(metrics[-1], {**runs.read_json(path), "segmentation": own})
+    html, text = build(SimpleNamespace(**{**vars(trial), "metrics": metrics, "segmentation": [store]}), photos=1)
+    assert 'DeepLab <span class="soft">· 2 photos</span>' in html and "<b>cam_cut, DeepLab</b>" in html
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert [row.strip("|").split("|")[-1].strip() for row in rows[2:]] == ["-", "43.2", "-", "-"]
+    assert len({len(row) for row in rows}) == 1 and len(rows[0]) <= 110 and "DeepLab (val mIoU): 2." in text
+    Page(html)
 
 
 def test_axes_and_durations():
