@@ -23,28 +23,28 @@ def compared(paths, rows, recipes, colours):
             cuts.append({"name": row["name"], "tone": row["tone"], "counts": manifest["counts"], "config": config})
     if not cuts:
         return None
-    labels = [{**stack(cut, colours), "name": cut["name"], "tone": cut["tone"]} for cut in cuts]
-    named = {one["name"]: one["colour"] for label in labels for one in label["shares"]}
+    order = in_order([cut["counts"].get("label_share", {}) for cut in cuts])
+    labels = [{**stack(cut, order, colours), "name": cut["name"], "tone": cut["tone"]} for cut in cuts]
     return {
-        "rows": [solution(cut) for cut in cuts],
-        "labels": labels,
-        "key": list(named.items()),
-        "graphs": graphs(cuts),
-    }
+        "rows": [solution(cut) for cut in cuts], "labels": labels, "graphs": graphs(cuts),
+        "key": [(name, colours.get(name)) for name in order],
+    }  # fmt: skip
 
 
 def solution(cut):
-    """One row of the table: texts of what was solved and how well."""
+    """One row of the table: texts of what was solved and how well; a recipe without a graph has less to tell."""
     counts, solver = cut["counts"], cut["config"].get("solver", "")
-    status = str(counts.get("status", "")).replace("_", " ")
+    status, edges = str(counts.get("status", "")).replace("_", " "), solver != "argmax"
     background = counts.get("label_share", {}).get("background", 0.0)
+    known = counts if edges else {}
     return {
         "name": cut["name"], "tone": cut["tone"], "solver": solver, "nodes": f"{counts['nodes']:,}",
         "classed": share(1 - background) if counts["nodes"] else None,
-        "changed": None if solver == "argmax" else share(counts.get("changed_by_cut")),
-        "status": status, "proven": status == "optimal",
-        "gap": number(counts.get("gap"), ".1g"), "energy": number(counts.get("energy"), ",.1f"),
-        "bound": number(counts.get("bound"), ",.1f"),
+        "changed": share(known.get("changed_by_cut")), "components": number(known.get("components"), ","),
+        "largest": number(known.get("largest_component"), ","),
+        "status": status if edges else None, "proven": status == "optimal" or not edges,
+        "gap": number(known.get("gap"), ".1g"), "energy": number(known.get("energy"), ",.1f"),
+        "bound": number(known.get("bound"), ",.1f"),
     }  # fmt: skip
 
 
@@ -53,14 +53,24 @@ def number(value, form):
     return None if value is None else format(value, form)
 
 
-def stack(cut, colours):
-    """{"shares", "most"}: the share of every label, background first; `most` a sentence where one takes nearly all."""
-    found = sorted(cut["counts"].get("label_share", {}).items(), key=lambda item: (item[0] != "background", -item[1]))
+def in_order(label_shares):
+    """Names of all labels, background first, then by their sum over `label_shares` (dicts), the same for all bars."""
+    total = {}
+    for shares in label_shares:
+        for name, value in shares.items():
+            total[name] = total.get(name, 0.0) + value
+    return sorted(total, key=lambda name: (name != "background", -total[name], name))
+
+
+def stack(cut, order, colours):
+    """{"shares", "most"}: the share of every label in `order`; `most` a sentence where one takes nearly all."""
+    found = cut["counts"].get("label_share", {})
     shares = [
-        {"name": name, "wide": round(100 * value, 3), "text": f"{share(value)} %", "colour": colours.get(name)}
-        for name, value in found
-    ]
-    name, value = max(found, key=lambda item: item[1], default=("", 0.0))
+        {"name": name, "wide": round(100 * found[name], 3), "text": f"{share(found[name])} %",
+         "colour": colours.get(name)}
+        for name in order if found.get(name)
+    ]  # fmt: skip
+    name, value = max(found.items(), key=lambda item: item[1], default=("", 0.0))
     nearly_all = value > cut["config"].get("warn_share", 0.9)
     return {"shares": shares, "most": f"{name} takes {share(value)} % of the proposals" if nearly_all else None}
 
@@ -104,7 +114,7 @@ def components(counts):
     """{"sentence", "giant"}: how many components, the largest, and whether they are the small ones LIID counts on."""
     largest = counts.get("largest_component", 0)
     part = largest / max(counts["nodes"], 1)
-    text = f"{counts.get('components', 0):,} components, the largest with {largest:,} proposals ({share(part)} %)"
+    text = f"{counts.get('components', 0):,} components, the largest with {largest:,} proposals ({share(part)}\u00a0%)"
     if part >= ONE:
         return {"sentence": f"{text}: one holds most of them, not the many small ones of LIID, Sec. 5.3", "giant": True}
     if part <= MANY:
