@@ -7,7 +7,9 @@ import numpy as np
 from stages.common.errors import UserError
 from stages.common.index import Index
 from stages.common.tables import Table
-from stages.graph.neighbours import cosines, edges_of, nearest
+from stages.graph.edges import edges_of
+from stages.graph.exact import cosines
+from stages.graph.neighbours import nearest
 
 
 def build(inputs, config, job):
@@ -32,17 +34,20 @@ def build(inputs, config, job):
         photo = np.concatenate(photos) if photos else np.zeros(0, np.int64)
         shape = (len(photo), width or 1)
         features = np.memmap(scratch, np.float16, "r", shape=shape) if len(photo) else np.zeros(shape, np.float16)
-        groups = nodes_by_tag(photo, [index.tags(i) for i in range(len(index.image_id))])
+        groups = [np.arange(len(photo))]
+        if config.pairs == "tags":
+            groups = nodes_by_tag(photo, [index.tags(i) for i in range(len(index.image_id))])
         found = nearest(
             features,
             groups,
             k=config.k,
+            signed=config.similarity == "signed",
             tile=config.tile,
             device=job.device,
-            progress=lambda tiles: job.progress(tiles, unit="tiles", what="neighbours"),
+            progress=lambda tiles: job.progress(tiles, unit="pairs of tiles", what="neighbours"),
         )
         edges = edges_of(found, mutual=config.neighbours == "mutual")
-        cosine = cosines(features, edges)
+        cosine = cosines(features, edges).astype(np.float32)
     degree = np.bincount(edges.ravel(), minlength=len(photo))
     job.count(nodes=len(photo), edges=len(edges), isolated=int((degree == 0).sum()))
     return {"edges": Table("graph/1", {"edge": edges, "cosine": cosine}, {"nodes": len(photo)})}

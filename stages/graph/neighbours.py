@@ -1,101 +1,218 @@
-"""Exact k nearest neighbours by |cosine| among proposals whose images share a tag, tile by tile.
+"""Exact k nearest neighbours among proposals whose images share a tag, tile by tile, every pair of tiles once.
 
-The memory is two tiles of features and one of similarities, whatever the number of proposals. Tiles are compared in
-float32; the k + 13 best of a node are compared again in float64 on a grid of 2^-30, together with their numbers, so
-that equal ones are ordered by number and the answer does not depend on tiles and the order of sums.
+A tile of similarities comes from one product in a short number format (bfloat16 on a CPU, float16 on a GPU, where
+that is faster than float32). What it can be off by is bounded from the rows at hand (`Panel`, `slack`), so a pair is
+dropped only when it is proven to be none of the k nearest of either end; the few that stay are compared in float64
+(`exact.Best`). Centring the rows of a tag at their mean makes the short format's error small where features are alike.
+The memory is two panels of features, one tile, and the pairs that stay.
 Source: LIID, Sec. 5.2 and 5.3 (three largest edge weights); the authors' code compares only proposals whose images
 share a tag (design/peers.md).
 """
 
+import time
+from dataclasses import dataclass, field
+
 import numpy as np
 import torch
 
-GRID = 2**30
-SPARE = 13  # candidates beyond k: more ties than that at the k-th place are not all looked at
-NONE = -1  # key of "no neighbour"
+from stages.graph.exact import Best, chunks, rows_of
+from stages.graph.tiles import tile_pairs
+
+PANEL = 1 << 27  # bytes of a panel of features on a CPU; a GPU takes 16 times as much
+KEPT = 1 << 23  # pairs that wait for float64
+DENSE = 1 / 32  # of a tile's pairs: where more stay, the whole tile in float64 is no slower
 
 
-def nearest(features, groups, *, k, tile=2048, device="cpu", progress=None):
+def nearest(features, groups, *, k, signed=False, tile=2048, device="cpu", progress=None, panel=None, kind=None):
     """(N, k) int64: for every node its k nearest among the nodes of its groups, nearest first; -1 where there are less.
 
-    features : (N, D) float array (or memory map), rows read in tiles, lengths are divided out, a row of zeros is
-    similar to nothing (cosine 0). groups : list of (n_g,) sorted int arrays, the nodes of one tag each; a node may
-    stand in several and a neighbour found in several counts once. Nearest: largest |cosine|, of equals the smallest
-    number. progress : wraps the list of row tiles.
+    features : (N, D) float16 (or memory map), rows read in panels, lengths are divided out, a row of zeros has
+    cosine 0. groups : list of (n_g,) sorted int arrays, the nodes of one tag each; a node may stand in several and a
+    neighbour found in several counts once. Nearest: largest |cosine| (signed: cosine), of equals the smallest number.
+    tile : nodes per side of a tile, four times as many on a GPU. progress : wraps the list of tile pairs. panel :
+    bytes, kind : torch dtype of the first comparison, by default the device's; neither changes the answer.
     """
-    total = len(features)
-    best = torch.full((total, k), NONE, dtype=torch.int64)
-    tiles = [(group, group[at : at + tile]) for group in groups if len(group) > 1 for at in range(0, len(group), tile)]
-    for group, rows in progress(tiles) if progress else tiles:
-        found = exact_keys(features, rows, candidates(features, rows, group, k=k, tile=tile, device=device))
-        mine = torch.from_numpy(rows)
-        best[mine] = merged(best[mine], found, total=total, k=k)
-    best = best.numpy()
-    return np.where(best == NONE, -1, total - 1 - best % max(total, 1))
+    cuda = torch.device(device).type == "cuda"
+    panel = panel or PANEL * (16 if cuda else 1)
+    tile = tile * (4 if cuda else 1)
+    kind = kind or fast_kind(features.shape[1], device)
+    best = Best(features, k=k, signed=signed)
+    rows = max(panel // (features.shape[1] * kind.itemsize), tile)
+    plan = list(tile_pairs(groups, len(features), tile=tile, panel=rows))
+    reduced = torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False  # `slack` counts on sums in float32
+    try:
+        search = None
+        for nodes, block, a, b in progress(plan) if progress else plan:
+            if search is None or search.nodes is not nodes:
+                if search:
+                    search.settle()
+                search = Search(best, nodes, kind=kind, device=device)
+            search.compare(block, a, b)
+        if search:
+            search.settle()
+    finally:
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = reduced
+    return best.neighbours()
 
 
-def candidates(features, rows, group, *, k, tile, device):
-    """(n, <= k + SPARE) int64 tensor: the nodes of `group` with the largest |cosine| to each of `rows`, in float32."""
-    mine, row_numbers = unit_rows(features, rows, device), torch.from_numpy(rows).to(device)
-    value = torch.empty((len(rows), 0), device=device)
-    number = torch.empty((len(rows), 0), dtype=torch.int64, device=device)
-    for at in range(0, len(group), tile):
-        columns = torch.from_numpy(group[at : at + tile]).to(device)
-        cosine = (mine @ unit_rows(features, group[at : at + tile], device).T).abs_()
-        cosine[row_numbers[:, None] == columns] = -1.0
-        top, place = cosine.topk(min(k + SPARE, len(columns)), dim=1)
-        value, number = torch.cat([value, top], 1), torch.cat([number, columns[place]], 1)
-        value, place = value.topk(min(k + SPARE, value.shape[1]), dim=1)
-        number = number.gather(1, place)
-    return number.cpu()
+def fast_kind(width, device):
+    """The number format for the first comparison: float16 on a GPU; on a CPU bfloat16 where it is faster here."""
+    if torch.device(device).type == "cuda":
+        return torch.float16
+    seconds = {}
+    for kind in (torch.float32, torch.bfloat16):
+        a = torch.ones((512, width), dtype=kind)
+        for _ in range(3):  # the first call also prepares the product
+            start = time.perf_counter()
+            a @ a.T
+            seconds[kind] = min(seconds.get(kind, np.inf), time.perf_counter() - start)
+    return min(seconds, key=seconds.get)
 
 
-def exact_keys(features, rows, number):
-    """(n, c) int64 keys, larger is nearer: |cosine| in float64 on the grid, then the smaller number; itself NONE."""
-    total, keys = len(features), torch.empty_like(number)
-    for at in range(0, len(rows), 256):
-        part = number[at : at + 256]
-        mine = unit_rows(features, rows[at : at + 256], "cpu", torch.float64)
-        other = unit_rows(features, part.reshape(-1).numpy(), "cpu", torch.float64).view(*part.shape, -1)
-        cosine = torch.einsum("nd,ncd->nc", mine, other).abs_()
-        keys[at : at + 256] = (cosine * GRID).round_().long() * total + (total - 1 - part)
-    return keys.masked_fill_(number == torch.from_numpy(rows)[:, None], NONE)
+@dataclass
+class Panel:
+    """Some nodes' rows at unit length minus `centre`, in the short format.
 
-
-def merged(keys, found, *, total, k):
-    """(n, k) int64: the k largest of two sets of keys per row, a neighbour that stands in both once."""
-    both = torch.cat([keys, found], 1).sort(dim=1, descending=True).values
-    node = both % total
-    # A pair's key could differ in its last place between two calls, so neighbours are compared, not keys.
-    same = (node[:, :, None] == node[:, None, :]).tril(-1) & (both[:, None, :] != NONE)
-    return both.masked_fill_(same.any(2), NONE).topk(k, dim=1).values
-
-
-def unit_rows(features, rows, device, dtype=torch.float32):
-    """(n, D) tensor: rows of `features` at unit length, rows of zeros unchanged."""
-    values = torch.from_numpy(np.asarray(features[rows])).to(device, dtype)
-    return values / values.norm(dim=1, keepdim=True).clamp_min(1e-12)
-
-
-def edges_of(neighbour, *, mutual):
-    """(M, 2) int64 edges i < j, sorted, each once, of the (N, k) neighbour lists of `nearest`.
-
-    mutual : both ends name each other; else one is enough.
+    values : (n, D) on the device. shift : (n,) float32 on the device with cosine(i, j) = values i . values j + shift i
+    + shift j but for rounding. error, length : (n,) float64, the length of what rounding took, and of `values`.
     """
-    n, k = neighbour.shape
-    source, target = np.repeat(np.arange(n), k), neighbour.ravel()
-    source, target = source[target >= 0], target[target >= 0]
-    low, high = np.minimum(source, target), np.maximum(source, target)
-    key, times = np.unique(low * max(n, 1) + high, return_counts=True)
-    key = key[times == 2] if mutual else key
-    return np.stack([key // max(n, 1), key % max(n, 1)], 1).astype(np.int64)
+
+    values: torch.Tensor
+    shift: torch.Tensor
+    error: np.ndarray
+    length: np.ndarray
 
 
-def cosines(features, edges, *, chunk=65536):
-    """(M,) float32 in [-1, 1]: the cosine of the features at the two ends of every edge."""
-    result = np.zeros(len(edges), np.float32)
-    for at in range(0, len(edges), chunk):
-        a, b = (np.asarray(features[edges[at : at + chunk, side]], np.float64) for side in (0, 1))
-        length = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        result[at : at + chunk] = np.clip((a * b).sum(1) / np.maximum(length, 1e-24), -1, 1)
-    return result
+def panel_of(features, square, nodes, *, centre, kind, device):
+    """The Panel of `nodes`; square : (N,) squared lengths. centre : (D,) float64."""
+    values = torch.empty((len(nodes), features.shape[1]), dtype=kind, device=device)
+    shift, error, length = np.empty(len(nodes), np.float32), np.empty(len(nodes)), np.empty(len(nodes))
+    for part in chunks(*values.shape):
+        rows = unit_rows(features, square, nodes[part])
+        shift[part] = rows @ centre - centre @ centre / 2
+        rows -= centre
+        short = torch.from_numpy(rows).to(kind)
+        back = short.double().numpy()
+        rows -= back
+        error[part] = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+        length[part] = np.sqrt(np.einsum("nd,nd->n", back, back))
+        values[part] = short.to(device)
+    return Panel(values, torch.from_numpy(shift).to(device), error, length)
+
+
+def unit_rows(features, square, nodes):
+    """(n, D) float64: rows at unit length, rows of zeros unchanged."""
+    rows = rows_of(features, nodes)
+    rows /= np.sqrt(np.where(square[nodes] > 0, square[nodes], 1.0))[:, None]
+    return rows
+
+
+def slack(a, b, *, kind):
+    """How far a tile's similarity can be from the true one: (error, length) of its rows, of its columns.
+
+    By Cauchy and Schwarz what rounding took from the rows changes a product by at most error_a length_b + (length_a +
+    error_a) error_b. A sum of D products in float32, in any order, is off by D 2^-24 of length_a length_b, with twice
+    the room for hardware that truncates; its result is rounded to the format. The last term: the shifts and the
+    grid of 2^-30, on which equal similarities are ordered by number.
+    """
+    (error_a, length_a, width), (error_b, length_b, _) = a, b
+    rounding = 2 * width * 2.0**-24 + 0.51 * torch.finfo(kind).eps
+    return error_a * length_b + (length_a + error_a) * error_b + rounding * length_a * length_b + 2e-6
+
+
+@dataclass
+class Search:
+    """The comparisons among the nodes of one tag. `low` : (n, k), proven lower bounds of k similarities of each node;
+    `pairs`, `high` : the pairs that may matter and the upper bounds of their similarities."""
+
+    best: Best
+    nodes: np.ndarray
+    kind: torch.dtype
+    device: str
+    panels: dict = field(default_factory=dict)
+    pairs: list = field(default_factory=list)
+    high: list = field(default_factory=list)
+
+    def __post_init__(self):
+        best, step = self.best, max(len(self.nodes) // 2048, 1)
+        self.low = np.full((len(self.nodes), best.keys.shape[1]), -np.inf)
+        self.least = best.least(self.nodes)  # what other tags have found counts here too
+        self.centre = unit_rows(best.features, best.square, self.nodes[::step]).mean(0)
+
+    def compare(self, block, a, b):
+        """Compare the nodes of slice `a` with those of `b`. block : the slices of the panels that these lie in."""
+        tile_a, tile_b = (self.part(panel, tile) for panel, tile in zip(block, (a, b)))
+        values = (tile_a.values @ tile_b.values.T).float()
+        values += tile_a.shift[:, None]
+        values += tile_b.shift
+        if not self.best.signed:
+            values.abs_()
+        if a == b:
+            values.fill_diagonal_(-torch.inf)
+        off = slack(*((t.error.max(), t.length.max(), t.values.shape[1]) for t in (tile_a, tile_b)), kind=self.kind)
+        if a == b:  # the first that these nodes are compared with: nothing is known yet to hold them against
+            first = values.topk(min(self.low.shape[1], len(values)), dim=1).values.double().cpu().numpy() - off
+            self.low[a, : first.shape[1]] = np.maximum(first, self.low[a, : first.shape[1]])
+            self.least[a] = np.maximum(self.least[a], self.low[a, -1])
+        found = [self.reaching(values, a, off)] + ([] if a == b else [self.reaching(values.T, b, off)])
+        if sum(len(hit[0]) for hit in found) > DENSE * values.numel():
+            self.best.offer_tile(self.nodes[a], self.nodes[b])
+            for side in (a, b):
+                self.least[side] = np.maximum(self.least[side], self.best.least(self.nodes[side]))
+            return
+        for (row, column, value), mine, other in zip(found, (a, b), (b, a)):
+            self.pairs.append(np.stack([row + mine.start, column + other.start], 1).astype(np.int32))
+            self.high.append((value + off).astype(np.float32))
+            if a != b:
+                self.raise_low(row + mine.start, value - off)
+        if sum(map(len, self.pairs)) > KEPT:
+            self.settle()
+
+    def part(self, panel, tile):
+        """The tile's share of a panel, which is loaded where it is not at hand; at most two are."""
+        key = panel.start
+        if key not in self.panels:
+            while len(self.panels) > 1:
+                self.panels.pop(next(iter(self.panels)))
+            best = self.best
+            self.panels[key] = panel_of(
+                best.features, best.square, self.nodes[panel], centre=self.centre, kind=self.kind, device=self.device
+            )
+        self.panels[key] = whole = self.panels.pop(key)  # the last used stands last
+        own = slice(tile.start - panel.start, tile.stop - panel.start)
+        return Panel(whole.values[own], whole.shift[own], whole.error[own], whole.length[own])
+
+    def reaching(self, values, side, off):
+        """(row, column, value) of what may be among the k nearest of the rows, nodes `side`: numpy, row by row."""
+        least = torch.from_numpy((self.least[side] - off).astype(np.float32)).to(values.device)
+        least = torch.nextafter(least, torch.full_like(least, -torch.inf))  # float32 must not round it up
+        rows = (values.amax(1) >= least).nonzero()[:, 0]
+        chosen = values[rows]
+        row, column = ((chosen >= least[rows, None]) & (chosen > -torch.inf)).nonzero().T  # -inf: itself
+        value = chosen[row, column].double()
+        return rows[row].cpu().numpy(), column.cpu().numpy(), value.cpu().numpy()
+
+    def raise_low(self, row, value):
+        """Put lower bounds `value` (M,) of similarities of the nodes `row` (M,), ascending, among the k largest."""
+        order = np.lexsort((-value, row))
+        row, value = row[order], value[order]
+        rank = np.arange(len(row)) - np.searchsorted(row, row)
+        own, place = np.unique(row, return_inverse=True)
+        more = np.full((len(own), self.low.shape[1]), -np.inf)
+        kept = rank < self.low.shape[1]
+        more[place[kept], rank[kept]] = value[kept]
+        self.low[own] = -np.sort(-np.concatenate([self.low[own], more], 1), axis=1)[:, : self.low.shape[1]]
+        self.least[own] = np.maximum(self.least[own], self.low[own, -1])
+
+    def settle(self):
+        """Compare in float64 the pairs that still may matter to an end, each once."""
+        if not self.pairs:
+            return
+        pairs, high = np.concatenate(self.pairs), np.concatenate(self.high)
+        pairs = np.sort(pairs[high >= self.least[pairs[:, 0]].astype(np.float32) - 1e-6], axis=1).astype(np.int64)
+        n = len(self.nodes)
+        key = np.unique(pairs[:, 0] * n + pairs[:, 1])
+        self.pairs, self.high = [], []
+        self.best.offer(self.nodes[np.stack([key // n, key % n], 1)])
+        self.least = np.maximum(self.least, self.best.least(self.nodes))
