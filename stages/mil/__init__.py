@@ -1,15 +1,27 @@
-"""Stage `mil`: class probabilities p and a feature f for the best proposals of every photo (LIID, Sec. 4).
+"""Stage `mil`: class probabilities p and a feature f for the best proposals of every photo (LIID, Sec. 4; Fan, Sec. 3).
 
-`scores: cam` trains nothing: p is the mean of the normalised CAM in the proposal's box, f the pooled ImageNet feature.
+`scores: network` trains LIID's network on proposals; `scores: attention` reads p off attention maps and trains Fan's
+feature extractor; `scores: cam` trains nothing: p is the mean of the CAM in the box, f the pooled ImageNet feature.
 """
 
 
+def train(inputs, config, job):
+    """inputs : index; for scores network also proposals and cam, of all shards. Returns {"weights": Weights "mil"}.
+
+    Learns from tags alone. Source: LIID, Eq. 2 to 9; Fan, Eq. 3, 4 (`stages.mil.extractor`).
+    """
+    from stages.mil import learn
+
+    return {"weights": learn.learn(inputs, config, job)}
+
+
 def run(inputs, config, job):
-    """inputs : index, proposals, cam, of one shard. Returns mil: Table "mil/1".
+    """inputs : index, proposals, cam, of one shard; weights, but for scores cam. Returns mil: Table "mil/1".
 
     image_id (I,) str. first (I + 1,) int64: nodes first[i]:first[i + 1] belong to image i. row (N,) int64: the node's
-    row in the proposals store. p (N, K + 1) float32, rows sum to 1, column c is class labels[c], labels[0] = 0.
-    f (N, D) float16, unit length. Attribute labels: list of K + 1 category ids.
+    row in the proposals store. p (N, K + 1) float32, column c is class labels[c], labels[0] = 0; rows sum to 1, but
+    for scores attention, whose columns are independent probabilities. f (N, D) float16, unit length. Attributes
+    labels: list of K + 1 category ids; scores: the configuration's word.
     """
     from stages.mil import infer
 

@@ -13,7 +13,7 @@ class Config(Section):
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"relative"})
     TEST: ClassVar[frozenset[str]] = ONLY_TEST | {
         "scores", "keep", "select", "hcp_area", "hcp_aspect", "salient_nms", "backbone", "weights", "size",
-        "output_stride", "last_conv", "roi", "roi_kind", "features",
+        "output_stride", "dilate", "last_conv", "roi", "roi_kind", "features",
     }  # fmt: skip
 
     # --- what p and f are
@@ -49,7 +49,7 @@ class Config(Section):
         0.005, ge=0, lt=1, description="hcp drops boxes of a smaller share of the photo; ours (30 x 30 px of VOC's)"
     )
     hcp_aspect: float = Field(
-        4.0, ge=1, description="hcp drops boxes whose longer side is more times the shorter; ours"
+        4.0, ge=1, description="hcp drops boxes whose longer side is more than so many times the shorter; ours"
     )
     salient_nms: float = Field(
         0.5, gt=0, le=1, description="a salient instance overlaps a better one by at most this mask IoU; ours"
@@ -78,7 +78,7 @@ class Config(Section):
     backbone: str = Field("efficientnet_lite0", description="timm architecture (LIID 4.1: ResNet-50; Fan 3.2: ResNet)")
     weights: str = Field(
         "imagenet",
-        description="what it starts with: imagenet (packaged), none (random), or a local .pth, .pt or .safetensors file",
+        description="what it starts with: imagenet (packaged), none (random) or a local .pth, .pt, .safetensors file",
     )
     size: int = Field(
         448,
@@ -90,14 +90,17 @@ class Config(Section):
     output_stride: Literal[8, 16, 32] = Field(
         16, description="stride of the feature map in px of the resized photo; later stages are dilated; ours"
     )
+    dilate: bool = Field(
+        True, description="true: all of the backbone, dilated; false: only its layers up to `output_stride`; ours"
+    )
     last_conv: bool = Field(
         True, description="use the backbone's own last 1x1 convolution (EfficientNet's 1280 channels), if any; ours"
     )
     roi: int = Field(7, ge=1, le=32, description="RoI bins per side before the mean over them (LIID 4.1, RoI pooling)")
-    roi_kind: Literal["align", "pool"] = Field(
-        "align",
-        description="a bin's value: align, mean of bilinear samples (Mask R-CNN's RoIAlign; ours); pool, maximum of "
-        "the cells (Fast R-CNN's RoI pooling, as LIID 4.1 cites)",
+    roi_kind: Literal["pool", "align"] = Field(
+        "pool",
+        description="a bin's value: pool, the largest of its cells (Fast R-CNN's RoI pooling, which LIID 4.1 cites); "
+        "align, the mean of bilinear samples (Mask R-CNN's RoIAlign; ours)",
     )
     # --- schedule (LIID 6.1)
     optimiser: Literal["sgd", "adamw"] = Field("sgd", description="LIID: SGD; adamw for short schedules, ours")

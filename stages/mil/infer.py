@@ -1,4 +1,4 @@
-"""Reads the shard's photos, proposals and maps, and makes the table of p and f."""
+"""Reads the shard's photos, proposals, maps and weights, and makes the table of p and f."""
 
 import numpy as np
 import torch
@@ -6,58 +6,106 @@ import torch
 from stages.common import backbone
 from stages.common.errors import UserError
 from stages.common.index import Index
-from stages.common.instances import Instances, starts
-from stages.common.maps import Maps
+from stages.common.instances import starts
 from stages.common.tables import Table
-from stages.mil.features import entering, pooled
+from stages.common.weights import Weights
+from stages.mil import network
+from stages.mil.features import corners, crop_features, entering, pooled, unit
 from stages.mil.scores import box_means, relative_to_best, with_background
+from stages.mil.select import chosen
+from stages.mil.shards import pairs, tagged_maps
 
 
 def infer(inputs, config, job):
     """See `stages.mil.run`."""
-    index, proposals, cam = Index.load(inputs.index), Instances.load(inputs.proposals), Maps.load(inputs.cam)
-    if proposals.image_id != cam.image_id:
-        raise UserError(
-            f"{inputs.proposals} and {inputs.cam} are not of the same photos: build both from the same index and shard."
-        )
+    index = Index.load(inputs.index)
+    ((proposals, cam),) = pairs(inputs.proposals, inputs.cam)
     number = {name: i for i, name in enumerate(index.image_id)}
     labels = [0, *sorted(index.categories)]
-    net = backbone.create(config.backbone, config.weights, output_stride=config.output_stride).to(job.device).eval()
-    count = np.minimum(np.diff(proposals.first), config.keep)
-    p, f, row = [], [], []
+    column = {category: k for k, category in enumerate(labels)}
+    model, net = networks(inputs, config, labels)
+    (net if model is None else model).to(job.device).eval()
+    counts, p, f, row = [], [], [], []
     for i, name in job.progress(enumerate(proposals.image_id), total=proposals.images, what="p and f"):
         if name not in number:
             raise UserError(f"{inputs.proposals} has the photo {name}, which {inputs.index} lacks: build it again.")
-        kept = proposals.first[i] + np.arange(count[i])
-        boxes, size = proposals.bbox[kept], proposals.size[i]
-        tags = index.tags(number[name])
-        classes, maps = cam.of(i)
-        missing = set(tags) - set(classes.tolist())
-        if missing:
-            raise UserError(f"{inputs.cam} has no map of class {min(missing)} for the photo {name}: build it again.")
-        tagged = [(labels.index(k), m) for k, m in zip(classes.tolist(), maps) if k in tags]
-        means = [box_means(m, boxes, size=size) for _, m in tagged]
-        means = np.stack(means, 1) if means else np.zeros((len(kept), 0))
-        if config.relative:
-            means = relative_to_best(means)
-        p.append(with_background(means, [c for c, _ in tagged], labels=len(labels)))
-        f.append(photo_features(net, index.photo(number[name]), boxes, config=config))
+        photo = index.photo(number[name])
+        kept = chosen(proposals, i, photo, config=config)
+        counts.append(len(kept))
+        columns, maps = tagged_maps(cam, i, index.tags(number[name]), column)
+        if not len(kept):
+            continue
+        boxes = proposals.bbox[kept]
+        f_i, p_i = features(model, net, photo, boxes, config=config)
+        if model is None:
+            p_i = map_scores(maps, columns, boxes, size=proposals.size[i], labels=len(labels), config=config)
+        p.append(p_i)
+        f.append(f_i)
         row.append(kept)
     p = np.concatenate(p) if p else np.zeros((0, len(labels)), np.float32)
     f = np.concatenate(f) if f else np.zeros((0, net.channels[-1]), np.float16)
     row = np.concatenate(row) if row else np.zeros(0, np.int64)
-    job.count(images=proposals.images, proposals=len(row), without_proposals=int((count == 0).sum()))
-    arrays = {"image_id": np.array(proposals.image_id, dtype=str), "first": starts(count), "row": row, "p": p, "f": f}
-    return {"mil": Table("mil/1", arrays, {"labels": labels})}
+    job.count(images=proposals.images, proposals=len(row), without_proposals=counts.count(0))
+    arrays = {"image_id": np.array(proposals.image_id, dtype=str), "first": starts(counts), "row": row, "p": p, "f": f}
+    return {"mil": Table("mil/1", arrays, {"labels": labels, "scores": config.scores})}
+
+
+def networks(inputs, config, labels):
+    """(ProposalNet or None, Backbone of f): trained ones where there are weights, else the ImageNet backbone."""
+    path = getattr(inputs, "weights", None)
+    if config.scores == "cam":
+        path = None
+    if config.scores == "network" and path is None:
+        raise UserError("mil.scores is network, which needs trained weights: run mil_train, or set it to cam.")
+    if path is None:
+        net = backbone.create(
+            config.backbone, config.weights, output_stride=config.output_stride, dilate=config.dilate,
+            head=config.last_conv,
+        )  # fmt: skip
+        return None, net
+    weights = Weights.load(path, "mil")
+    if config.scores == "attention":
+        from stages.mil import extractor
+
+        return None, extractor.restore(weights)
+    if weights.meta.get("labels") != labels:
+        raise UserError(f"{path} was trained on other classes than the index has; train it again.")
+    model = network.restore(weights)
+    return model, model.backbone
+
+
+def map_scores(maps, columns, boxes, *, size, labels, config):
+    """(n, K + 1) float32: p as means of the class maps in the boxes; Fan, Eq. 2 (attention), or ours (cam).
+
+    maps : the photo's T tagged classes' maps in [0, 1], of the classes `columns`. Fan's equation has a minus in front,
+    a misprint: a probability is the mean itself.
+    """
+    means = [box_means(one, boxes, size=size) for one in maps]
+    means = np.stack(means, 1) if means else np.zeros((len(boxes), 0))
+    if config.scores == "attention":
+        return with_background(means, columns, labels=labels, normalise=False)
+    return with_background(relative_to_best(means) if config.relative else means, columns, labels=labels)
 
 
 @torch.no_grad()
-def photo_features(net, photo, boxes, *, config):
-    """(n, D) float16: f of the boxes (n, 4) x, y, width, height of one photo (H, W, 3) uint8."""
-    if not len(boxes):
-        return np.zeros((0, net.channels[-1]), np.float16)
-    feature_map = net(net.normalise(entering(photo, config.size)[None]))[-1]
-    f = pooled(feature_map, boxes, size=photo.shape[:2], bins=config.roi).cpu().numpy().astype(np.float16)
-    if not np.isfinite(f).all():
-        raise UserError(f"The backbone {config.backbone} gives features that are not finite: check its weights file.")
-    return f
+def features(model, net, photo, boxes, *, config):
+    """(f (n, D) float16 at unit length, p (n, K + 1) float32 or None) of the boxes (n, 4) x, y, width, height.
+
+    model : ProposalNet, whose softmax is p (LIID, Eq. 2), or None. net : the backbone that f comes from.
+    """
+    p = None
+    if model is not None or config.features == "roi":
+        whole = entering(photo, config.size, stride=net.strides[-1])
+        shares = corners(boxes, photo.shape[:2])
+        if model is not None:
+            f, scores = model([whole], [shares])
+            p = scores.softmax(1).float().cpu().numpy()
+        else:
+            maps = net(net.normalise(whole[None]))[-1]
+            f = pooled(maps, [torch.from_numpy(shares)], bins=config.roi, kind=config.roi_kind)
+    if config.features == "crop":
+        f = crop_features(net, photo, boxes, size=config.size)
+    f = unit(f.float()).cpu().numpy().astype(np.float16)
+    if not np.isfinite(f).all() or (p is not None and not np.isfinite(p).all()):
+        raise UserError(f"The backbone {net.name} gives features that are not finite: check its weights file.")
+    return f, p
