@@ -22,16 +22,15 @@ def chosen(proposals, i, photo, *, config):
         return first + found
     from stages.mil import saliency
 
-    found = saliency.salient(proposals, i, saliency.saliency_map(photo), keep=config.keep, nms=config.salient_nms)
-    return np.asarray(found, np.int64)
+    return saliency.chosen(proposals, i, photo, config=config)
 
 
 def hcp(boxes, size, *, keep, area, aspect):
     """(n,) int64 positions of the boxes kept, rising, n <= keep: the best-ranked box of each cluster.
 
     boxes : (m, 4) x, y, width, height in rank order. size : (H, W). Boxes below the share `area` of the photo or with
-    a side ratio above `aspect` are dropped (where all are, none is), the rest cut into `keep` clusters by normalised cut on the
-    boxes' IoU. Source: Wei et al., arXiv 1406.5726 (HCP), which LIID, Sec. 6.1, names; thresholds ours.
+    a side ratio above `aspect` are dropped (where all are, none is), the rest cut into `keep` clusters by normalised
+    cut on the boxes' IoU. Source: Wei et al., arXiv 1406.5726 (HCP), which LIID, Sec. 6.1, names; thresholds ours.
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     sides = boxes[:, 2:]
