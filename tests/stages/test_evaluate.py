@@ -13,6 +13,7 @@ from stages.common import rle
 from stages.common.errors import UserError
 from stages.common.instances import Instances, InstancesBuilder
 from stages.common.job import Job
+from stages.common.maps import MapsBuilder
 from stages.evaluate import abo, measures, run, semantic, voc
 from stages.evaluate.__main__ import main
 from stages.evaluate.config import Config
@@ -235,6 +236,64 @@ def test_merge_order_and_crowds():
     assert semantic.merge(crowd, 0, truth=True)[0].tolist() == [-1] * 4 + [2] * 4 + [-1] * 2 + [0] * 20
 
 
+def maps_of(*labels, names=("p0", "p1"), dtype=np.uint8, **meta):
+    """Label maps of photos, each given as one row of category ids that fills the photo."""
+    builder = MapsBuilder(dtype, meta)
+    for name, row in zip(names, labels):
+        label = np.repeat(np.array(row)[None], SIZE[0], 0)
+        builder.add(name, label.shape, [(0, label)])
+    return builder.finish()
+
+
+def test_segmentation_by_hand():
+    truth = table(
+        {"rows": [(strip(0, 10), 1), (strip(10, 14), 1), (strip(14, 20), 2)], "void": strip(28, 30)},
+        [(strip(0, 6), 2, None, DIFFICULT), (strip(20, 30), 1, None, CROWD)],
+    )
+    # p0: cat 0-14 in two instances, dog 14-20, ground 20-28; p1: dog 0-6 (difficult counts), ground 6-20, crowd void
+    first = [1] * 12 + [2] * 6 + [0] * 6 + [3] * 6  # cat 12 right; dog 4 of 6 right; ground 4 right, 2 dog, 4 owl
+    second = [2] * 3 + [255] * 3 + [0] * 24  # dog 3 right, 3 undecided; ground all right
+    result = measures.segmentation_metrics(truth, maps_of(first, second))
+    # first: 12 cat as cat, 2 cat as dog, 4 dog as dog, 2 dog as ground, 4 ground as ground, 4 ground as owl
+    # cat 12 / 14; dog (4 + 3) / (6 + 6 + 2); ground (4 + 14) / (8 + 14 + 2); owl is not in the truth
+    assert [(one["name"], one["mIoU"]) for one in result["classes"]] == [
+        ("cat", pytest.approx(12 / 14)), ("dog", pytest.approx(7 / 14)),
+    ]  # fmt: skip
+    assert result["background_IoU"] == pytest.approx(18 / 24)
+    assert result["mIoU"] == pytest.approx((12 / 14 + 7 / 14 + 18 / 24) / 3)
+    assert result["pixel_accuracy"] == pytest.approx((12 + 4 + 4 + 3 + 14) / 48)
+    assert result["photos"] == 2 and result["photos_without_predictions"] == 0
+    # a photo without a map: nothing of it is right, and nothing is claimed
+    alone = measures.segmentation_metrics(truth, maps_of(first))
+    assert alone["photos_without_predictions"] == 1 and alone["background_IoU"] == pytest.approx(4 / 24)
+    text = "\n".join(measures.segmentation_lines(alone))
+    assert "1 of them without a map" in text and "background" in text and "16.7" in text
+
+
+def test_segmentation_of_merged_instances_is_their_miou():
+    rng = np.random.default_rng(4)
+    truth, predictions = random_table(rng, 5, truth=True), random_table(rng, 5, truth=False)
+    builder = MapsBuilder(np.uint8)
+    for i, name in enumerate(predictions.image_id):
+        builder.add(name, predictions.size[i], [(0, semantic.merge(predictions, i))])
+    found = measures.segmentation_metrics(truth, builder.finish())
+    merged = metrics(truth, predictions)
+    assert found["mIoU"] == pytest.approx(merged["mIoU"]) and found["background_IoU"] == merged["background_IoU"]
+
+
+def test_maps_that_do_not_fit_are_refused():
+    truth = table([(strip(0, 10), 1)])
+    for maps, words in (
+        (maps_of([9] * 30), "map of photo p0 holds 9, which is no category"),
+        (maps_of([0] * 20), r"map of photo p0 is \(4, 20\) pixels"),
+        (maps_of([0] * 30, dtype=np.float16), "no label maps"),
+        (maps_of([0] * 30, categories={"1": "dog"}), "category 1 is 'dog' in the maps and 'cat'"),
+        (maps_of([0] * 30, categories={"8": "dog"}), "category 8 is 'dog' in the maps and 'unknown'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            measures.segmentation_metrics(truth, maps)
+
+
 # ---- against a slow version
 
 
@@ -358,6 +417,10 @@ def test_run_measures_each_on_its_split(stage):
     assert result["predictions"]["photos"] == 1 and result["predictions"]["AP50"] == pytest.approx(1)
     assert result["proposals"]["counts"][0]["ABO"] == pytest.approx(0.9) and not job.warnings
     json.dumps(result, allow_nan=False)
+    assert result["segmentation"] is None
+    maps_of([1] * 10 + [0] * 20, names=("p3",)).save(stage / "maps.zarr.zip")
+    inputs.segmentation = stage / "maps.zarr.zip"
+    assert run(inputs, Config(), Job())["metrics"]["segmentation"]["mIoU"] == 1
     inputs.labels = inputs.proposals = None
     assert run(inputs, Config(), Job())["metrics"]["labels"] is None
     inputs.predictions = stage / "labels.zarr"  # none of the validation photos
@@ -390,6 +453,10 @@ def test_command_line_on_stores(stage, capsys):
     assert "recall70" in capsys.readouterr().out
     assert main([str(stage / "truth.zarr.zip"), str(stage / "labels.zarr"), "--out", "/nowhere/x.json"]) == 1
     assert "cannot write /nowhere/x.json" in capsys.readouterr().err
+    maps_of([1] * 10 + [0] * 20, names=("p3",)).save(stage / "maps.zarr.zip")
+    assert main([str(stage / "truth.zarr.zip"), str(stage / "maps.zarr.zip"), "--out", str(out)]) == 0
+    assert "3 of 4 photos of" in (text := capsys.readouterr().out) and "pixel accuracy" in text
+    assert json.loads(out.read_text())["mIoU"] == 1
 
 
 def test_command_line_on_coco_json(tmp_path, capsys):
