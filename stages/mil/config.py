@@ -12,8 +12,10 @@ class Config(Section):
 
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"relative"})
     TEST: ClassVar[frozenset[str]] = ONLY_TEST | {
-        "scores", "keep", "select", "hcp_area", "hcp_aspect", "salient_nms", "backbone", "weights", "size",
-        "output_stride", "dilate", "last_conv", "roi", "roi_kind", "features",
+        "scores", "keep", "select", "hcp_area", "hcp_aspect", "salient_nms", "salient_margin", "salient_floor",
+        "salient_area", "salient_size", "salient_superpixels", "salient_colour", "salient_border", "salient_place",
+        "salient_smooth", "backbone", "weights", "size", "output_stride", "dilate", "last_conv", "roi", "roi_kind",
+        "features",
     }  # fmt: skip
 
     # --- what p and f are
@@ -52,8 +54,40 @@ class Config(Section):
         4.0, ge=1, description="hcp drops boxes whose longer side is more than so many times the shorter; ours"
     )
     salient_nms: float = Field(
-        0.5, gt=0, le=1, description="a salient instance overlaps a better one by at most this mask IoU; ours"
+        0.3,
+        ge=0,
+        le=1,
+        description="a salient instance shares at most this part of the smaller mask with a better one; ours",
     )
+    salient_margin: float = Field(
+        0.5,
+        ge=0,
+        le=4,
+        description="mask and saliency are compared in the proposal's box enlarged by so many sides each way; ours",
+    )
+    salient_floor: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="a salient instance agrees with the saliency at least this much of what the best one does; ours: "
+        "leaves 1.7 a photo of keep 2, Fan has 1.8",
+    )
+    salient_area: float = Field(0.01, ge=0, lt=1, description="a salient instance's least share of the photo; ours")
+    salient_size: int = Field(
+        300,
+        ge=32,
+        le=2048,
+        description="square root of the area in px at which larger photos enter the saliency; ours",
+    )
+    salient_superpixels: int = Field(250, ge=4, le=2000, description="about so many superpixels of it; ours")
+    salient_colour: float = Field(
+        10.0, gt=0, description="Lab units that are one colour; Zhu et al. 2014 (RBD), Sec. 3.2, sigma_clr"
+    )
+    salient_border: float = Field(1.0, gt=0, description="border connectivity of background; RBD, Sec. 4, sigma_bndCon")
+    salient_place: float = Field(
+        0.25, gt=0, description="reach of contrast, parts of the photo's longer side; RBD, Sec. 4, sigma_spa"
+    )
+    salient_smooth: float = Field(0.1, ge=0, description="least pull between neighbouring superpixels; RBD, Sec. 5, mu")
     # --- pseudo labels and losses (LIID 4.2)
     pooling: Literal["box", "mask"] = Field("box", description="region of R in Eq. 3; LIID 4.2.1 box, Table 4 both")
     terms: Literal["both", "mean", "max"] = Field("both", description="terms of R in Eq. 3; LIID both, Table 3 each")
@@ -111,7 +145,9 @@ class Config(Section):
     schedule: Literal["step", "one_cycle"] = Field(
         "step", description="step: x0.1 at `drops` (LIID); one_cycle: rise for 30 %, then fall to nearly 0, ours"
     )
-    epochs: float = Field(10, gt=0, description="passes over the training photos; LIID 6.1")
+    epochs: float = Field(
+        10, ge=0, description="passes over the training photos, LIID 6.1; 0: Fan's extractor stays as ImageNet left it"
+    )
     drops: tuple[float, ...] = Field((5,), description="epochs after which the rate is divided by 10; LIID 6.1")
     batch: int = Field(1, ge=1, description="photos an iteration; LIID 6.1")
     freeze: int = Field(0, ge=0, le=4, description="the backbone's first stages that are not trained; ours")
@@ -128,4 +164,6 @@ class Config(Section):
     def _learns(self):
         if self.scores == "network" and self.cam_loss == self.mil_loss == 0:
             raise ValueError("cam_loss and mil_loss must not both be 0: nothing would tell the classes apart")
+        if self.scores == "network" and self.epochs == 0:
+            raise ValueError("epochs must be above 0 with scores network: its scores are learned")
         return self

@@ -7,7 +7,7 @@ from stages.common import rle
 
 
 def chosen(proposals, i, photo, *, config):
-    """(n,) int64: rows of `proposals` (Instances) of photo i, in rank order, n <= config.keep.
+    """(n,) int64: rows of `proposals` (Instances) of photo i, best first, n <= config.keep.
 
     photo : (H, W, 3) uint8; only `select: salient` looks at it, else None will do. Sources: LIID, Sec. 6.1.
     """

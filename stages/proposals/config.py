@@ -15,7 +15,8 @@ class Config(Section):
     source: Literal["hierarchy", "coco_rle", "label_png"] = Field(
         "hierarchy",
         description="hierarchy: made here (ours, after MCG, Arbelaez et al. 2014, without its learning); coco_rle: a "
-        "JSON list of {image_id, segmentation, score}; label_png: a folder of <image id>.png, each label > 0 one mask",
+        "JSON list of {image_id, segmentation, score}, or a COCO document of them; label_png: a folder of "
+        "<image id>.png, each label > 0 one mask",
     )
     path: str | None = Field(
         None, description="the JSON file of coco_rle or the folder of label_png; nothing outside that folder is read"

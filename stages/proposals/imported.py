@@ -2,7 +2,7 @@
 
 import json
 import math
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
@@ -32,7 +32,9 @@ def coco_rle(path):
     """The source for a JSON list of {"image_id", "segmentation": {"size", "counts"}, "score"}.
 
     image_id : the photo's id, or the number a COCO file name is made of (30 for 000000000030). counts : COCO's string
-    or a list of run lengths. score : any finite number; equal ones keep the file's order.
+    or a list of run lengths. score : any finite number; equal ones keep the file's order. Other keys, such as bbox,
+    are not read: the box is the mask's. Also a COCO document with such `annotations` and `images` {"id", "file_name"}:
+    a photo that it lists may have none, as where no salient instance was detected.
     """
     path = Path(path)
     try:
@@ -41,16 +43,20 @@ def coco_rle(path):
         raise UserError(f"The proposals file {path} cannot be read ({error.strerror}); check proposals.path.") from None
     except ValueError:
         raise UserError(f"The proposals file {path} is not JSON; it must hold a list of COCO RLE entries.") from None
+    of_image, names = {}, {}
+    if isinstance(entries, dict):
+        entries, names = document(entries, path)
+        of_image = {name: [] for name in names.values()}
     if not isinstance(entries, list):
         raise UserError(f"The proposals file {path} must hold a JSON list of {{image_id, segmentation, score}}.")
-    of_image = {}
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or not {"image_id", "segmentation", "score"} <= set(entry):
             raise UserError(f"Entry {number} of {path} must have image_id, segmentation and score.")
         score = entry["score"]
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
             raise UserError(f"Entry {number} of {path} has the score {score!r}; a finite number is needed.")
-        of_image.setdefault(str(entry["image_id"]), []).append((-score, number))
+        image_id = str(entry["image_id"])
+        of_image.setdefault(names.get(image_id, image_id), []).append((-score, number))
 
     def read(image_id, size):
         found = of_image.get(image_id)
@@ -63,6 +69,16 @@ def coco_rle(path):
         return [parse_rle(entries[n]["segmentation"], size, where=f"entry {n} of {path}") for _, n in sorted(found)]
 
     return read
+
+
+def document(content, path):
+    """(annotations, {image number as str: photo's id}) of a COCO document."""
+    images, entries = content.get("images"), content.get("annotations")
+    if not isinstance(images, list) or not all(isinstance(one, dict) and "id" in one for one in images):
+        raise UserError(
+            f"The proposals file {path} must hold a JSON list, or an object with `images` and `annotations`."
+        )
+    return entries, {str(one["id"]): PurePosixPath(str(one.get("file_name", one["id"]))).stem for one in images}
 
 
 def parse_rle(segmentation, size, *, where):
