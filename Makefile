@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo test test-slow lint lock clean bench-demo bench-photos bench-photos-gpu bench-proposals
+.PHONY: demo test test-slow lint lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut ablate-liid
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -33,6 +33,17 @@ bench-photos-gpu: $(ENV)
 
 bench-proposals: $(ENV)
 	$(RUN) benchmarks.proposals --root $(PHOTOS)
+
+# The multi-way cut, Fan's program and the neighbour search against their peers, in one run (resumable case by case).
+bench-cut: $(ENV)
+	$(RUN) benchmarks.cut
+	$(RUN) benchmarks.partition
+	$(RUN) benchmarks.neighbours
+
+# LIID's Tables 2 to 6 and 8 on generated scenes (resumable row by row).
+ablate-liid: $(ENV)
+	.venv/bin/snakemake --cores 2 --configfile config/config.yaml config/ablate_liid.yaml
+	$(RUN) benchmarks.ablate_liid results/ablate-liid
 
 lint: $(ENV)
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/snakefmt --check Snakefile workflow

@@ -27,6 +27,7 @@ include: "workflow/rules/transfer.smk"
 include: "workflow/rules/reference.smk"
 include: "workflow/rules/pseudo_labels.smk"
 include: "workflow/rules/refine.smk"
+include: "workflow/rules/segment.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 

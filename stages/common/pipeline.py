@@ -20,13 +20,13 @@ READS = {
     "graph_cut": ("mil", "graph"),
     "reference": ("proposals",),
 }
-SHARED = ("pseudo_labels", "refine", "evaluate", "report")  # the road from `pseudo_labels` on
+SHARED = ("pseudo_labels", "refine", "segment", "evaluate", "report")  # the road from `pseudo_labels` on
 STAGES = ("images", *READS, *SHARED)
 LABELLING = ("transfer", "graph_cut", "reference")  # stages whose instances can become pseudo labels
 SCHEMAS = {
     "images": "index/1", "proposals": "instances/1", "classifier": "weights/1", "cam": "maps/1", "semantic": "maps/1",
     "transfer": "instances/1", "mil": "mil/1", "graph": "graph/1", "graph_cut": "instances/1",
-    "reference": "instances/1", "pseudo_labels": "instances/1", "refine": "weights/1",
+    "reference": "instances/1", "pseudo_labels": "instances/1", "refine": "weights/1", "segment": "weights/1",
 }  # fmt: skip
 NAME = r"^[A-Za-z0-9_-]+$"
 
@@ -50,9 +50,14 @@ class Pipeline(Section):
     train: list[str] | None = Field(
         None, description="shown recipes that train a Mask R-CNN; null: all but the two baselines, []: none"
     )
+    train_segment: list[str] = Field(
+        [], description="shown recipes that train a DeepLab on their labels merged by class (stage segment)"
+    )
     sections: dict[str, dict] = Field({}, description="stage -> keys, merged under every variant's own")
 
-    TOP: ClassVar[tuple[str, ...]] = ("run", "seed", "threads", "gpus", "variants", "recipes", "show", "train")
+    TOP: ClassVar[tuple[str, ...]] = (
+        "run", "seed", "threads", "gpus", "variants", "recipes", "show", "train", "train_segment",
+    )  # fmt: skip
 
     @classmethod
     def load(cls, config):
@@ -63,7 +68,7 @@ class Pipeline(Section):
                 hint = " (nested keys are set as --config 'dataset={root: /photos}')" if "." in key else ""
                 raise UserError(f"{key} is not a known key{hint}; allowed here: {', '.join((*cls.TOP, *stages))}.")
         values = {key: config[key] for key in cls.TOP if config.get(key) is not None}
-        for key in ("show", "train"):
+        for key in ("show", "train", "train_segment"):
             if key in values:
                 values[key] = strings(values[key], key)
         values["variants"] = {
@@ -96,7 +101,8 @@ class Pipeline(Section):
                     f"recipes.{recipe} names one of {', '.join(LABELLING)} and its variant, as {{transfer: default}}."
                 )
             self.require(*next(iter(entry.items())), f"recipes.{recipe}")
-        for key, recipe in [("show", name) for name in self.show] + [("train", name) for name in self.train or []]:
+        named = {"show": self.show, "train": self.train or [], "train_segment": self.train_segment}
+        for key, recipe in ((key, recipe) for key, recipes in named.items() for recipe in recipes):
             if recipe not in self.recipes:
                 raise UserError(f"{key}: {recipe} is not a recipe; declared are: {', '.join(self.recipes) or 'none'}.")
         if not self.show:
@@ -194,6 +200,10 @@ class Pipeline(Section):
             stage == "reference" and self.config(stage, variant)["kind"] in ("whole_photo", "top_proposal")
         )
 
+    def learns(self, variant):
+        """Whether this variant of `mil` trains a network of its own (LIID's, or Fan's feature extractor)."""
+        return self.config("mil", variant)["scores"] != "cam"
+
     def supervision(self, recipe):
         """What the recipe's labels were made from: "tags", "boxes" or "masks"."""
         stage, variant = self.source(recipe)
@@ -214,6 +224,12 @@ class Pipeline(Section):
             semantic = self.upstream(stage, variant, "semantic")
             if self.config("semantic", semantic)["source"] == "folder":
                 found.append("imported maps")
+        if stage == "graph_cut":
+            mil = self.config("mil", self.upstream(stage, variant, "mil"))
+            if mil["select"] == "salient":
+                found.append("salient instances of our own")
+            if mil["scores"] == "attention" and mil["epochs"]:
+                found.append(f"features trained on {mil['labelled_folder'] or 'single-tag training photos'}")
         return found
 
 

@@ -33,7 +33,9 @@ def test_what_recipes_are(config):
     assert [plan.supervision(name) for name in ("transfer", "cam_cut", "full", "oracle_boxes", "whole_photo")] == [
         "tags", "tags", "masks", "boxes", "tags",
     ]  # fmt: skip
-    assert not any(map(plan.extras, plan.recipes))
+    fans = ["salient instances of our own", "features trained on single-tag training photos"]
+    assert {name: found for name in plan.recipes if (found := plan.extras(name))} == {"fan": fans, "fan_no_graph": fans}
+    assert [name for name in plan.variants["mil"] if plan.learns(name)] == ["default", "attention"]
     imported = Pipeline.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
     assert imported.extras("cam_cut") == ["imported proposals"] and imported.extras("transfer") == []
     assert plan.instances_are_proposals("cam_cut") and plan.instances_are_proposals("oracle_boxes")

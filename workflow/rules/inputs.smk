@@ -20,8 +20,19 @@ def semantic_inputs(w):
     return {"truth": ancient(TRUTH)} if source == "truth" else {}
 
 
-def mil_inputs(w):
+def mil_train_inputs(w):
+    """LIID's network learns from proposals and their CAM, Fan's feature extractor from photos and tags alone."""
+    if PLAN.config("mil", w.variant)["scores"] != "network":
+        return {}
     return {
+        "proposals": each("proposals", PLAN.upstream("mil", w.variant, "proposals")),
+        "cam": each("cam", PLAN.upstream("mil", w.variant, "cam"), "cam.zarr.zip"),
+    }
+
+
+def mil_inputs(w):
+    found = {"weights": at("mil", w.variant, "weights.pt")} if PLAN.learns(w.variant) else {}
+    return found | {
         "proposals": at(
             "proposals",
             PLAN.upstream("mil", w.variant, "proposals"),
@@ -68,6 +79,8 @@ def evaluate_inputs(w):
     found = {"labels": at("pseudo_labels", w.recipe, "labels.zarr")}
     if PLAN.trains(w.recipe):
         found["predictions"] = at("refine", w.recipe, "predictions.zarr.zip")
+    if w.recipe in PLAN.train_segment:
+        found["segmentation"] = at("segment", w.recipe, "predictions.zarr.zip")
     variant = PLAN.proposals_of(w.recipe)
     if variant is not None:
         found["proposals"] = each("proposals", variant)
@@ -101,7 +114,6 @@ def picture_variants():
                 found.setdefault("cam", PLAN.upstream("semantic", semantic, "cam"))
         if stage == "graph_cut":
             found.setdefault("cam", PLAN.upstream("graph_cut", variant, "cam"))
-            found.setdefault("graph_cut", variant)
         if PLAN.proposals_of(recipe) is not None:
             found.setdefault("proposals", PLAN.proposals_of(recipe))
     return found
@@ -125,8 +137,12 @@ def report_inputs(w):
         variant = pictures.get("pam" if name == "peaks" else name)
         if variant is not None:
             found[name] = each(stage, variant, suffix)
-    if "graph_cut" in pictures:
-        found["graph_cut"] = [f"{OUT}/graph_cut/{pictures['graph_cut']}/labels.json"]
+    cuts = dict.fromkeys(PLAN.source(recipe)[1] for recipe in PLAN.show if PLAN.source(recipe)[0] == "graph_cut")
+    if cuts:
+        found["graph_cut"] = [f"{OUT}/graph_cut/{variant}/labels.json" for variant in cuts]
+    segmented = [recipe for recipe in PLAN.show if recipe in PLAN.train_segment]
+    if segmented:
+        found["segmentation"] = [at("segment", recipe, "predictions.zarr.zip") for recipe in segmented]
     return found
 
 
