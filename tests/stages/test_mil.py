@@ -276,3 +276,14 @@ def test_stage_refuses_maps_of_other_photos_or_classes(inputs):
     cam.finish().save(inputs.cam)
     with pytest.raises(UserError, match=r"not of the same photos"):
         run(inputs, CONFIG, Job())
+
+
+@pytest.mark.parametrize("way", ["roi", "crop"])
+def test_attention_wiring(inputs, way):
+    """Means 0.9375 and 0.03125 of the left half stay as they are (see `test_stage`), the background is 0.0625."""
+    torch.manual_seed(0)
+    config = CONFIG.model_copy(update={"scores": "attention", "features": way})
+    table = run(inputs, config, Job())["mil"]
+    assert table.meta["scores"] == "attention"
+    assert table["p"][0] == pytest.approx([0.0625, 0.9375, 0, 0.03125], abs=1e-6)
+    assert np.linalg.norm(table["f"].astype(float), axis=1) == pytest.approx([1, 1], abs=3e-3)
