@@ -43,19 +43,19 @@ class Config(Section):
         "all",
         description="photos to train on: the split with_masks (like with like), or every training photo",
     )
-    batch: int = Field(10, ge=2, description="photos per iteration; v2 Sec. 4.1")
+    batch: int = Field(10, ge=2, description="photos per iteration; v2 Sec. 4")
     iterations: int = Field(30_000, ge=1, description="Fan names the drop, not the end; ours: as long as it pays")
     optimiser: Literal["sgd", "adamw"] = Field("sgd", description="Fan Sec. 5.1: SGD; AdamW for short schedules, ours")
-    learning_rate: float = Field(2.5e-4, gt=0, description="of the backbone; Fan Sec. 5.1, v2 Sec. 4.1.2")
+    learning_rate: float = Field(2.5e-4, gt=0, description="of the backbone; Fan Sec. 5.1, v2 Sec. 4")
     rate_new: float = Field(
-        10.0, gt=0, description="factor of the rate for the head, whose layers are new; v2 Sec. 4.1"
+        10.0, gt=0, description="factor of the rate for the head, whose layers are new; v2 Sec. 4"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD; Fan Sec. 5.1")
     weight_decay: float = Field(5e-4, ge=0, description="of all but biases and norms; Fan Sec. 5.1")
-    schedule: Literal["step", "poly"] = Field("step", description="step: Fan Sec. 5.1; poly: v2 Sec. 4.1.2")
+    schedule: Literal["step", "poly"] = Field("step", description="step: Fan Sec. 5.1; poly: v2 Sec. 4")
     steps: list[int] = Field([20_000], description="step: iterations after which the rate is multiplied; Fan Sec. 5.1")
     gamma: float = Field(0.1, gt=0, le=1, description="step: by this; Fan Sec. 5.1")
-    power: float = Field(0.9, gt=0, description="poly: rate x (1 - iteration / iterations)^power; v2 Sec. 4.1.2")
+    power: float = Field(0.9, gt=0, description="poly: rate x (1 - iteration / iterations)^power; v2 Sec. 4")
     clip: float = Field(0.0, ge=0, description="largest norm of the gradient, 0: not clipped; ours: 0")
     checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints; ours")
     # --- input
@@ -65,7 +65,7 @@ class Config(Section):
         description="pixels; larger photos are scaled down to it, in training and testing; COCO's most; ours",
     )
     scales: tuple[float, float] = Field(
-        (0.5, 1.5), description="a training photo is scaled by a number drawn between these; v2 Sec. 4.1.2"
+        (0.5, 1.5), description="a training photo is scaled by a number drawn between these; v2 Sec. 4"
     )
     flip: float = Field(0.5, ge=0, le=1, description="probability of a left-right flip in training; ours: 0.5")
     crop: int = Field(
@@ -75,7 +75,7 @@ class Config(Section):
     test_scales: list[float] = Field(
         [1.0], min_length=1, description="the photo's scales whose probabilities are averaged; v2: 0.5, 0.75, 1 (max)"
     )
-    test_flip: bool = Field(False, description="average with the mirrored photo's probabilities; v3 Sec. 4.1")
+    test_flip: bool = Field(False, description="average with the mirrored photo's probabilities; v3 Sec. 4")
 
     @model_validator(mode="after")
     def _sizes(self):

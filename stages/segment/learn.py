@@ -93,7 +93,7 @@ def labelled_photos(index, labels, images):
 def pixel_loss(scores, targets):
     """Mean cross-entropy over the pixels that are not void, 0 where all are.
 
-    scores : (B, K + 1, H, W) float32. targets : (B, H, W) int64, 255 void. Source: DeepLab v2 Sec. 3.1: the sum of
+    scores : (B, K + 1, H, W) float32. targets : (B, H, W) int64, 255 void. Source: DeepLab v2, Sec. 4: the sum of
     cross-entropies, equally weighted, unlabelled pixels ignored.
     """
     total = functional.cross_entropy(scores, targets, ignore_index=VOID, reduction="sum")
