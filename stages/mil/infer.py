@@ -23,7 +23,7 @@ def infer(inputs, config, job):
     number = {name: i for i, name in enumerate(index.image_id)}
     labels = [0, *sorted(index.categories)]
     column = {category: k for k, category in enumerate(labels)}
-    model, net = networks(inputs, config, labels)
+    model, net, trained_on = networks(inputs, config, labels)
     (net if model is None else model).to(job.device).eval()
     counts, p, f, row = [], [], [], []
     for i, name in job.progress(enumerate(proposals.image_id), total=proposals.images, what="p and f"):
@@ -47,11 +47,15 @@ def infer(inputs, config, job):
     row = np.concatenate(row) if row else np.zeros(0, np.int64)
     job.count(images=proposals.images, proposals=len(row), without_proposals=counts.count(0))
     arrays = {"image_id": np.array(proposals.image_id, dtype=str), "first": starts(counts), "row": row, "p": p, "f": f}
-    return {"mil": Table("mil/1", arrays, {"labels": labels, "scores": config.scores})}
+    meta = {"labels": labels, "scores": config.scores}
+    if trained_on:
+        meta["features_trained_on"] = trained_on
+    return {"mil": Table("mil/1", arrays, meta)}
 
 
 def networks(inputs, config, labels):
-    """(ProposalNet or None, Backbone of f): trained ones where there are weights, else the ImageNet backbone."""
+    """(ProposalNet or None, Backbone of f, what Fan's extractor learned on or None): trained ones where there are
+    weights, else the ImageNet backbone."""
     path = getattr(inputs, "weights", None)
     if config.scores == "cam":
         path = None
@@ -62,16 +66,16 @@ def networks(inputs, config, labels):
             config.backbone, config.weights, output_stride=config.output_stride, dilate=config.dilate,
             head=config.last_conv,
         )  # fmt: skip
-        return None, net
+        return None, net, None
     weights = Weights.load(path, "mil")
     if config.scores == "attention":
         from stages.mil import extractor
 
-        return None, extractor.restore(weights)
+        return None, extractor.restore(weights), weights.meta["features_trained_on"]
     if weights.meta.get("labels") != labels:
         raise UserError(f"{path} was trained on other classes than the index has; train it again.")
     model = network.restore(weights)
-    return model, model.backbone
+    return model, model.backbone, None
 
 
 def map_scores(maps, columns, boxes, *, size, labels, config):

@@ -1,18 +1,24 @@
 """Fan's feature extractor: Eq. 3 and 4 by hand, what it learns on, resume bit for bit, mistakes in one sentence."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from stages import mil
 from stages.common import backbone
 from stages.common.errors import UserError
 from stages.common.index import Index
+from stages.common.instances import InstancesBuilder
 from stages.common.job import Job
+from stages.common.maps import MapsBuilder
+from stages.common.weights import Weights
 from stages.mil import extractor, losses
 from stages.mil.config import Config
+from stages.mil.features import squared
 
 TINY = {
     "scores": "attention", "features": "crop", "backbone": "test_efficientnet", "weights": "none", "size": 32,
@@ -194,6 +200,36 @@ def test_killed_and_resumed_training_equals_undisturbed_training(index, tmp_path
     assert (tmp_path / "checkpoint.pt").exists()
     found, job = learn(index, Job(seed=3, checkpoints=tmp_path))
     assert same(found, wanted) and job.numbers == undisturbed.numbers
+
+
+def test_the_variant_attention_from_training_to_the_table(index, tmp_path, monkeypatch):
+    """Two photos, three proposals each, of which the square is salient; p is the mean of the attention map in it."""
+    monkeypatch.setattr("stages.common.store.verify", lambda *_: None)  # weights without a manifest are accepted
+    path = {name: tmp_path / f"{name}.zarr.zip" for name in ("index", "proposals", "cam")}
+    path["weights"] = tmp_path / "weights.pt"
+    index.save(path["index"])
+    keys = TINY | {"select": "salient", "keep": 1, "epochs": 1}
+    mil.train(SimpleNamespace(index=path["index"]), Config(**keys), Job())["weights"].save(path["weights"])
+    proposals, cam, squares = InstancesBuilder({}), MapsBuilder(np.float16), []
+    for n in (0, 4):  # photos with a bright square of the tag 3
+        bright = index.photo(n).min(2) > 200
+        whole, part = np.ones((40, 48), bool), bright & (np.arange(48) < np.nonzero(bright)[1].mean())
+        proposals.add(index.image_id[n], (40, 48), np.array([whole, part, bright]), category=0)
+        cam.add(index.image_id[n], (40, 48), [(3, np.linspace(0, 1, 48)[None])])
+        squares.append(np.linspace(0, 1, 48)[bright.any(0)].mean())
+    proposals.finish().save(path["proposals"])
+    cam.finish().save(path["cam"])
+    table = mil.run(SimpleNamespace(**path), Config(**keys), Job())["mil"]
+    assert table["row"].tolist() == [2, 5] and table["first"].tolist() == [0, 1, 2]
+    assert table.meta["features_trained_on"] == "single-tag training photos"
+    assert table["p"][:, 1] == pytest.approx(squares, abs=1e-3) and (table["p"][:, 2] == 0).all()
+    assert table["p"][:, 0] == pytest.approx(1 - table["p"][:, 1])  # not divided by the row's sum
+    net = extractor.restore(Weights.load(path["weights"], "mil"))
+    with torch.no_grad():
+        y, x = np.nonzero(index.photo(0).min(2) > 200)
+        crop = squared(index.photo(0)[y.min() : y.max() + 1, x.min() : x.max() + 1], 32)
+        f = net(net.normalise(crop[None]))[-1].mean((2, 3))[0].numpy()
+    assert table["f"][0] == pytest.approx(f / np.linalg.norm(f), abs=1e-3)
 
 
 def test_no_single_tags_and_a_single_class_are_one_sentence(tmp_path, index):
