@@ -30,7 +30,7 @@ def partition(prob, allowed, edges, weight, *, beta=30.0, keep, time_limit=1800.
     time_limit : seconds; then the best labelling found, the status "time_limit" and the bound proven so far.
 
     Returns a Solution; the program is a maximum, so its energy is the largest objective found, its bound is from above
-    and its gap (bound - energy) / energy. label is 0 for noise.
+    and its gap (bound - energy) / max(energy, the largest single reward). label is 0 for noise.
     Raises UserError on input that is no such problem, or where fewer than `keep` nodes have a keyword.
     keep = the nodes with a keyword is a multi-way cut (Eq. 6 and 7) and is solved as one. For less (Eq. 8): the linear
     relaxation, a choice repaired from it, and branch and bound on the pairs whose use or disuse the bound leaves open.
@@ -50,14 +50,14 @@ def partition(prob, allowed, edges, weight, *, beta=30.0, keep, time_limit=1800.
     if keep == 0:
         chosen, bound, finished = np.zeros(len(program.node), bool), 0.0, True
     elif keep == len(nodes):
-        chosen, bound, finished = _all_kept(program, problem, nodes, end=end)
+        chosen, bound, finished = _all_kept(program, labels=problem.prob.labels, end=end)
     else:
         chosen, bound, finished = _some_kept(program, end=end)
     label = np.zeros(n, np.int64)
     label[nodes[program.node[chosen]]] = program.column[chosen]
     energy = program.value(chosen)
     bound = max(bound, energy)
-    gap = (bound - energy) / max(energy, 1e-9)
+    gap = (bound - energy) / max(energy, program.largest, 1e-9)
     sizes = np.bincount(connected_parts(n, problem.edges))
     return Solution(label, energy, bound, "optimal" if finished else "time_limit", gap, sizes)
 
@@ -102,29 +102,26 @@ def _program(problem, *, beta, keep):
     return Program(node, pairs.column[at], gain, place[tail[shared]], place[head[shared]], reward, keep), nodes
 
 
-def _all_kept(program, problem, nodes, *, end):
+def _all_kept(program, *, labels, end):
     """(chosen, bound, finished) where no node is noise: a multi-way cut, what is not earned being its energy."""
-    place = np.full(len(problem.prob), -1)
-    place[nodes] = np.arange(len(nodes))
-    edges = place[problem.edges]
-    inside = (edges >= 0).all(1)
-    first = np.append(program.first, len(program.node))
-    gain = sparse.csr_array((program.gain, program.column, first), shape=(len(nodes), problem.prob.labels))
-    cut = solve(gain, None, edges[inside], 2 * problem.weight[inside], time_limit=end - time.monotonic())
-    earned = program.gain.sum() + 2 * problem.weight[inside].sum()
-    return cut.label[program.node] == program.column, float(earned - cut.bound), cut.status == "optimal"
+    n, first = program.node[-1] + 1, np.append(program.first, len(program.node))
+    gain = sparse.csr_array((program.gain, program.column, first), shape=(n, labels))
+    edge, one = np.unique(program.node[program.tail] * n + program.node[program.head], return_index=True)
+    edges, weight = np.stack([edge // n, edge % n], 1), program.weight[one]
+    cut = solve(gain, None, edges, weight, time_limit=end - time.monotonic())
+    bound = program.gain.sum() + weight.sum() - cut.bound
+    return cut.label[program.node] == program.column, float(bound), cut.status == "optimal"
 
 
 def _some_kept(whole, *, end):
     """(chosen, bound, finished) of a program that keeps more than none and fewer than all of its nodes."""
     program, at = whole.without_beaten()
     x, y, _, finished = program.solve(time_limit=end - time.monotonic())
-    bound = Bound(program, y)
-    grace = end + GRACE
-    chosen = repaired(_rounded(program, x, bound), program, deadline=lambda: time.monotonic() > grace)
+    split = (y, program.weight / 2)  # an interrupted program may have worse ones than half and half
+    bound = min((Bound(program, one) for one in split), key=lambda one: one.value)
+    chosen = repaired(_rounded(program, x, bound), program, deadline=lambda: time.monotonic() > end + GRACE)
     best, upper = program.value(chosen), bound.value
-    slack = PROVEN * max(1.0, best)
-    if finished and upper - best > slack:
+    if finished and upper - best > PROVEN * max(best, program.largest):
         chosen, upper, finished = _branched(program, bound, chosen, end=end)
     result = np.zeros(len(whole.node), bool)
     result[at[chosen]] = True
@@ -132,10 +129,10 @@ def _some_kept(whole, *, end):
 
 
 def _rounded(program, x, bound):
-    """(P,) bool, one pair of at most `keep` nodes: the largest x, of equals the largest share."""
-    order = np.lexsort((-bound.share, -np.round(x, 6) if x is not None else np.zeros(len(program.node)), program.node))
+    """(P,) bool, one pair of `keep` nodes: those with the largest x, of equals the largest share."""
+    order = np.lexsort((-bound.share, -np.round(x, 6), program.node))
     best = order[program.first]
-    rank = np.lexsort((-bound.share[best], -np.round(x[best], 6) if x is not None else np.zeros(len(best))))
+    rank = np.lexsort((-bound.share[best], -np.round(x[best], 6)))
     chosen = np.zeros(len(program.node), bool)
     chosen[best[rank[: program.keep]]] = True
     return chosen
@@ -144,7 +141,7 @@ def _rounded(program, x, bound):
 def _branched(program, bound, chosen, *, end):
     """(chosen, upper bound, finished) by branch and bound on what `bound` leaves open around a known choice."""
     best = program.value(chosen)
-    floor = best - PROVEN * max(1.0, best)
+    floor = best - PROVEN * max(best, program.largest)
     open_pair = bound.with_pair() >= floor
     sure_node = bound.without_node() < floor
     alone = np.bincount(program.node, open_pair)[program.node] == 1
@@ -155,9 +152,8 @@ def _branched(program, bound, chosen, *, end):
         return chosen, best, True
     rest = program.restricted(core, gain=gain, keep=program.keep - int(sure.sum()))
     x, _, upper, finished = rest.solve(time_limit=end - time.monotonic(), integral=True, start=chosen[core])
-    if x is not None:
-        found = sure.copy()
-        found[core] = x > 0.5
-        found = repaired(found, program, deadline=lambda: False)
-        chosen = found if program.value(found) > best else chosen
+    found = sure.copy()
+    found[core] = x > 0.5
+    found = repaired(found, program, deadline=lambda: time.monotonic() > end + GRACE)
+    chosen = found if program.value(found) > best else chosen
     return chosen, min(bound.value, program.value(sure) + upper), finished

@@ -19,7 +19,7 @@ from scipy import sparse
 class Program:
     """node : (P,) int64, rising, every node has a pair. column : (P,) int64 keyword. gain : (P,) float64 >= 0.
 
-    tail, head : (Q,) int64 pairs of two nodes and one keyword. weight : (Q,) float64 > 0. keep : int, at most the nodes.
+    tail, head : (Q,) int64 pairs of two nodes and one keyword. weight : (Q,) float64 > 0. keep : int <= the nodes.
     """
 
     node: np.ndarray
@@ -35,6 +35,11 @@ class Program:
         """(n,) int64: the first pair of every node."""
         return np.flatnonzero(np.diff(self.node, prepend=-1))
 
+    @cached_property
+    def largest(self):
+        """float: the largest gain or weight, what "small" is measured by."""
+        return float(max(self.gain.max(initial=0.0), self.weight.max(initial=0.0)))
+
     def value(self, chosen):
         """What the pairs earn together. chosen : (P,) bool."""
         both = chosen[self.tail] & chosen[self.head]
@@ -46,7 +51,7 @@ class Program:
         return np.bincount(self.tail, at_tail, n) + np.bincount(self.head, at_head, n)
 
     def shares(self, y):
-        """(P,) float64: gains of the pairs once every edge has split its reward, y to its head and the rest to its tail.
+        """(P,) float64: gains once every edge has split its reward, y to its head and the rest to its tail.
 
         y : (Q,), clipped here to [0, weight]. No choice of pairs earns more than the sum of its shares: an edge is paid
         when both ends are chosen, while its shares are paid for one end as well.
@@ -96,14 +101,15 @@ class Program:
     def solve(self, *, time_limit, integral=False, start=None):
         """HiGHS's (x (P,), y (Q,) for `shares`, upper bound, finished) of the relaxation or of the program itself.
 
-        start : (P,) bool, a choice that is known. x is None where there is none in time. The bound is the solver's
-        own (infinite for the relaxation, see `Bound`).
+        start : (P,) bool, a choice that is known. What HiGHS did not find in time is zeros. The bound is its own, and
+        infinite for the relaxation (see `Bound`).
         """
         import highspy
 
         p, q, inf = len(self.node), len(self.tail), highspy.kHighsInf
-        largest = max(self.gain.max(initial=0.0), self.weight.max(initial=0.0))
-        scale = 2.0 ** np.floor(5 - np.log2(largest)) if largest > 0 else 1.0  # tolerances of HiGHS are absolute
+        scale = (
+            2.0 ** np.floor(5 - np.log2(self.largest)) if self.largest > 0 else 1.0
+        )  # tolerances of HiGHS are absolute
         gain, weight = scale * (self.gain + self.charge(self.weight, 0 * self.weight)), scale * self.weight
         lp = highspy.HighsLp()
         matrix, upper = self._matrix()
@@ -136,13 +142,13 @@ class Program:
         highs.run()
         finished = highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
         found, info = highs.getSolution(), highs.getInfo()
-        x = np.array(found.col_value[:p]) if found.value_valid else None
-        y = np.array(found.row_dual[rows - 1 - q : rows - 1]) if found.dual_valid else self.weight * scale / 2
+        x = np.array(found.col_value[:p]) if found.value_valid else np.zeros(p)
+        y = np.array(found.row_dual[rows - 1 - q : rows - 1]) if found.dual_valid else np.zeros(q)
         bound = info.mip_dual_bound / scale if integral and np.isfinite(info.mip_dual_bound) else np.inf
-        return x, y / scale, bound, finished
+        return np.nan_to_num(x), np.nan_to_num(y / scale), bound, finished
 
     def _matrix(self):
-        """(csc, upper limits): a row per node with several pairs, x_tail - x_head - z per edge, the count; x, then z."""
+        """(csc, upper limits): rows of nodes with several pairs, x_tail - x_head - z, the count; columns x, then z."""
         p, q = len(self.node), len(self.tail)
         many = np.bincount(self.node)[self.node] > 1
         row = np.unique(self.node[many], return_inverse=True)[1]
