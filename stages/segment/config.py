@@ -47,9 +47,7 @@ class Config(Section):
     iterations: int = Field(30_000, ge=1, description="Fan names the drop, not the end; ours: as long as it pays")
     optimiser: Literal["sgd", "adamw"] = Field("sgd", description="Fan Sec. 5.1: SGD; AdamW for short schedules, ours")
     learning_rate: float = Field(2.5e-4, gt=0, description="of the backbone; Fan Sec. 5.1, v2 Sec. 4")
-    rate_new: float = Field(
-        10.0, gt=0, description="factor of the rate for the head, whose layers are new; v2 Sec. 4"
-    )
+    rate_new: float = Field(10.0, gt=0, description="factor of the rate for the head, whose layers are new; v2 Sec. 4")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD; Fan Sec. 5.1")
     weight_decay: float = Field(5e-4, ge=0, description="of all but biases and norms; Fan Sec. 5.1")
     schedule: Literal["step", "poly"] = Field("step", description="step: Fan Sec. 5.1; poly: v2 Sec. 4")
