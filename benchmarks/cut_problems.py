@@ -8,8 +8,8 @@ A photo has 1 to 4 tags (probabilities .62 .27 .08 .03) of 20 classes, 5 objects
 objects. An object is background with probability 1/2, else of one of the tags. A proposal's feature is a x class vector
 (halved for background) + b x mode vector + c x object vector + d x noise, all standard normal; then + 0.3, ReLU, unit
 length. Its p is the softmax of standard normal scores plus a Gamma(6, 0.8) margin on the true label, or for a share
-`err` on a wrong one. Where the card is silent: an object has one mode; of the wrong labels the photo's own (tags and
-background) are drawn with weight 4, others with weight 1.
+`err` on a wrong one. Where the card is silent: an object has one mode; a wrong label is one of the photo's own (tags
+and background) in 4 of 5 cases, else any other.
 """
 
 import argparse
@@ -91,25 +91,22 @@ def generate(regime, nodes, *, width=128, seed=0, shape=VOC, features=True):
     f = np.empty((nodes if features else 0, width), np.float16)
     prob, truth, tags = np.empty((nodes, shape.classes + 1), np.float32), np.empty(nodes, np.int64), []
     for at in range(0, photos, PHOTOS):
-        number = min(PHOTOS, photos - at)
-        rng = np.random.default_rng([seed, 1, at])
-        own = draw_tags(rng, PHOTOS, shape)[:number]
-        tags += own
-        label = np.where(rng.random((PHOTOS, shape.objects)) < 0.5, 0, 1)[:number]
-        pick = rng.random((PHOTOS, shape.objects))[:number]
+        rng = np.random.default_rng([seed, 1, at])  # a whole block is drawn, however many photos of it are wanted
+        own = draw_tags(rng, PHOTOS, shape)
         count = np.array([len(one) for one in own])
         table = np.array([one + one[-1:] * (max(count) - len(one)) for one in own])
-        label *= np.take_along_axis(table, (pick * count[:, None]).astype(int), 1)
-        mode = rng.random((PHOTOS, shape.objects))[:number]
-        mode = np.where(
-            label == 0,
-            mode * shape.background_modes,
-            shape.background_modes + (label - 1) * shape.modes + mode * shape.modes,
-        ).astype(int)
-        on = rng.integers(0, shape.objects, (PHOTOS, shape.proposals))[:number]
-        rows = slice(at * shape.proposals, (at + number) * shape.proposals)
-        truth[rows] = np.take_along_axis(label, on, 1).ravel()
-        prob[rows] = probabilities(rng, truth[rows], own, shape=shape, err=r.err)
+        label = np.take_along_axis(table, (rng.random((PHOTOS, shape.objects)) * count[:, None]).astype(int), 1)
+        label *= rng.random(label.shape) < 0.5
+        mode = rng.random(label.shape)
+        first = np.where(label == 0, 0, shape.background_modes + (label - 1) * shape.modes)
+        mode = first + (mode * np.where(label == 0, shape.background_modes, shape.modes)).astype(int)
+        on = rng.integers(0, shape.objects, (PHOTOS, shape.proposals))
+        true = np.take_along_axis(label, on, 1).ravel()
+        p = probabilities(rng, true, own, shape=shape, err=r.err)
+        number = min(PHOTOS, photos - at)
+        rows, kept = slice(at * shape.proposals, (at + number) * shape.proposals), slice(number * shape.proposals)
+        truth[rows], prob[rows] = true[kept], p[kept]
+        tags += own[:number]
         if features:
             thing = classes[label] + modes[mode]
             thing += r.c * rng.standard_normal(thing.shape, np.float32)
@@ -117,7 +114,7 @@ def generate(regime, nodes, *, width=128, seed=0, shape=VOC, features=True):
             values += r.d * rng.standard_normal(values.shape, np.float32)
             outlier = rng.random(len(values)) < r.out
             values[outlier] = 1.5 * rng.standard_normal((int(outlier.sum()), width), np.float32)
-            values = np.maximum(values + 0.3, 0)
+            values = np.maximum(values + 0.3, 0)[kept]
             f[rows] = values / np.linalg.norm(values, axis=1, keepdims=True).clip(1e-12)
     return Problem(f, prob, truth, tags, np.repeat(np.arange(photos), shape.proposals))
 
@@ -140,15 +137,15 @@ def draw_tags(rng, photos, shape):
 def probabilities(rng, truth, tags, *, shape, err):
     """(n, L) float32, rows sum to 1, of proposals with labels `truth`, photo by photo as many as the shape says."""
     scores = rng.standard_normal((len(truth), shape.classes + 1), np.float32)
-    weight = np.ones((len(tags), shape.classes + 1), np.float32)
-    weight[:, 0] = 4
-    for i, own in enumerate(tags):
-        weight[i, list(own)] = 4
-    weight = np.repeat(weight, shape.proposals, axis=0)
+    own = np.zeros((len(tags), shape.classes + 1), bool)
+    own[:, 0] = True
+    for i, one in enumerate(tags):
+        own[i, list(one)] = True
     every = np.arange(len(truth))
-    weight[every, truth] = 0
-    wrong = np.log(weight, where=weight > 0, out=np.full_like(weight, -np.inf)) + rng.gumbel(size=weight.shape)
-    judged = np.where(rng.random(len(truth)) < err, wrong.argmax(1), truth)
+    eligible = np.repeat(own, shape.proposals, axis=0) | (rng.random(len(truth)) >= 0.8)[:, None]
+    eligible[every, truth] = False
+    wrong = np.where(eligible, rng.random(eligible.shape), -1).argmax(1)
+    judged = np.where(rng.random(len(truth)) < err, wrong, truth)
     scores[every, judged] += rng.gamma(6, 0.8, len(truth))
     scores = np.exp(scores - scores.max(1, keepdims=True))
     return scores / scores.sum(1, keepdims=True)
@@ -160,10 +157,13 @@ def neighbour_lists(problem, *, k=3, pairs="all", progress=None):
     return nearest(problem.features, groups, k=k, progress=progress)
 
 
-def graph(problem, lists, *, mutual, delta=5.0):
-    """(edges (M, 2), weight (M,) float64 = delta x |cosine|) of neighbour lists."""
-    edges = edges_of(lists, mutual=mutual)
-    return edges, delta * np.abs(cosines(problem.features, edges))
+def edge_table(problem, lists):
+    """The union's edges (M, 2) int32, `both` (M,) bool (these are the mutual ones), cosine (M,) float32, labels L."""
+    union, mutual = (edges_of(lists, mutual=one) for one in (False, True))
+    n = len(lists)
+    both = np.isin(union[:, 0] * n + union[:, 1], mutual[:, 0] * n + mutual[:, 1])
+    cosine = cosines(problem.features, union).astype(np.float32)
+    return dict(edges=union.astype(np.int32), both=both, cosine=cosine, labels=np.array(problem.prob.shape[1]))
 
 
 def allowed_labels(problem):
@@ -198,7 +198,9 @@ def main():
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
     problem = generate(args.regime, args.nodes, seed=args.seed)
-    edges, weight = graph(problem, neighbour_lists(problem), mutual=args.neighbours == "mutual")
+    made = edge_table(problem, neighbour_lists(problem))
+    kept = made["both"] if args.neighbours == "mutual" else slice(None)
+    edges, weight = made["edges"][kept].astype(np.int64), 5.0 * np.abs(made["cosine"][kept].astype(np.float64))
     allowed = allowed_labels(problem) if args.labels == "tags" else np.ones(problem.prob.shape, bool)
     np.savez_compressed(args.out, prob=problem.prob, allowed=allowed, edges=edges, weight=weight)
 
