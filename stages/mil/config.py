@@ -10,12 +10,11 @@ from stages.common.config import Section
 class Config(Section):
     """Defaults are LIID's (Sec. 4, 6.1); the variant `attention` is Fan's (Sec. 3.1, 3.2)."""
 
-    ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"relative"})
+    ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"relative", "features"})
     TEST: ClassVar[frozenset[str]] = ONLY_TEST | {
         "scores", "keep", "select", "hcp_area", "hcp_aspect", "salient_nms", "salient_margin", "salient_floor",
         "salient_area", "salient_size", "salient_superpixels", "salient_colour", "salient_border", "salient_place",
         "salient_smooth", "backbone", "weights", "size", "output_stride", "dilate", "last_conv", "roi", "roi_kind",
-        "features",
     }  # fmt: skip
 
     # --- what p and f are
