@@ -23,10 +23,7 @@ import numpy as np
 import pulp
 
 from benchmarks import sections
-from benchmarks.cut_problems import Shape, allowed_labels, generate, neighbour_lists
 from stages.common.code_digest import code_digest
-from stages.graph.edges import edges_of
-from stages.graph.exact import cosines
 from stages.graph_cut.partition import objective_of, partition
 
 FOLDER = Path("results/bench-partition")
@@ -110,6 +107,11 @@ def prepare(case, folder):
     """The file with the generated problem, made where it is missing."""
     path = folder / "data" / f"{case.regime}-{case.nodes}.npz"
     if not path.exists():
+        # Imported here: the processes that measure memory need none of it.
+        from benchmarks.cut_problems import Shape, allowed_labels, generate, neighbour_lists
+        from stages.graph.edges import edges_of
+        from stages.graph.exact import cosines
+
         made = generate(case.regime, case.nodes, seed=0, shape=Shape(proposals=2, objects=2))
         edges = edges_of(neighbour_lists(made, pairs="tags"), mutual=False)
         scores = np.log(made.prob.astype(np.float64).clip(1e-12))
