@@ -19,7 +19,7 @@ from stages.graph.exact import Best, chunks, rows_of
 from stages.graph.tiles import tile_pairs
 
 PANEL = 1 << 27  # bytes of a panel of features on a CPU; a GPU takes 16 times as much
-KEPT = 1 << 23  # pairs that wait for float64
+KEPT = 1 << 22  # pairs that wait for float64
 DENSE = 1 / 32  # of a tile's pairs: where more stay, the whole tile in float64 is no slower
 
 
@@ -42,12 +42,12 @@ def nearest(features, groups, *, k, signed=False, tile=2048, device="cpu", progr
     reduced = torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False  # `slack` counts on sums in float32
     try:
-        search = None
+        search, memory = None, {}
         for nodes, block, a, b in progress(plan) if progress else plan:
             if search is None or search.nodes is not nodes:
                 if search:
                     search.settle()
-                search = Search(best, nodes, kind=kind, device=device)
+                search = Search(best, nodes, kind=kind, device=device, memory=memory)
             search.compare(block, a, b)
         if search:
             search.settle()
@@ -121,15 +121,25 @@ def slack(a, b, *, kind):
     return error_a * length_b + (length_a + error_a) * error_b + rounding * length_a * length_b + 2e-6
 
 
+def true_places(mask):
+    """(m,) int64, rising: where the flattened mask is true. On a CPU numpy finds them seven times as fast as torch."""
+    flat = mask.reshape(-1)
+    return flat.nonzero()[:, 0] if flat.is_cuda else torch.from_numpy(np.flatnonzero(flat.numpy()))
+
+
 @dataclass
 class Search:
-    """The comparisons among the nodes of one tag. `low` : (n, k), proven lower bounds of k similarities of each node;
-    `pairs`, `high` : the pairs that may matter and the upper bounds of their similarities."""
+    """The comparisons among the nodes of one tag.
+
+    low : (n, k), proven lower bounds of k similarities of each node; least : (n,), its k-th similarity is no smaller.
+    pairs, high : what may matter, and the upper bounds of their similarities. memory : tensors to use again.
+    """
 
     best: Best
     nodes: np.ndarray
     kind: torch.dtype
     device: str
+    memory: dict
     panels: dict = field(default_factory=dict)
     pairs: list = field(default_factory=list)
     high: list = field(default_factory=list)
@@ -143,7 +153,7 @@ class Search:
     def compare(self, block, a, b):
         """Compare the nodes of slice `a` with those of `b`. block : the slices of the panels that these lie in."""
         tile_a, tile_b = (self.part(panel, tile) for panel, tile in zip(block, (a, b)))
-        values = (tile_a.values @ tile_b.values.T).float()
+        values = self.product(tile_a.values, tile_b.values)
         values += tile_a.shift[:, None]
         values += tile_b.shift
         if not self.best.signed:
@@ -155,7 +165,7 @@ class Search:
             first = values.topk(min(self.low.shape[1], len(values)), dim=1).values.double().cpu().numpy() - off
             self.low[a, : first.shape[1]] = np.maximum(first, self.low[a, : first.shape[1]])
             self.least[a] = np.maximum(self.least[a], self.low[a, -1])
-        found = [self.reaching(values, a, off)] + ([] if a == b else [self.reaching(values.T, b, off)])
+        found = [self.reaching(values, side, off, axis=axis) for axis, side in enumerate((a, b)[: 1 + (a != b)])]
         if sum(len(hit[0]) for hit in found) > DENSE * values.numel():
             self.best.offer_tile(self.nodes[a], self.nodes[b])
             for side in (a, b):
@@ -168,6 +178,15 @@ class Search:
                 self.raise_low(row + mine.start, value - off)
         if sum(map(len, self.pairs)) > KEPT:
             self.settle()
+
+    def product(self, a, b):
+        """(n, m) float32: a b', in memory that the last product had: fresh pages cost more than the arithmetic."""
+        shape, number = (len(a), len(b)), len(a) * len(b)
+        for name, kind in (("short", self.kind), ("values", torch.float32)):
+            if number > len(self.memory.get(name, ())):
+                self.memory[name] = torch.empty(number, dtype=kind, device=self.device)
+        short, values = (self.memory[name][:number].view(shape) for name in ("short", "values"))
+        return values.copy_(torch.mm(a, b.T, out=short))
 
     def part(self, panel, tile):
         """The tile's share of a panel, which is loaded where it is not at hand; at most two are."""
@@ -183,18 +202,22 @@ class Search:
         own = slice(tile.start - panel.start, tile.stop - panel.start)
         return Panel(whole.values[own], whole.shift[own], whole.error[own], whole.length[own])
 
-    def reaching(self, values, side, off):
-        """(row, column, value) of what may be among the k nearest of the rows, nodes `side`: numpy, row by row."""
+    def reaching(self, values, side, off, *, axis):
+        """(own, other, value), numpy: places along `axis`, nodes `side`, and across it of what may be among the k
+        nearest of the former."""
         least = torch.from_numpy((self.least[side] - off).astype(np.float32)).to(values.device)
         least = torch.nextafter(least, torch.full_like(least, -torch.inf))  # float32 must not round it up
-        rows = (values.amax(1) >= least).nonzero()[:, 0]
-        chosen = values[rows]
-        row, column = ((chosen >= least[rows, None]) & (chosen > -torch.inf)).nonzero().T  # -inf: itself
-        value = chosen[row, column].double()
-        return rows[row].cpu().numpy(), column.cpu().numpy(), value.cpu().numpy()
+        own = (values.amax(1 - axis) >= least).nonzero()[:, 0]
+        chosen, least = values.index_select(axis, own), least[own]
+        bar = least[:, None] if axis == 0 else least
+        place = true_places((chosen >= bar) & (chosen > -torch.inf))  # -inf: itself
+        value = chosen.reshape(-1)[place].double()
+        first, second = place // chosen.shape[1], place % chosen.shape[1]
+        found = (own[first], second) if axis == 0 else (own[second], first)
+        return *(one.cpu().numpy() for one in found), value.cpu().numpy()
 
     def raise_low(self, row, value):
-        """Put lower bounds `value` (M,) of similarities of the nodes `row` (M,), ascending, among the k largest."""
+        """Put lower bounds `value` (M,) of similarities of the nodes `row` (M,) among the k largest."""
         order = np.lexsort((-value, row))
         row, value = row[order], value[order]
         rank = np.arange(len(row)) - np.searchsorted(row, row)
