@@ -38,14 +38,16 @@ def partition(prob, allowed, edges, weight, *, beta=30.0, keep, time_limit=1800.
     """
     if not (np.isfinite(beta) and beta >= 0):
         raise UserError(f"beta must be a finite number of at least 0, it is {beta}.")
+    if not time_limit >= 0:
+        raise UserError(f"time_limit must be a number of seconds of at least 0, it is {time_limit}.")
     end = time.monotonic() + time_limit
     problem = checked(*_with_noise(prob, allowed), edges, weight)
     n = len(problem.prob)
     program, nodes = _program(problem, beta=beta, keep=keep)
-    if not 0 <= keep <= n or keep > len(nodes):
+    if keep != int(keep) or not 0 <= keep <= len(nodes):
         raise UserError(
-            f"{keep} of {n} nodes shall get a keyword, but {len(nodes)} have one to get: choose keep, or the share "
-            "to retain, from 0 to that number."
+            f"{keep} of {n} nodes shall get a keyword, but {len(nodes)} have one to get: keep must be a whole number "
+            "from 0 to that, or the share to retain lower."
         )
     if keep == 0:
         chosen, bound, finished = np.zeros(len(program.node), bool), 0.0, True

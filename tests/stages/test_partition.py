@@ -11,6 +11,8 @@ from scipy import sparse
 from benchmarks.partition import in_batches, plain_program
 from stages.common.errors import UserError
 from stages.graph_cut import partition as partition_module
+from stages.graph_cut.config import Config
+from stages.graph_cut.cut import edge_weight, solved
 from stages.graph_cut.energy import checked
 from stages.graph_cut.partition import objective_of, partition
 from stages.graph_cut.partition_program import Bound, Program
@@ -283,6 +285,17 @@ def test_sparse_keywords_are_the_stored_ones():
     assert objective_of(one.label, stored, edges, weight) == pytest.approx(one.energy)
 
 
+def test_the_stage_takes_weights_beta_and_the_share():
+    config = Config(solver="partition", beta=3, retain=0.7)
+    weight = edge_weight(np.array([0.2, 0.5]), config)
+    assert weight == pytest.approx(THREE["weight"])  # cosine + 1
+    row, column = np.nonzero(THREE["allowed"] | [True, False, False])
+    stored = sparse.csr_array((THREE["prob"][row, column], (row, column)), shape=(3, 3))
+    solution = solved(stored, THREE["edges"], weight, config=config)  # floor(0.7 x 3) = 2 are kept
+    # beta = 3: without 2: 2.4 + 2.1 = 4.5; without 1: 3.0 + 1.65 = 4.65; without 0: 0.9.
+    assert solution.label.tolist() == [2, 0, 2] and solution.energy == pytest.approx(4.65)
+
+
 def test_inputs_are_not_modified():
     given_ = {name: values.copy() for name, values in THREE.items()}
     partition(**THREE, keep=2)
@@ -304,6 +317,8 @@ def test_inputs_are_not_modified():
         (dict(beta=-1.0), "beta must be a finite number"),
         (dict(keep=3), "3 of 2 nodes shall get a keyword"),
         (dict(keep=-1), "-1 of 2 nodes shall get a keyword"),
+        (dict(keep=1.5), "1.5 of 2 nodes shall get a keyword"),
+        (dict(time_limit=np.nan), "time_limit must be a number"),
     ],
 )
 def test_what_is_no_problem_is_refused(change, words):
