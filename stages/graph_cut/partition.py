@@ -110,7 +110,7 @@ def _all_kept(program, *, labels, end):
     gain = sparse.csr_array((program.gain, program.column, first), shape=(n, labels))
     edge, one = np.unique(program.node[program.tail] * n + program.node[program.head], return_index=True)
     edges, weight = np.stack([edge // n, edge % n], 1), program.weight[one]
-    cut = solve(gain, None, edges, weight, time_limit=end - time.monotonic())
+    cut = solve(gain, None, edges, weight, time_limit=max(end - time.monotonic(), 0.0))
     bound = program.gain.sum() + weight.sum() - cut.bound
     return cut.label[program.node] == program.column, float(bound), cut.status == "optimal"
 
