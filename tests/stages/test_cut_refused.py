@@ -237,7 +237,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("after", [0.2, 1.2])
+@pytest.mark.parametrize("after", [0.4, pytest.param(1.5, marks=pytest.mark.slow)])
 def test_an_interrupt_leaves_no_file(after, tmp_path):
     """Ctrl-C while it works; the program is left without time to finish the dense component below by itself."""
     rng, n = np.random.default_rng(0), 160

@@ -209,15 +209,17 @@ def test_sizes_from_1e_minus_12_to_1e12_in_one_graph(kind):
         assert abs(exact(solution.energy) - got) <= max(got // 10**12, slack)
 
 
-@pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3, 1e6, 1e9])
+@pytest.mark.parametrize("size", [1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9])
 def test_all_numbers_large_or_small(size):
-    """The unit in which p and w are given must not matter to the labels."""
+    """The unit in which p and w are given must not matter to the labels, nor to what is proven of them."""
     rng = np.random.default_rng(8)
     for _ in range(40):
         problem = random_problem(rng, nodes=6)
-        small = dict(problem, prob=problem["prob"] * size, weight=problem["weight"] * size)
-        label, least = solve(**small).label, optimum(**problem)
-        assert energy(label, **problem) == pytest.approx(least, rel=1e-6, abs=1e-9)
+        solution = solve(**dict(problem, prob=problem["prob"] * size, weight=problem["weight"] * size))
+        least = optimum(**problem)
+        assert energy(solution.label, **problem) == pytest.approx(least, rel=1e-6, abs=1e-9)
+        assert solution.energy == pytest.approx(least * size, rel=1e-6, abs=1e-9 * size)
+        assert solution.status == "optimal" and solution.bound >= least * size * (1 - 2e-6) - 1e-9 * size
 
 
 def test_a_long_path_and_a_wide_star():
