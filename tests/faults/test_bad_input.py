@@ -17,6 +17,7 @@ from conftest import ROOT
 from PIL import Image
 
 from stages import cam, classifier, graph, graph_cut, mil, proposals, pseudo_labels, reference, refine, semantic
+from stages import segment as segment_stage
 from stages import transfer as transfer_stage
 from stages.common import store
 from stages.common.errors import UserError
@@ -91,15 +92,16 @@ def call(function, config=None, **keys):
 
 READERS = {  # what reads it, by the store it reads
     "index": [(stage.run, {}) for stage in (proposals, cam, semantic, transfer_stage, mil, graph, pseudo_labels)]
-    + [(classifier.train, {}), (refine.train, {}), (reference.run, {"kind": "whole_photo"})],
-    "proposals": [(mil.run, {}), (graph_cut.run, {})],
-    "cam": [(semantic.run, {}), (mil.run, {})],
+    + [(classifier.train, {}), (refine.train, {}), (segment_stage.train, {}), (reference.run, {"kind": "whole_photo"})]
+    + [(mil.train, {}), (mil.train, {"scores": "attention"})],
+    "proposals": [(mil.train, {}), (mil.run, {}), (graph_cut.run, {})],
+    "cam": [(semantic.run, {}), (mil.train, {}), (mil.run, {})],
     "semantic": [(transfer_stage.run, {})],
     "peaks": [(transfer_stage.run, {})],
     "mil": [(graph.run, {}), (graph_cut.run, {})],
     "edges": [(graph_cut.run, {})],
     "truth": [(reference.run, {}), (semantic.run, {"source": "truth"})],
-    "labels": [(pseudo_labels.run, {}), (refine.train, {})],
+    "labels": [(pseudo_labels.run, {}), (refine.train, {}), (segment_stage.train, {})],
 }
 CASES = [(name, function, keys) for name, found in READERS.items() for function, keys in found]
 
@@ -125,15 +127,22 @@ def test_a_store_of_a_newer_schema(folder, name, function, keys):
 
 def test_weights_of_a_newer_schema(folder):
     torch.save({"schema": "weights/2", "meta": {"kind": "classifier"}, "tensors": {}}, "weights.pt")
-    for function in (cam.run, refine.run):
+    for function in (cam.run, mil.run, refine.run, segment_stage.run):
         sentence(lambda: call(function), "weights.pt", "'weights/1', found 'weights/2'")  # noqa: B023
 
 
-LOADERS = {
+LOADERS = {  # weights trained here, then a user's own of the backbone
     "cam": (cam.run, {}),
+    "mil": (mil.run, {}),
+    "mil of fan": (mil.run, {"scores": "attention"}),
     "refine": (refine.run, {}),
+    "segment": (segment_stage.run, {}),
     "classifier.weights": (classifier.train, {"weights": "weights.pt"}),
-    "mil.weights": (mil.run, {"weights": "weights.pt"}),
+    "mil.weights": (mil.train, {"weights": "weights.pt"}),
+    "mil.weights of fan": (mil.train, {"weights": "weights.pt", "scores": "attention"}),
+    "mil.weights of cam": (mil.run, {"weights": "weights.pt", "scores": "cam"}),
+    "segment.weights": (segment_stage.train, {"weights": "weights.pt"}),
+    "segment.weights of resnet50": (segment_stage.train, {"weights": "weights.pt", "backbone": "resnet50"}),
     "refine.weights": (refine.train, {"weights": "weights.pt"}),
     "refine.weights of R-50": (refine.train, {"weights": "weights.pt", "backbone": "R-50"}),
 }
@@ -158,7 +167,7 @@ def test_a_file_that_holds_no_weights(folder, content):
     sentence(lambda: call(cam.run), "weights.pt is damaged, or holds no tensors")
 
 
-@pytest.mark.parametrize("where", list(LOADERS)[2:])
+@pytest.mark.parametrize("where", [name for name in LOADERS if ".weights" in name])
 def test_weights_of_another_architecture(folder, where):
     function, keys = LOADERS[where]
     torch.save({"conv1.weight": torch.zeros(64, 3, 3, 3)}, "weights.pt")

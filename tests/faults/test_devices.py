@@ -5,7 +5,7 @@ import json
 import pytest
 from conftest import Workflow
 
-GPU_STAGES = {"classifier", "cam", "mil", "graph", "refine"}
+GPU_STAGES = {"classifier", "cam", "mil", "graph", "refine", "segment"}
 
 
 def spans(*workflows):

@@ -15,17 +15,23 @@ TARGETS = {  # stage -> (an artifact of it, its log)
     "classifier": (f"{OUT}/classifier/plain/weights.pt", "classifier.plain"),
     "cam": (f"{OUT}/cam/plain/0000.cam.zarr.zip", "cam.plain.0000"),
     "semantic": (f"{OUT}/semantic/default/0000.zarr.zip", "semantic.default.0000"),
+    "mil_train": (f"{OUT}/mil/default/weights.pt", "mil_train.default"),
+    "mil_train of fan": (f"{OUT}/mil/attention/weights.pt", "mil_train.attention"),
     "mil": (f"{OUT}/mil/cam/0000.zarr.zip", "mil.cam.0000"),
     "graph": (f"{OUT}/graph/cam/edges.zarr.zip", "graph.cam"),
     "graph_cut": (f"{OUT}/graph_cut/cam/labels.zarr.zip", "graph_cut.cam"),
+    "graph_cut of fan": (f"{OUT}/graph_cut/partition/labels.zarr.zip", "graph_cut.partition"),
     "transfer": (f"{OUT}/transfer/default/0000.zarr.zip", "transfer.default.0000"),
     "reference": (f"{OUT}/reference/full/0000.zarr.zip", "reference.full.0000"),
     "pseudo_labels": (f"{OUT}/pseudo_labels/cam_cut/labels.json", "pseudo_labels.cam_cut"),
     "refine_train": (f"{OUT}/refine/cam_cut/weights.pt", "refine_train.cam_cut"),
     "refine": (f"{OUT}/refine/cam_cut/predictions.zarr.zip", "refine.cam_cut"),
+    "segment_train": (f"{OUT}/segment/full/weights.pt", "segment_train.full"),
+    "segment": (f"{OUT}/segment/full/predictions.zarr.zip", "segment.full"),
     "evaluate": (f"{OUT}/evaluate/cam_cut/metrics.json", "evaluate.cam_cut"),
     "report": (f"{OUT}/report/report.html", "report"),
 }
+TRAINS = ("classifier", "mil_train", "refine_train", "segment_train")  # by the beginning of their logs
 FAST = ("classifier", "refine_train", "graph_cut")
 STAGES = [stage if stage in FAST else pytest.param(stage, marks=pytest.mark.slow) for stage in TARGETS]
 
@@ -34,7 +40,7 @@ def job_of(workflow, process, log):
     """The process that runs the job with this log, once it works on the stage itself."""
     path = workflow.folder / OUT / "logs" / f"{log}.log"
     checkpoints = workflow.folder / OUT / ".checkpoints"
-    trains = log.startswith(("classifier", "refine_train"))
+    trains = log.startswith(TRAINS)
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -59,6 +65,8 @@ def test_a_killed_job(tiny_copy, stage):
     process.communicate(timeout=300)
     assert process.returncode != 0
     tiny_copy.run(target)
+    if log.startswith(TRAINS):
+        assert "resumed at iteration" in (tiny_copy.folder / OUT / "logs" / f"{log}.log").read_text()
     assert tiny_copy.digests() == before
     assert tiny_copy.planned() == {}
     assert not list((tiny_copy.folder / OUT).rglob("*.part")), "a half-written file is left"

@@ -25,6 +25,12 @@ def test_upstream_variants(config):
     assert plan.upstream("graph_cut", "cam", "proposals") == "default"
     assert plan.upstream("cam", "pam", "classifier") == "pam"
     assert plan.upstream("graph_cut", "cam", "cam") == "plain"
+    assert plan.upstream("graph_cut", "default", "mil") == plan.upstream("graph_cut", "argmax", "mil") == "default"
+    assert (
+        plan.upstream("graph_cut", "partition", "graph")
+        == plan.upstream("graph_cut", "partition", "cam")
+        == "attention"
+    )
 
 
 def test_what_recipes_are(config):
@@ -35,7 +41,6 @@ def test_what_recipes_are(config):
     ]  # fmt: skip
     fans = ["salient instances of our own", "features trained on single-tag training photos"]
     assert {name: found for name in plan.recipes if (found := plan.extras(name))} == {"fan": fans, "fan_no_graph": fans}
-    assert [name for name in plan.variants["mil"] if plan.learns(name)] == ["default", "attention"]
     imported = Pipeline.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
     assert imported.extras("cam_cut") == ["imported proposals"] and imported.extras("transfer") == []
     assert plan.instances_are_proposals("cam_cut") and plan.instances_are_proposals("oracle_boxes")
@@ -43,6 +48,63 @@ def test_what_recipes_are(config):
     assert [name for name in plan.recipes if not plan.trains(name)] == ["whole_photo", "top_proposal"]
     assert plan.section("pseudo_labels", are_proposals=True)["config"]["box_nms"] == 0.4
     assert plan.section("pseudo_labels", are_proposals=False)["config"]["box_nms"] is None
+
+
+def test_which_variants_of_mil_learn(config):
+    plan = Pipeline.load(config)
+    assert {name: plan.learns(name) for name in plan.variants["mil"]} == {
+        "default": True, "attention": True, "cam": False, "cam_relative": False,
+    }  # fmt: skip
+    assert plan.section("mil", "default", "train")["seed"] == plan.section("mil", "attention", "train")["seed"] == 0
+    assert "seed" not in plan.section("mil", "default")
+
+
+@pytest.mark.parametrize(
+    ("keys", "extras"),
+    [
+        ({"labelled_folder": "imagenet/train"}, ["salient instances of our own", "features trained on imagenet/train"]),
+        ({"epochs": 0}, ["salient instances of our own"]),  # features of the packaged backbone, as every recipe's
+        ({"epochs": 0, "select": "ranking"}, []),
+    ],
+)
+def test_what_fans_labels_rest_on(config, keys, extras):
+    config["variants"]["mil"]["attention"] |= keys
+    plan = Pipeline.load(config)
+    assert plan.extras("fan") == extras and plan.extras("liid") == []
+
+
+def test_salient_instances_and_imported_ones_in_any_recipe(config):
+    config["mil"]["select"] = "salient"
+    assert Pipeline.load(config).extras("liid") == ["salient instances of our own"]
+    config["variants"]["mil"]["default"]["select"] = "ranking"
+    plan = Pipeline.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
+    assert plan.extras("liid") == ["imported proposals"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "variant", "key", "value", "changed"),
+    [
+        ("mil", "default", "eta", 0.5, {"train"}),
+        ("mil", "default", "epochs", 3, {"train"}),
+        ("mil", "default", "keep", 5, {"train", "run"}),
+        ("mil", "default", "relative", True, {"run"}),
+        ("mil", "attention", "features", "roi", {"run"}),
+        ("mil", "cam", "eta", 0.5, {"train"}),  # it has no training: its rule `mil` stays as it was
+        ("segment", "default", "test_flip", True, {"run"}),
+        ("segment", "default", "max_side", 96, {"train", "run"}),
+        ("segment", "default", "clip", 1.0, {"train"}),
+    ],
+)
+def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, value, changed):
+    def sections():
+        plan = Pipeline.load(config)
+        return {name: plan.section(stage, variant, name) for name in ("train", "run")}
+
+    before = sections()
+    keys = config["variants"]["mil"][variant] if stage == "mil" else config[stage]
+    keys[key] = value
+    after = sections()
+    assert {name for name in before if before[name] != after[name]} == changed
 
 
 @pytest.mark.parametrize(
@@ -56,9 +118,25 @@ def test_what_recipes_are(config):
         ({"show": ["nothing"]}, r"^show: nothing is not a recipe; declared are: transfer"),
         ({"show": []}, r"^show names no recipe"),
         ({"train": ["nothing"]}, r"^train: nothing is not a recipe"),
+        ({"train_segment": ["nothing"]}, r"^train_segment: nothing is not a recipe; declared are: transfer"),
+        ({"train_segment": 5}, r"^train_segment: a list of recipes is needed"),
         ({"gpus": 2}, r"^gpus: .*less than or equal to 1 \(given: 2\)"),
         ({"seed": -1}, r"^seed: .*greater than or equal to 0"),
         ({"run": "a/b"}, r"^run: "),
+        ({"graph_cut": {"solver": "nonsense"}}, r"^graph_cut\.solver: .*'multiway', 'partition' or 'argmax'.*nonsense"),
+        ({"graph_cut": {"retain": 1.5}}, r"^graph_cut\.retain: .*less than or equal to 1 \(given: 1\.5\)"),
+        ({"graph_cut": {"beta": -1}}, r"^graph_cut\.beta: .*greater than or equal to 0 \(given: -1\)"),
+        ({"graph_cut": {"terminals": 0}}, r"^graph_cut\.terminals: .*greater than or equal to 1"),
+        ({"graph": {"neighbours": "both"}}, r"^graph\.neighbours: .*'mutual' or 'union'"),
+        (
+            {"variants": {"mil": {"default": {"scores": "maps"}}}},
+            r"^variants\.mil\.default\.scores: .*'cam', 'network' or 'attention'",
+        ),
+        ({"mil": {"lse": 0}}, r"mil.*\.lse: .*greater than 0"),
+        ({"mil": {"cam_loss": 0, "mil_loss": 0}}, r"mil\.default: .*cam_loss and mil_loss must not both be 0"),
+        ({"mil": {"epochs": 0}}, r"mil\.default: .*epochs must be above 0 with scores network"),
+        ({"segment": {"crop": 100}}, r"^segment: .*crop must be a multiple of output_stride, 8"),
+        ({"segment": {"scales": [1.5, 0.5]}}, r"^segment: .*scales must be two numbers above 0, the smaller one first"),
         ({"recipes": {"a": {"cam": "plain"}}, "show": ["a"]}, r"^recipes\.a names one of transfer, graph_cut"),
         ({"recipes": {"a": {"transfer": "x"}}, "show": ["a"]}, r"^recipes\.a: transfer has no variant 'x'"),
         ({"variants": {"cam": {"plain": {"from": {"classifier": "x"}}}}}, r"classifier has no variant 'x'"),

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from conftest import ROOT, TINY, Workflow
 
-PER_SHARD = 2
 AFTER_LABELS = {"pseudo_labels", "refine_train", "refine", "evaluate", "report", "all"}
+EVALUATED = {"report": 1, "all": 1}  # after any `evaluate`
 
 
 def test_second_run_has_nothing_to_do(tiny):
@@ -18,36 +18,67 @@ def test_second_run_has_nothing_to_do(tiny):
 
 
 @pytest.mark.parametrize(
-    ("config", "stages"),
+    ("config", "expected"),
     [
-        (["graph_cut={delta: 4}"], {"graph_cut"}),
-        (["cam={floor: 0.3}"], {"cam", "semantic", "transfer", "mil", "graph", "graph_cut"}),
-        (["transfer={min_area: 20}"], {"transfer"}),
-        (["refine={score_threshold: 0.2}"], None),
-        (["threads=2"], set()),
+        (["threads=2"], {}),
+        (["refine={score_threshold: 0.2}"], {"refine": 3, "evaluate": 3, **EVALUATED}),
+        (["segment={test_flip: true}"], {"segment": 1, "evaluate": 1, **EVALUATED}),
+        (["segment={iterations: 5}"], {"segment_train": 1, "segment": 1, "evaluate": 1, **EVALUATED}),
+        (
+            ["transfer={min_area: 20}"],
+            {"transfer": 2, "pseudo_labels": 1, "refine_train": 1, "refine": 1, "evaluate": 1, **EVALUATED},
+        ),
+        (  # classifiers stay; Fan's extractor, which learns from photos and tags, too
+            ["cam={floor: 0.3}"],
+            {
+                "cam": 6, "semantic": 2, "transfer": 2, "mil_train": 1, "mil": 6, "graph": 3, "graph_cut": 3,
+                "pseudo_labels": 4, "refine_train": 2, "refine": 2, "evaluate": 4, **EVALUATED,
+            },
+        ),
+        (
+            ["graph_cut={delta: 4}"],
+            {"graph_cut": 3, "pseudo_labels": 3, "refine_train": 1, "refine": 1, "evaluate": 3, **EVALUATED},
+        ),
+        (
+            ["variants={graph_cut: {partition: {beta: 10}}}"],
+            {"graph_cut": 1, "pseudo_labels": 1, "evaluate": 1, **EVALUATED},
+        ),
+        (  # both that learn; `scores: cam` reads none of the keys of training
+            ["mil={eta: 0.5}"],
+            {"mil_train": 2, "mil": 4, "graph": 2, "graph_cut": 2, "pseudo_labels": 2, "evaluate": 2, **EVALUATED},
+        ),
+        (  # the variant attention has a center_loss of its own, which wins
+            ["mil={center_loss: 0.2}"],
+            {"mil_train": 1, "mil": 2, "graph": 1, "graph_cut": 1, "pseudo_labels": 1, "evaluate": 1, **EVALUATED},
+        ),
+        (  # read by inference alone
+            ["mil={relative: true}"],
+            {
+                "mil": 6, "graph": 3, "graph_cut": 3, "pseudo_labels": 3, "refine_train": 1, "refine": 1, "evaluate": 3,
+                **EVALUATED,
+            },
+        ),
     ],
-)
-def test_a_changed_threshold_reruns_exactly_what_depends_on_it(tiny, config, stages):
-    planned = set(tiny.planned(config=config))
-    if stages is None:
-        assert planned == {"refine", "evaluate", "report", "all"}
-    elif not stages:
-        assert planned == set()
-    else:
-        assert planned == stages | AFTER_LABELS
-        recipes = tiny.planned(config=config)["pseudo_labels"]
-        assert recipes == len({"transfer", "graph_cut"} & stages)
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_a_changed_key_reruns_exactly_what_depends_on_it(tiny, config, expected):
+    assert tiny.planned(config=config) == expected
 
 
 def test_the_seed_reruns_what_is_random(tiny):
     planned = tiny.planned(config=["seed=1"])
-    assert planned["images"] == 1 and planned["classifier_train"] == 2 and planned["refine_train"] == 3
+    assert {name: count for name, count in planned.items() if name == "images" or name.endswith("_train")} == {
+        "images": 1, "classifier_train": 2, "mil_train": 2, "refine_train": 3, "segment_train": 1,
+    }  # fmt: skip
 
 
-def test_adding_a_variant_builds_only_what_is_missing(tiny):
-    planned = tiny.planned(config=["show=[transfer,cam_cut,full,whole_photo,top_proposal,cam_argmax]"])
-    assert planned == {
-        "graph_cut": 1, "pseudo_labels": 1, "refine_train": 1, "refine": 1, "evaluate": 1, "report": 1, "all": 1,
+def test_adding_variants_builds_only_what_is_missing(tiny):
+    """Cuts without a graph read the tables of p that are there; one recipe more trains DeepLab, one Mask R-CNN."""
+    shown = "transfer,cam_cut,liid,fan,full,whole_photo,top_proposal,cam_argmax,liid_no_graph,fan_no_graph"
+    config = [f"show=[{shown}]", "train=[transfer,cam_cut,full,cam_argmax]", "train_segment=[full,liid]"]
+    assert tiny.planned(config=config) == {
+        "graph_cut": 3, "pseudo_labels": 3, "refine_train": 1, "refine": 1, "segment_train": 1, "segment": 1,
+        "evaluate": 4, **EVALUATED,
     }  # fmt: skip
 
 
@@ -90,8 +121,10 @@ def test_only_the_named_rules_read_ground_truth(tmp_path):
     """The firewall: masks and boxes are inputs of `evaluate`, `report` and the references from truth alone."""
     workflow = Workflow(tmp_path)
     recipes = yaml.safe_load((ROOT / "config/recipes.yaml").read_text())["recipes"]
-    jobs = jobs_with_inputs(workflow, config=[f"show=[{','.join(recipes)}]"])
-    assert len(jobs) > 60
+    names = ",".join(recipes)
+    jobs = jobs_with_inputs(workflow, config=[f"show=[{names}]", f"train=[{names}]", f"train_segment=[{names}]"])
+    assert len(jobs) > 100
+    assert {"classifier_train", "mil_train", "mil", "graph_cut", "segment_train", "segment"} <= {job[0] for job in jobs}
     readers = set()
     for name, output, given in jobs:
         if "truth" in given.replace("semantic/truth", ""):
@@ -105,7 +138,8 @@ def test_only_the_named_rules_read_ground_truth(tmp_path):
     ("config", "sentence"),
     [
         (["cam={flor: 0.3}"], "cam.flor is not a known key; allowed here:"),
-        (["show=[nothing]"], "show: nothing is not a recipe; declared are:"),
+        (["train_segment=[nothing]"], "train_segment: nothing is not a recipe; declared are:"),
+        (["graph_cut={solver: exact}"], "graph_cut.solver: "),
         (["dataset={kind: voc, root: /nowhere}"], "/nowhere"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from conftest import ROOT, TINY
 from PIL import Image
+from snakemake.utils import update_config
 
 from stages.common.instances import Instances
 from stages.common.job import Job
@@ -70,8 +71,10 @@ class Chain:
 
     def __init__(self, dataset, out):
         self.out = out
-        values = yaml.safe_load((ROOT / "config/recipes.yaml").read_text()) | yaml.safe_load(TINY.read_text())
-        values["show"] = ["transfer", "cam_cut"]
+        values = {}
+        for path in (ROOT / "config/recipes.yaml", TINY):
+            update_config(values, yaml.safe_load(path.read_text()))  # Snakemake's own, deep, merge
+        values["show"] = ["transfer", "cam_cut", "liid", "fan"]
         values["dataset"] = {
             "kind": "voc", "root": str(dataset), "train": "Main/train", "classes": list(CLASSES.values()),
             "shards": SHARDS,
@@ -116,6 +119,21 @@ class Chain:
         self.make("pseudo_labels", recipe, config=own, instances=given)
         return Instances.load(self.path("pseudo_labels", recipe, "labels"))
 
+    def cut(self, variant):
+        """The labels of a variant of `graph_cut` from proposals and CAMs, as its `from` says."""
+        mil, graph = (self.plan.upstream("graph_cut", variant, stage) for stage in ("mil", "graph"))
+        cam = self.plan.upstream("mil", mil, "cam")
+        given = {"proposals": ("proposals", "default", "proposals"), "cam": ("cam", cam, "cam")}
+        if self.plan.learns(mil):
+            self.make("mil", mil, "train", **{name: self.paths(*one) for name, one in given.items()})
+            given["weights"] = self.out / "mil" / mil / "weights.pt"
+        self.sharded("mil", mil, **given)
+        self.make("graph", graph, mil=self.paths("mil", mil, "mil"))
+        self.make(
+            "graph_cut", variant, mil=self.paths("mil", mil, "mil"), edges=self.path("graph", graph, "edges"),
+            proposals=self.paths("proposals", "default", "proposals"),
+        )  # fmt: skip
+
     def run(self):
         """(truth, {recipe: pseudo labels}) of the dataset."""
         self.make("images")
@@ -125,19 +143,16 @@ class Chain:
             self.sharded("cam", head, weights=self.out / "classifier" / head / "weights.pt")
         self.sharded("semantic", "default", cam=("cam", "plain", "cam"))
         self.sharded("transfer", "default", semantic=("semantic", "default", "semantic"), peaks=("cam", "pam", "peaks"))
-        self.sharded("mil", "cam", proposals=("proposals", "default", "proposals"), cam=("cam", "plain", "cam"))
-        self.make("graph", "cam", mil=self.paths("mil", "cam", "mil"))
-        self.make(
-            "graph_cut", "cam", mil=self.paths("mil", "cam", "mil"), edges=self.path("graph", "cam", "edges"),
-            proposals=self.paths("proposals", "default", "proposals"),
-        )  # fmt: skip
+        self.sharded("cam", "attention", weights=self.out / "classifier/plain/weights.pt")
+        for recipe in ("cam_cut", "liid", "fan"):
+            self.cut(self.plan.source(recipe)[1])
         truth = Instances.load(self.path("images", "default", "truth"))
         return truth, {recipe: self.labels(recipe) for recipe in self.plan.show}
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_pseudo_labels_without_any_mask_or_box_are_the_same(tmp_path):
-    """Both recipes that learn from tags, from photos to the published labels."""
+    """The recipes that learn from tags, from photos to the published labels."""
     voc(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "bare")
     without_masks_and_boxes(tmp_path / "bare")
