@@ -107,7 +107,7 @@ def prepare(case, folder):
     """The file with the generated problem, made where it is missing."""
     path = folder / "data" / f"{case.regime}-{case.nodes}.npz"
     if not path.exists():
-        # Imported here: the processes that measure memory need none of it.
+        # Imported here: the processes that measure need none of it.
         from benchmarks.cut_problems import Shape, allowed_labels, generate, neighbour_lists
         from stages.graph.edges import edges_of
         from stages.graph.exact import cosines
@@ -195,11 +195,11 @@ def run(todo, *, folder, fresh, repeats):
         path = folder / f"{case.name}.json"
         found = json.loads(path.read_text()) if path.exists() and not fresh else {}
         if found.get("stamp") != stamp or found.get("case") != asdict(case):
-            data = prepare(case, folder)
-            words = ["--measure", json.dumps(asdict(case)), "--data", str(data), "--repeats", str(repeats)]
-            done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.partition", *words], check=True, capture_output=True, text=True
-            )
+            given = json.dumps(asdict(case)), "--folder", str(folder), "--repeats", str(repeats)
+            # The peak memory of a process counts that of its parent at the start: this one stays small.
+            for step in ("--prepare", "--measure"):
+                words = [sys.executable, "-m", "benchmarks.partition", step, *given]
+                done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
             found = dict(json.loads(done.stdout.splitlines()[-1]), stamp=stamp, case=asdict(case))
             path.write_text(json.dumps(found, indent=1))
         print(f"{case.name}: {median(found['seconds']):.2f} s, {found['objective']:.3f}, {found['status']}", flush=True)
@@ -255,10 +255,13 @@ def main():
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks.md"))
     parser.add_argument("--measure", help=argparse.SUPPRESS)
-    parser.add_argument("--data", help=argparse.SUPPRESS)
+    parser.add_argument("--prepare", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.measure:
-        print(json.dumps(measure(Case(**json.loads(args.measure)), args.data, repeats=args.repeats)))
+    if args.prepare or args.measure:
+        case = Case(**json.loads(args.prepare or args.measure))
+        path = prepare(case, args.folder)
+        if args.measure:
+            print(json.dumps(measure(case, path, repeats=args.repeats)))
         return
     args.folder.mkdir(parents=True, exist_ok=True)
     todo = [case for case in cases(args.nodes) if args.only in case.name]

@@ -141,21 +141,40 @@ def _rounded(program, x, bound):
 
 
 def _branched(program, bound, chosen, *, end):
-    """(chosen, upper bound, finished) by branch and bound on what `bound` leaves open around a known choice."""
-    best = program.value(chosen)
-    floor = best - PROVEN * max(best, program.largest)
+    """(chosen, upper bound, finished) by branch and bound on what `bound` leaves open.
+
+    A choice worth at least `floor` uses only pairs that the bound admits to it. The floor starts close under the bound,
+    where few pairs are open. If it is not reached, it is a better bound, and the next one lies deeper.
+    """
+    best, upper = program.value(chosen), bound.value
+    least = PROVEN * max(best, program.largest)
+    depth = (upper - best) / 16
+    while True:
+        floor, deepest = bound.value - depth, best - least
+        found, reached, finished = _best_above(max(floor, deepest), program, bound, chosen, end=end)
+        if program.value(found) > best:
+            chosen, best = found, program.value(found)
+        upper, depth = min(upper, max(reached, floor, best)), 4 * depth
+        if not finished or floor <= deepest or upper - best <= least:
+            return chosen, upper, finished
+
+
+def _best_above(floor, program, bound, known, *, end):
+    """(chosen, upper bound, finished) of the choices worth at least `floor`; the bound of none is minus infinity."""
     open_pair = bound.with_pair() >= floor
-    sure_node = bound.without_node() < floor
     alone = np.bincount(program.node, open_pair)[program.node] == 1
-    sure = open_pair & alone & sure_node[program.node]
-    gain = program.gain + program.charge(program.weight * sure[program.head], program.weight * sure[program.tail])
+    sure = open_pair & alone & (bound.without_node() < floor)[program.node]
     core = open_pair & ~sure
     if not core.any():
-        return chosen, best, True
+        return (sure, program.value(sure), True) if sure.sum() == program.keep else (known, -np.inf, True)
+    gain = program.gain + program.charge(program.weight * sure[program.head], program.weight * sure[program.tail])
     rest = program.restricted(core, gain=gain, keep=program.keep - int(sure.sum()))
-    x, _, upper, finished = rest.solve(time_limit=end - time.monotonic(), integral=True, start=chosen[core])
+    start = known[core] if (open_pair[known]).all() and known[sure].all() else None
+    x, _, upper, finished = rest.solve(time_limit=end - time.monotonic(), integral=True, start=start)
     found = sure.copy()
     found[core] = x > 0.5
-    found = repaired(found, program, deadline=lambda: time.monotonic() > end + GRACE)
-    chosen = found if program.value(found) > best else chosen
-    return chosen, min(bound.value, program.value(sure) + upper), finished
+    return (
+        repaired(found, program, deadline=lambda: time.monotonic() > end + GRACE),
+        program.value(sure) + upper,
+        finished,
+    )

@@ -101,15 +101,14 @@ class Program:
     def solve(self, *, time_limit, integral=False, start=None):
         """HiGHS's (x (P,), y (Q,) for `shares`, upper bound, finished) of the relaxation or of the program itself.
 
-        start : (P,) bool, a choice that is known. What HiGHS did not find in time is zeros. The bound is its own, and
-        infinite for the relaxation (see `Bound`).
+        start : (P,) bool, a choice that is known. What HiGHS did not find in time is zeros. The bound is its own:
+        infinite for the relaxation (see `Bound`), minus infinity where no choice meets the count.
         """
         import highspy
 
         p, q, inf = len(self.node), len(self.tail), highspy.kHighsInf
-        scale = (
-            2.0 ** np.floor(5 - np.log2(self.largest)) if self.largest > 0 else 1.0
-        )  # tolerances of HiGHS are absolute
+        # HiGHS's tolerances are absolute: the largest coefficient becomes about 32.
+        scale = 2.0 ** np.floor(5 - np.log2(self.largest)) if self.largest > 0 else 1.0
         gain, weight = scale * (self.gain + self.charge(self.weight, 0 * self.weight)), scale * self.weight
         lp = highspy.HighsLp()
         matrix, upper = self._matrix()
@@ -140,12 +139,14 @@ class Program:
             solution.col_value = np.concatenate([start, z]).astype(float).tolist()
             highs.setSolution(solution)
         highs.run()
-        finished = highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
-        found, info = highs.getSolution(), highs.getInfo()
+        status, found = highs.getModelStatus(), highs.getSolution()
         x = np.array(found.col_value[:p]) if found.value_valid else np.zeros(p)
         y = np.array(found.row_dual[rows - 1 - q : rows - 1]) if found.dual_valid else np.zeros(q)
-        bound = info.mip_dual_bound / scale if integral and np.isfinite(info.mip_dual_bound) else np.inf
-        return np.nan_to_num(x), np.nan_to_num(y / scale), bound, finished
+        finished = status in (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kInfeasible)
+        bound = highs.getInfo().mip_dual_bound / scale if integral else np.inf
+        if status == highspy.HighsModelStatus.kInfeasible:
+            bound = -np.inf
+        return np.nan_to_num(x), np.nan_to_num(y / scale), np.inf if np.isnan(bound) else bound, finished
 
     def _matrix(self):
         """(csc, upper limits): rows of nodes with several pairs, x_tail - x_head - z, the count; columns x, then z."""

@@ -180,7 +180,7 @@ def test_a_fractional_relaxation_is_branched(monkeypatch):
     calls, solve = [], Program.solve
     monkeypatch.setattr(Program, "solve", lambda *a, **k: calls.append(k.get("integral", False)) or solve(*a, **k))
     solution = partition(**CLIQUE, beta=1, keep=2)
-    assert calls == [False, True]
+    assert calls[0] is False and calls[1:] and all(calls[1:])
     assert (solution.energy, solution.bound, solution.status) == (2, pytest.approx(2), "optimal")
 
 
