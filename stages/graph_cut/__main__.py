@@ -21,12 +21,15 @@ NAMES = ("prob", "allowed", "edges", "weight")
 def read(path):
     """The four arrays of a graph file, as a dict."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise UserError(f"{path} is one array, not an npz file of {', '.join(NAMES)}.")
+        with file:
             missing = [name for name in NAMES if name not in file.files]
             if missing:
                 raise UserError(f"{path} lacks the array {missing[0]}; it needs {', '.join(NAMES)}.")
             return {name: file[name] for name in NAMES}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, AttributeError) as error:
         raise UserError(f"{path} cannot be read as an npz file of plain arrays ({error}).") from None
 
 
@@ -60,4 +63,8 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("Interrupted: no labels were written.", file=sys.stderr)
+        sys.exit(130)

@@ -15,6 +15,7 @@ class Solution:
 
     status : "optimal" (the gap is closed), "time_limit" (stopped early, see gap), "argmax" (edges were not looked at).
     gap : (energy - bound) / max(energy, 1e-9), not below 0. components : (number,) sizes of the graph's components.
+    fixed : share of the nodes whose label was proven before any linear program.
     """
 
     label: np.ndarray
@@ -23,6 +24,7 @@ class Solution:
     status: str
     gap: float
     components: np.ndarray
+    fixed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Problem:
 
     def argmax(self):
         """(N,) int64: the most probable allowed label of every node; of equals the first column."""
-        return self.prob.replaced(-self.prob.value).cheapest()
+        return self.prob.column[self.prob.replaced(-self.prob.value).cheapest()]
 
     def energy(self, label):
         """The energy of a labelling with allowed labels, see `energy_of`."""
@@ -70,7 +72,7 @@ def checked(prob, allowed, edges, weight):
     Raises UserError: shapes that do not fit, NaN or infinite values, negative probabilities or weights, edges that
     leave the graph, a node without an allowed label.
     """
-    edges, weight = np.asarray(edges), np.asarray(weight, np.float64)
+    edges, weight = np.asarray(edges), _real("weight", np.asarray(weight)).astype(np.float64)
     if edges.size == 0:
         edges = edges.reshape(0, 2).astype(np.int64)
     if edges.ndim != 2 or edges.shape[1] != 2 or weight.shape != (len(edges),):
@@ -91,6 +93,9 @@ def checked(prob, allowed, edges, weight):
     if (key[1:] <= key[:-1]).any():
         key, inverse = np.unique(key, return_inverse=True)
         u, v, weight = key // n, key % n, np.bincount(inverse, weights=weight, minlength=len(key))
+    with np.errstate(over="ignore"):
+        if not np.isfinite(pairs.value.sum() + outside + weight.sum()):
+            raise UserError("prob and weight add up beyond the largest float: give them in a larger unit.")
     return Problem(pairs, np.stack([u, v], 1), weight, outside)
 
 
@@ -104,10 +109,10 @@ def _pairs(prob, allowed):
             prob = prob.copy()
             prob.sum_duplicates()
         first, column, value = prob.indptr.astype(np.int64), prob.indices.astype(np.int64), prob.data
-        value, outside = value.astype(np.float64), 0.0
+        value, outside = _real("prob", value).astype(np.float64), 0.0
         _refuse_values("prob", value, lambda at: np.searchsorted(first, at, "right") - 1)
     else:
-        prob = np.asarray(prob)
+        prob = _real("prob", np.asarray(prob))
         allowed = np.ones(prob.shape, bool) if allowed is None else np.asarray(allowed)
         if prob.ndim != 2 or allowed.shape != prob.shape:
             raise UserError(
@@ -118,11 +123,19 @@ def _pairs(prob, allowed):
         _refuse_values("prob", prob.ravel(), lambda at: at // prob.shape[1])
         first = np.concatenate([[0], np.cumsum(allowed.sum(1))])
         column, value = np.nonzero(allowed)[1], prob[allowed].astype(np.float64)
-        outside = float(prob.sum(where=~allowed, dtype=np.float64))
+        with np.errstate(over="ignore"):
+            outside = float(prob.sum(where=~allowed, dtype=np.float64))
     wrong = np.flatnonzero(np.diff(first) == 0)
     if len(wrong):
         raise UserError(f"Node {wrong[0]} has no allowed label ({len(wrong)} such nodes): allow at least one each.")
     return Pairs(first, column, value, prob.shape[1]), outside
+
+
+def _real(name, values):
+    """`values`; UserError where they are no real numbers."""
+    if values.dtype.kind not in "fiub":
+        raise UserError(f"{name} must be real numbers, it is an array of {values.dtype}.")
+    return values
 
 
 def _refuse_values(name, values, row_of):

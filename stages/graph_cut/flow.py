@@ -1,46 +1,69 @@
-"""Minimum cuts of binary problems by maximum flow, on an integer grid so that nothing is rounded on the way."""
+"""Minimum cuts of binary problems by maximum flow, with the flow itself, from which a proof can be checked."""
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-LARGEST = 2**29  # scipy's maximum_flow is int32, and a residual is at most two capacities
+LARGEST = 2**29  # of a capacity between nodes: scipy's maximum_flow is int32, and a residual is at most two capacities
+MOST = 2**31 - 1  # of a capacity from the source or to the sink, whose reverse is 0
 
 
-def grid_scale(weight):
-    """The power of two by which weights are multiplied before they are rounded to integers up to 2^29."""
-    heaviest = float(np.max(weight, initial=0.0))
-    return float(2.0 ** np.floor(np.log2(LARGEST / heaviest))) if heaviest > 0 else 1.0
+def grid_scale(capacity):
+    """The power of two by which capacities are multiplied before they are rounded to integers up to LARGEST."""
+    heaviest = float(np.max(capacity, initial=0.0))
+    return float(2.0 ** np.floor(np.log2(LARGEST / heaviest))) if 0 < heaviest < np.inf else 1.0
 
 
-def largest_side(unary, tail, head, *, forward, backward):
-    """A largest set A of the candidates that minimises sum_{u in A} unary[u] + the capacity of the arcs leaving A.
+def smallest_side(unary, tail, head, *, forward, backward):
+    """(side (n,) bool, flow (m,) float64): the smallest set A of all that minimise sum_{u in A} unary[u] + the cost of
+    the arcs leaving A, and a maximum flow from tails to heads that shows it.
 
-    unary : (n,) int64. tail, head : (m,) int, each pair once. forward, backward : (m,) int64 in [0, 2^29], cost of
-    tail in A and head outside, and the reverse. Returns (n,) bool, and no node where no unary is negative.
-    Candidates are the nodes whose cost fits into the integers of scipy's flow, all others stay outside; a value
-    below -2^29 counts as -2^29. Both leave the claims of `persistency` true (see there).
+    unary : (n,) float64, also infinite. tail, head : (m,) int, tail < head, sorted, each pair once.
+    forward, backward : (m,) float64 >= 0, cost of tail in A and head outside, and the reverse.
+    Solved on a grid of integers: with that flow, and every arc that leaves A full, unary + outflow - inflow is not
+    above 0 at any node of A, but for rounding. Nodes whose unary is beyond the grid stay outside.
     """
-    n = len(unary)
-    candidate, cost = np.ones(n, bool), np.asarray(unary, np.int64)
-    while (cost[candidate] > LARGEST).any():  # arcs to nodes that are left out are paid in any case
-        candidate &= cost <= LARGEST
-        cost = unary + np.bincount(tail, np.where(candidate[head], 0, forward), n).astype(np.int64)
-        cost += np.bincount(head, np.where(candidate[tail], 0, backward), n).astype(np.int64)
-    if not (cost[candidate] < 0).any():
-        return np.zeros(n, bool)
-    cost = np.where(candidate, np.clip(cost, -LARGEST, LARGEST), 0)
-    inner = candidate[tail] & candidate[head]
-    tail, head, forward, backward = tail[inner], head[inner], forward[inner], backward[inner]
-    source, sink, node = n, n + 1, np.arange(n)
-    rows = np.concatenate([np.full(n, source), node, tail, head])
-    cols = np.concatenate([node, np.full(n, sink), head, tail])
-    capacity = np.concatenate([np.maximum(-cost, 0), np.maximum(cost, 0), forward, backward]).astype(np.int32)
-    kept = capacity > 0
-    graph = sparse.csr_matrix((capacity[kept], (rows[kept], cols[kept])), shape=(n + 2, n + 2))
-    residual = (graph - maximum_flow(graph, source, sink).flow).tocsr()
-    residual.data[residual.data < 0] = 0
-    residual.eliminate_zeros()
-    side = np.ones(n + 2, bool)
-    side[breadth_first_order(residual.T.tocsr(), sink, return_predecessors=False)] = False
-    return side[:n] & candidate
+    n, m = len(unary), len(tail)
+    if not (unary < 0).any():
+        return np.zeros(n, bool), np.zeros(m)
+    # No more than the sources give flows through an arc: so heavy arcs need not set the grid; without arcs they do.
+    supply = float(-unary[unary < 0].sum())
+    forward, backward = np.minimum(forward, supply), np.minimum(backward, supply)
+    scale = grid_scale(np.concatenate([forward, backward])) if forward.any() or backward.any() else grid_scale(supply)
+    forward, backward = np.rint(forward * scale), np.rint(backward * scale)
+    cost, inside = np.ceil(unary * scale), np.ones(n, bool)
+    while (cost[inside] > MOST).any():  # arcs to nodes that stay outside are paid in any case
+        inside &= cost <= MOST
+        cost = np.ceil(unary * scale) + np.bincount(tail, np.where(inside[head], 0, forward), n)
+        cost += np.bincount(head, np.where(inside[tail], 0, backward), n)
+    if not inside.all():
+        both = inside[tail] & inside[head]
+        forward, backward = np.where(both, forward, 0), np.where(both, backward, 0)
+    cost = np.where(inside, np.maximum(cost, -MOST), 0).astype(np.int64)
+
+    # Every arc in both directions, rows sorted: the flow then comes back in this very order. A node has one arc more,
+    # with the source or to the sink.
+    row = np.concatenate([head, tail])
+    arc = sparse.csr_array((np.arange(2 * m), (row, np.concatenate([tail, head]))), shape=(n, n))
+    inner = np.arange(2 * m) + np.repeat(np.arange(n), np.diff(arc.indptr))
+    outer = arc.indptr[1:] + np.arange(n)
+    sources, sinks = np.flatnonzero(cost < 0), np.flatnonzero(cost >= 0)
+    indices, capacity = np.empty(2 * (m + n), np.int32), np.zeros(2 * (m + n), np.int32)
+    indices[inner], capacity[inner] = arc.indices, np.concatenate([backward, forward])[arc.data]
+    indices[outer], capacity[outer] = np.where(cost < 0, n, n + 1), np.maximum(cost, 0)
+    indices[2 * m + n :] = np.concatenate([sources, sinks])
+    capacity[2 * m + n :][: len(sources)] = -cost[sources]
+    first = np.concatenate([arc.indptr + np.arange(n + 1), [2 * m + n + len(sources), 2 * (m + n)]]).astype(np.int32)
+    graph = sparse.csr_matrix((capacity, indices, first), shape=(n + 2, n + 2))
+    graph.has_sorted_indices = True
+    pushed = maximum_flow(graph, n, n + 1).flow.data
+
+    left = capacity > pushed
+    residual = sparse.csr_matrix(
+        (np.ones(int(left.sum()), np.int8), indices[left], np.concatenate([[0], np.cumsum(left)])[first]), graph.shape
+    )
+    side = np.zeros(n + 2, bool)
+    side[breadth_first_order(residual, n, return_predecessors=False)] = True
+    flow = np.empty(2 * m)
+    flow[arc.data] = pushed[inner]
+    return side[:n], flow[m:] / scale

@@ -10,7 +10,7 @@ import numpy as np
 class Pairs:
     """first : (n + 1,) int64, pairs first[u] to first[u + 1] are node u's. column : (P,) int64, rising within a node.
 
-    value : (P,) float64. labels : int, L. Every node has a pair.
+    value : (P,) float64. labels : int, L. Every node has a pair, but in what `within` gives.
     """
 
     first: np.ndarray
@@ -32,9 +32,13 @@ class Pairs:
         return np.repeat(np.arange(len(self)), self.count)
 
     @cached_property
-    def key(self):
-        """(P,) int64, rising: one number per (node, label)."""
-        return self.node * self.labels + self.column
+    def words(self):
+        """(n, ceil(L / 64)) uint64: bit k of a node's words is set where it may take label k."""
+        word, bit, some = self.column >> 6, _bit(self.column), np.flatnonzero(self.count)
+        found = np.zeros((len(self), max(1, -(-self.labels // 64))), np.uint64)
+        for k in range(found.shape[1] if len(some) else 0):
+            found[some, k] = np.bitwise_or.reduceat(np.where(word == k, bit, np.uint64(0)), self.first[some])
+        return found
 
     def least(self):
         """(n,) float64: the smallest value of every node."""
@@ -45,24 +49,35 @@ class Pairs:
         return np.add.reduceat(self.value, self.first[:-1]) if len(self) else np.zeros(0)
 
     def cheapest(self):
-        """(n,) int64: the column of the smallest value; of equals the first."""
+        """(n,) int64: where the smallest value of every node stands; of equals the first."""
         at = np.flatnonzero(self.value == self.least()[self.node])
-        return self.column[at[np.searchsorted(self.node[at], np.arange(len(self)))]] if len(self) else self.column
+        return at[np.searchsorted(self.node[at], np.arange(len(self)))]
+
+    def others(self):
+        """(P,) float64: the smallest value among the other pairs of the node; infinite where there is none."""
+        best = self.cheapest()
+        found, value = self.value[best][self.node], self.value.copy()
+        value[best] = np.inf
+        found[best] = self.replaced(value).least()
+        return found
 
     def place(self, nodes, columns):
         """(m,) int64: where the pairs (node, column) stand; -1 where they are not allowed."""
         if len(self.column) == len(self) * self.labels:
             return nodes * self.labels + columns
-        key = nodes * self.labels + columns
-        at = np.searchsorted(self.key, key)
-        return np.where(self.key[np.minimum(at, len(self.key) - 1)] == key, at, -1) if len(self.key) else at - 1
+        word, bit = columns >> 6, _bit(columns)
+        own = self.words[nodes, word]
+        at = self.first[nodes] + np.bitwise_count(own & (bit - np.uint64(1)))
+        for k in range(self.words.shape[1] - 1):
+            at += np.where(word > k, np.bitwise_count(self.words[nodes, k]), 0)
+        return np.where(own & bit, at, -1)
 
     def of(self, nodes):
         """(positions of the pairs of `nodes`, one node after the other; number of each pair's node in `nodes`)."""
         count = self.count[nodes]
         number = np.repeat(np.arange(len(nodes)), count)
         start = np.cumsum(count) - count
-        return self.first[nodes][number] + np.arange(len(number)) - start[number], number
+        return (self.first[nodes] - start)[number] + np.arange(len(number)), number
 
     def select(self, nodes):
         """The pairs of `nodes` alone, numbered in their order."""
@@ -70,6 +85,19 @@ class Pairs:
         first = np.concatenate([[0], np.cumsum(self.count[nodes])])
         return Pairs(first, self.column[at], self.value[at], self.labels)
 
+    def within(self, kept):
+        """The pairs `kept`, (P,) bool, of the same nodes, of which some may have none."""
+        first = np.concatenate([[0], np.cumsum(kept)])[self.first]
+        return Pairs(first, self.column[kept], self.value[kept], self.labels)
+
     def replaced(self, value):
         """The same pairs with other values."""
-        return Pairs(self.first, self.column, value, self.labels)
+        other = Pairs(self.first, self.column, value, self.labels)
+        other.__dict__.update(
+            {name: self.__dict__[name] for name in ("count", "node", "words") if name in self.__dict__}
+        )
+        return other
+
+
+def _bit(column):
+    return np.uint64(1) << (column & 63).astype(np.uint64)

@@ -1,97 +1,104 @@
-"""Labels that some optimal labelling is proven to have, by one minimum cut per label (Kovtun).
+"""Labels that some optimal labelling is proven to have: of components under one label, and by minimum cuts (Kovtun).
 
 For a label a let A be the nodes that take a in a smallest cut of the binary problem "a against the rest", where the
 rest costs a node its cheapest other label and an edge within the rest costs nothing. Given any labelling, giving a to
 all of A does not raise its energy: take B = the nodes of A that have a already and D the others. As A is optimal,
 changing B into A does not raise the binary cost, and every term of that difference is at least the true one (the old
-label of a node in D costs at least its cheapest; an edge that leaves A costs at most its weight more). The argument
-compares A with its own subsets only, so it holds as well when nodes are kept out of the binary problem, and when the
-true costs of D are below the ones used: costs may be rounded up and clipped from below.
-Labels are taken one after another, each on what the labels before it left, so ties cannot contradict each other.
+label of a node in D costs at least its cheapest; an edge that leaves A costs at most its weight more). Of all smallest
+cuts the smallest is taken: giving it a lowers the energy of every labelling that differs there, so the sets of two
+labels have no node in common and several labels are solved at once, as layers of one flow.
+The flow is the proof and is checked: it moves cost of label a between the nodes of A until none pays more for a than
+for its cheapest other label.
 Source: I. Kovtun, Partial optimal labeling search for a NP-hard subclass of (max,+) problems, DAGM 2003;
 design/multiway_cut.md, 4.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
+from scipy import sparse
 
-from stages.graph_cut.flow import largest_side
+from stages.graph_cut.costs import CostGraph
+from stages.graph_cut.flow import smallest_side
 from stages.graph_cut.pairs import Pairs
 
+LAYERS = 60_000  # pairs in one flow, where labels are many
 
-@dataclass
-class State:
-    """What is left of a problem. Its arrays are modified.
 
-    cost : Pairs; cut edges to labelled neighbours are in its values. label : (N,) int64, -1 while open.
-    edges : (M, 2) int64 between open nodes. grid : (M,) int64, their weights times `scale`.
+class Left:
+    """What is left of a problem while labels are fixed: the open nodes as a CostGraph.
+
+    label : (N,) int64 columns, -1 while open. nodes : (n,) the open ones. graph : CostGraph of them. slack : by how
+    much in all the smallest energy with these labels may exceed the smallest of all: what the checks left over.
     """
 
-    cost: Pairs
-    label: np.ndarray
-    edges: np.ndarray
-    grid: np.ndarray
-    scale: float
+    def __init__(self, graph):
+        self.graph, self.nodes, self.slack = graph, np.arange(len(graph)), 0.0
+        self.label = np.full(len(graph), -1)
 
-    def fix(self, nodes, labels):
-        """Give `labels` to open `nodes`, move their edges into their open neighbours' costs."""
-        self.label[nodes] = labels
-        is_open = self.label < 0
-        for near, far in ((0, 1), (1, 0)):
-            moved = ~is_open[self.edges[:, near]] & is_open[self.edges[:, far]]
-            given, kept = self.edges[moved].T[[near, far]]
-            weight = self.grid[moved] / self.scale
-            at, number = self.cost.of(kept)
-            np.add.at(self.cost.value, at, weight[number])
-            at = self.cost.place(kept, self.label[given])
-            np.subtract.at(self.cost.value, at[at >= 0], weight[at >= 0])
-        inside = is_open[self.edges].all(1)
-        self.edges, self.grid = self.edges[inside], self.grid[inside]
+    def fix(self, done, label, slack=0.0):
+        """Give the open nodes where `done`, (n,) bool, their `label`, (n,) columns."""
+        self.slack += slack
+        if done.any():
+            self.label[self.nodes[done]] = label[done]
+            self.graph = self.graph.without(done, label)
+            self.nodes = self.nodes[~done]
 
 
-def fix_single(state):
-    """Nodes with one allowed label, and nodes without an open neighbour, take their cheapest label."""
-    is_open = state.label < 0
-    alone = np.ones(len(state.label), bool)
-    alone[state.edges.ravel()] = False
-    nodes = np.flatnonzero(is_open & (alone | (state.cost.count == 1)))
-    if len(nodes):
-        state.fix(nodes, state.cost.select(nodes).cheapest())
-    return len(nodes)
+def persistency(left, *, deadline):
+    """Fix labels of a Left until that fixes next to none; `deadline()` true stops early."""
+    left.fix(left.graph.cost.count == 1, left.graph.cost.column[left.graph.cost.first[:-1]])
+    before = np.inf
+    while len(left.nodes) < 0.98 * before:
+        before = len(left.nodes)
+        left.fix(*under_one_label(left.graph))
+        for labels in _groups(left.graph.cost):
+            if deadline() or not len(left.nodes):
+                return
+            left.fix(*against_the_rest(left.graph, *labels))
 
 
-def persistency(state, *, deadline):
-    """Fix labels until a sweep over all labels fixes none; `deadline()` true stops early. Modifies `state`."""
-    order = np.argsort(state.cost.column, kind="stable")
-    by_label = np.split(order, np.searchsorted(state.cost.column[order], np.arange(1, state.cost.labels)))
-    fixed = True
-    while fixed and not deadline():
-        fixed = 0
-        while fix_single(state):
-            pass
-        for a, pairs in enumerate(by_label):
-            nodes = state.cost.node[pairs]
-            is_open = state.label[nodes] < 0
-            by_label[a], nodes = pairs[is_open], nodes[is_open]
-            if len(nodes) and not deadline():
-                chosen = nodes[_against_rest(state, nodes, by_label[a])]
-                state.fix(chosen, a)
-                fixed += len(chosen)
+def best_for_all(graph):
+    """(label (n,) int64, energy (parts,)): for every component the cheapest label that all its nodes may take, and the
+    cost of all its nodes under it; infinite where there is none."""
+    part, cost = graph.part, graph.cost
+    size = np.bincount(part)
+    at = (part[cost.node], cost.column)
+    total = sparse.csr_array((cost.value, at), shape=(len(size), cost.labels))
+    nodes = sparse.csr_array((np.ones(len(cost.column)), at), shape=total.shape)
+    common = nodes.data == np.repeat(size, np.diff(nodes.indptr))
+    table = Pairs(total.indptr, total.indices, np.where(common, total.data, np.inf), cost.labels)
+    best = table.cheapest()
+    return table.column[best].astype(np.int64)[part], table.value[best]
 
 
-def _against_rest(state, nodes, pairs):
-    """(n,) bool: which of `nodes`, open with the pair (node, a) at `pairs`, take a in a's smallest cut off the rest."""
-    inside = np.full(len(state.label), -1)
-    inside[nodes] = np.arange(len(nodes))
-    others = state.cost.select(nodes)
-    at, _ = state.cost.of(nodes)
-    others.value[np.searchsorted(at, pairs) if len(at) else pairs] = np.inf
-    difference = (state.cost.value[pairs] - others.least()) * state.scale
-    unary = np.ceil(difference).clip(-(2.0**52), 2.0**52).astype(np.int64)
-    u, v = inside[state.edges[:, 0]], inside[state.edges[:, 1]]
-    for here, there in ((u, v), (v, u)):  # a neighbour that may not have a: the edge is cut for sure
-        lone = (here >= 0) & (there < 0)
-        unary += np.bincount(here[lone], state.grid[lone], len(nodes)).astype(np.int64)
-    both = (u >= 0) & (v >= 0)
-    return largest_side(unary, u[both], v[both], forward=state.grid[both], backward=state.grid[both])
+def under_one_label(graph):
+    """(done (n,) bool, label (n,)): components that are cheapest under one label for all their nodes. Any labelling but
+    such a one cuts an edge, and already the lightest costs more than all nodes together gain by their cheapest labels.
+    Isolated nodes are such components."""
+    label, energy = best_for_all(graph)
+    lightest = np.full(len(energy), np.inf)
+    np.minimum.at(lightest, graph.part[graph.edges[:, 0]], graph.weight)
+    return (energy <= np.bincount(graph.part, graph.cost.least()) + lightest)[graph.part], label
+
+
+def _groups(cost):
+    """Runs of labels with about LAYERS pairs together, as (first, behind the last)."""
+    pairs = np.cumsum(np.bincount(cost.column, minlength=cost.labels))
+    behind = np.concatenate([np.flatnonzero(np.diff((pairs - 1) // LAYERS)) + 1, [cost.labels]])
+    return zip([0, *behind[:-1]], behind)
+
+
+def against_the_rest(graph, first, behind):
+    """(done (n,) bool, label (n,), slack): what the smallest cuts of the labels `first` to `behind` - 1 fix."""
+    own = (graph.cost.column >= first) & (graph.cost.column < behind)
+    layers = CostGraph(graph.cost.within(own), graph.edges, graph.weight)
+    edge, tail, head = layers.arcs
+    weight = graph.weight[edge]
+    unary = layers.cost.value + layers.alone - graph.cost.others()[own]
+    side, flow = smallest_side(unary, tail, head, forward=weight, backward=weight)
+    done, label = np.zeros(len(graph), bool), np.zeros(len(graph), np.int64)
+    done[layers.cost.node[side]], label[layers.cost.node[side]] = True, layers.cost.column[side]
+    # What nodes of A still pay more for a, with the flow inside A and full arcs out of it.
+    out, into = side[tail] & ~side[head], side[head] & ~side[tail]
+    flow = np.where(out, weight, np.where(into, -weight, np.clip(flow, -weight, weight)))
+    over = unary + np.bincount(tail, flow, len(unary)) - np.bincount(head, flow, len(unary))
+    return done, label, float(np.maximum(over[side], 0.0).sum())
