@@ -2,6 +2,19 @@
 
 GRAPH.npz : prob (N, L), allowed (N, L) bool, edges (M, 2) int, weight (M,).
 LABELS.npz : label (N,) int64 columns of prob, energy, bound, status.
+
+Four proposals of two classes and background (column 0); the last two may not be class 2:
+
+    import numpy as np, subprocess, sys
+    prob = np.array([[0.1, 0.9, 0.0], [0.5, 0.4, 0.1], [0.2, 0.8, 0.0], [0.9, 0.1, 0.0]])
+    allowed = np.array([[1, 1, 1], [1, 1, 1], [1, 1, 0], [1, 1, 0]], bool)
+    edges, cosine = np.array([[0, 1], [1, 2], [2, 3]]), np.array([0.9, 0.8, 0.1])
+    np.savez("graph.npz", prob=prob, allowed=allowed, edges=edges, weight=5 * np.abs(cosine))
+    command = [sys.executable, "-m", "stages.graph_cut", "graph.npz", "--out", "labels.npz"]
+    subprocess.run(command, check=True)
+    found = np.load("labels.npz")
+    print(found["label"], found["energy"], found["bound"], found["status"])
+    # [1 1 1 0] 1.5 1.5 optimal
 """
 
 import argparse
@@ -13,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.common.errors import UserError
+from stages.graph_cut.energy import checked
 from stages.graph_cut.solve import solve
 
 NAMES = ("prob", "allowed", "edges", "weight")
@@ -33,25 +47,57 @@ def read(path):
         raise UserError(f"{path} cannot be read as an npz file of plain arrays ({error}).") from None
 
 
+def write(path, solution):
+    """The labels file, whole or not at all."""
+    part = Path(f"{path}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez_compressed(
+                file, label=solution.label, energy=solution.energy, bound=solution.bound, status=solution.status
+            )
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}).") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def draw(path, arrays, label):
+    """A picture of the graph coloured by label, for small ones."""
+    from stages.graph_cut.network import MOST, picture
+
+    if len(label) > MOST:
+        raise UserError(f"--picture draws up to {MOST} nodes, the graph has {len(label)}: leave it out.")
+    try:
+        picture(checked(**arrays), label, path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be drawn ({error}).") from None
+
+
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m stages.graph_cut", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.graph_cut", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("graph", metavar="GRAPH.npz")
     parser.add_argument("--out", required=True, metavar="LABELS.npz")
-    parser.add_argument("--solver", choices=("multiway", "argmax"), default="multiway")
+    parser.add_argument("--solver", choices=("multiway", "partition", "argmax"), default="multiway")
     parser.add_argument("--time-limit", type=float, default=1800.0, metavar="SECONDS")
+    parser.add_argument("--beta", type=float, default=30.0, help="partition: weight of prob against the edges")
+    parser.add_argument("--keep", type=int, metavar="NODES", help="partition: so many get a label above 0 (all)")
+    parser.add_argument("--picture", metavar="FILE.png", help="draw a small graph, coloured by label")
     given = parser.parse_args(arguments)
     try:
-        solution = solve(**read(given.graph), solver=given.solver, time_limit=given.time_limit)
-        part = Path(f"{given.out}.part")
-        try:
-            with part.open("wb") as file:
-                np.savez_compressed(
-                    file, label=solution.label, energy=solution.energy, bound=solution.bound, status=solution.status
-                )
-            os.replace(part, given.out)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise UserError(f"{given.out} cannot be written ({error.strerror}).") from None
+        arrays = read(given.graph)
+        if given.solver == "partition":
+            from stages.graph_cut.partition import partition
+
+            keep = len(arrays["prob"]) if given.keep is None else given.keep
+            solution = partition(**arrays, beta=given.beta, keep=keep, time_limit=given.time_limit)
+        else:
+            solution = solve(**arrays, solver=given.solver, time_limit=given.time_limit)
+        write(given.out, solution)
+        if given.picture:
+            draw(given.picture, arrays, solution.label)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,14 +1,17 @@
 """The multi-way cut: its energy, its proof, its special cases, and the stage around it."""
 
 import itertools
+import os
 import subprocess
 import sys
+import textwrap
 from types import SimpleNamespace
 
 import networkx as nx
 import numpy as np
 import pulp
 import pytest
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -18,14 +21,18 @@ from stages.common.index import Index
 from stages.common.instances import InstancesBuilder
 from stages.common.job import Job
 from stages.common.tables import Table
+from stages.graph_cut import __main__ as main_module
 from stages.graph_cut import cut, run
 from stages.graph_cut import solve as solve_module
+from stages.graph_cut.branch import reference
 from stages.graph_cut.collapse import under_best_label
 from stages.graph_cut.config import Config
 from stages.graph_cut.costs import CostGraph
 from stages.graph_cut.energy import checked, energy_of
 from stages.graph_cut.expansion import expanded
 from stages.graph_cut.flow import smallest_side
+from stages.graph_cut.network import network
+from stages.graph_cut.pairs import Pairs
 from stages.graph_cut.persistency import Left, persistency
 from stages.graph_cut.relax import relaxed
 from stages.graph_cut.solve import solve
@@ -136,6 +143,59 @@ def test_smallest_cut_agrees_with_networkx():
         side, _ = smallest_side(unary, *pairs.T, forward=forward, backward=backward)
         u_in, v_in = side[pairs[:, 0]], side[pairs[:, 1]]
         assert unary[side].sum() + forward[u_in & ~v_in].sum() + backward[v_in & ~u_in].sum() == least
+
+
+def test_two_labels_agree_with_networkx():
+    """With two terminals the multi-way cut is the minimum cut between them (LIID, Sec. 5.1)."""
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        n = 8
+        edges = np.array([p for p in itertools.combinations(range(n), 2) if rng.random() < 0.3]).reshape(-1, 2)
+        problem = dict(
+            prob=rng.random((n, 2)), allowed=np.ones((n, 2), bool), edges=edges, weight=rng.random(len(edges))
+        )
+        value, _ = nx.minimum_cut(network(checked(**problem)), ("label", 0), ("label", 1), capacity="weight")
+        assert solve(**problem).energy == pytest.approx(value)
+
+
+def test_agrees_with_the_reference_formulation():
+    rng = np.random.default_rng(6)
+    for _ in range(15):
+        n, k, m = 12, 4, 24
+        allowed = rng.random((n, k)) < 0.6
+        allowed[:, 0] = True
+        problem = dict(prob=rng.random((n, k)), allowed=allowed, edges=rng.integers(0, n, (m, 2)), weight=rng.random(m))
+        graph, neat = graph_of(problem)
+        program, _ = reference(graph)
+        program.solve(pulp.HiGHS(msg=False, gapRel=0.0))
+        assert solve(**problem).energy == pytest.approx(pulp.value(program.objective) + neat.outside, abs=1e-6)
+
+
+def test_labels_beyond_one_word_are_found():
+    """130 labels: bits 0, 63, 64, 127, 128 of a node's three words and their places."""
+    own = [[0, 63, 64, 127, 128], [64], [1, 129]]
+    first = np.cumsum([0, *map(len, own)])
+    pairs = Pairs(first, np.concatenate(own), np.zeros(8), 130)
+    node, column = np.array([0, 0, 0, 0, 0, 1, 1, 2, 2]), np.array([0, 63, 64, 127, 128, 63, 64, 129, 128])
+    assert pairs.place(node, column).tolist() == [0, 1, 2, 3, 4, -1, 5, 7, -1]
+
+
+def test_a_component_that_collapses_is_proven_without_a_linear_program(monkeypatch):
+    """A ring of heavy edges: each node alone wants a label of its own, together they are cheapest as label 0, and
+    no single cut against all the rest shows it (each of those may take its cheapest label for nothing)."""
+    n = 9
+    prob = np.full((n, 4), 0.1)
+    prob[:, 0] = 0.4
+    prob[np.arange(n), 1 + np.arange(n) % 3] = 0.6
+    edges = np.stack([np.arange(n), (np.arange(n) + 1) % n], 1)
+    problem = dict(prob=prob, allowed=np.ones((n, 4), bool), edges=edges, weight=np.full(n, 1.5))
+    monkeypatch.setattr(solve_module, "relaxed", None)
+    solution = solve(**problem)
+    # 9 (0.1 + 0.1 + 0.6) with label 0; any other labelling cuts two edges at least or gives up 0.4 nine times
+    assert solution.label.tolist() == [0] * n and solution.energy == pytest.approx(9 * 0.8) and solution.fixed == 1.0
+    left = Left(graph_of(problem)[0])
+    persistency(left, deadline=lambda: False)
+    assert len(left.nodes) == n  # 9 x 0.2 = 1.8 is more than the lightest edge: neither rule of `persistency` holds
 
 
 def test_costs_beyond_the_integers_of_the_flow_leave_the_node_out():
@@ -355,6 +415,26 @@ def test_command_line(tmp_path):
     with np.load(tmp_path / "labels.npz") as labels:
         assert labels["label"].shape == (3,) and labels["status"] == "optimal"
         assert labels["energy"] == pytest.approx(2.9) and labels["bound"] == pytest.approx(2.9, abs=1e-6)
+
+
+def test_the_example_of_the_help_runs(tmp_path):
+    example = textwrap.dedent("".join(main_module.__doc__.split("column 0)")[1].partition("\n\n")[2]))
+    words = [sys.executable, "-c", example]
+    done = subprocess.run(
+        words, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert done.stderr == "" and done.stdout.splitlines()[-1] == example.splitlines()[-1].removeprefix("# ")
+    assert len(example.strip().splitlines()) == 10
+
+
+def test_command_line_partition_and_picture(tmp_path, capsys):
+    prob = np.array([[0, 0.9], [0, 0.2], [0, 0.5]])
+    np.savez(tmp_path / "graph.npz", prob=prob, allowed=np.ones((3, 2), bool), edges=NO_EDGES, weight=NO_WEIGHT)
+    words = [tmp_path / "graph.npz", "--out", tmp_path / "labels.npz", "--picture", tmp_path / "graph.png"]
+    assert main_module.main([*map(str, words), "--solver", "partition", "--keep", "2", "--beta", "10"]) == 0
+    with np.load(tmp_path / "labels.npz") as labels:
+        assert labels["label"].tolist() == [1, 0, 1] and labels["energy"] == pytest.approx(10 * (0.9 + 0.5))
+    assert (tmp_path / "graph.png").stat().st_size > 1000 and "optimal" in capsys.readouterr().out
 
 
 def test_command_line_refuses_pickles_and_missing_arrays(tmp_path):
