@@ -95,7 +95,7 @@ def test_bench_cut_resumes_and_writes_its_page(tmp_path):
     assert one["energy"] == results[kept[0]]["energy"] and 10 < one["before_mb"] < one["peak_mb"] < 400
     page = cut_tables.text(results, command="a command")
     assert "| dup | mutual | tags |" in page and "COCO's shape: 400 nodes" in page and "Growth" in page
-    assert ">= 20 times as fast as plain PuLP" in page
+    assert "times as fast" not in page  # the bar speaks of other sizes
 
 
 def test_verdicts_of_the_bar():
