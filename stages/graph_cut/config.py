@@ -9,10 +9,10 @@ from stages.common.config import Section
 
 class Config(Section):
     delta: float = Field(5.0, ge=0, description="weight of an edge is delta x |cosine| (LIID Eq. 10, Table 6: 5)")
-    labels: Literal["tags", "all"] = Field(
+    labels: Literal["tags", "keywords", "all"] = Field(
         "tags",
-        description="labels a proposal may take: its photo's tags and the background (tags; the authors' code zeroes p "
-        "elsewhere), or every class (all)",
+        description="labels a proposal may take: its photo's tags and the background (tags; LIID's code zeroes p "
+        "elsewhere), the tags alone (keywords; Fan 3.1), or every class (all)",
     )
     solver: Literal["multiway", "partition", "argmax"] = Field(
         "multiway",

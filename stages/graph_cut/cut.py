@@ -59,9 +59,11 @@ def edge_weight(cosine, config):
 
 def allowed_pairs(table, index, labels, which):
     """(N, L) sparse rows of p, float32: stored for the photo's tags and the background, or for every label where
-    `which` is "all". Source: LIID, Sec. 3 (0 and Y_i); the authors' code zeroes p outside them."""
+    `which` is "all", or for the tags alone where it is "keywords" (the background for a photo without tags).
+    Source: LIID, Sec. 3 (0 and Y_i), the authors' code zeroes p outside them; Fan, Sec. 3.1 (arg max over keywords)."""
     number = {name: i for i, name in enumerate(index.image_id)}
-    own = [np.flatnonzero(np.isin(labels, [0, *index.tags(number[str(name)])])) for name in table["image_id"]]
+    tags = [index.tags(number[str(name)]) for name in table["image_id"]]
+    own = [np.flatnonzero(np.isin(labels, t if which == "keywords" and t else (0, *t))) for t in tags]
     if which == "all":
         own = [np.arange(len(labels))] * len(own)
     nodes = np.diff(table["first"])

@@ -401,6 +401,8 @@ def test_labels_all_allows_what_no_tag_names(tmp_path):
     assert own.indices.tolist() == [0, 1] and own.data == pytest.approx([0.6, 0.4])
     every = cut.allowed_pairs(table, index, np.array([0, 5, 9]), "all")
     assert every.indices.tolist() == [0, 1, 2] and every.data == pytest.approx([0.6, 0.4, 0.0])
+    keywords = cut.allowed_pairs(table, index, np.array([0, 5, 9]), "keywords")
+    assert keywords.indices.tolist() == [1] and keywords.data == pytest.approx([0.4])
 
 
 def command(*arguments):
