@@ -18,7 +18,9 @@ Four proposals of two classes and background (column 0); the last two may not be
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
 import zipfile
 from pathlib import Path
@@ -74,6 +76,27 @@ def draw(path, arrays, label):
         raise UserError(f"{path} cannot be drawn ({error}).") from None
 
 
+def solved(arrays, given):
+    """The Solution of what the command line asks for."""
+    if given.solver != "partition":
+        return solve(**arrays, solver=given.solver, time_limit=given.time_limit)
+    from stages.graph_cut.partition import partition
+
+    keep = len(arrays["prob"]) if given.keep is None else given.keep
+    return partition(**arrays, beta=given.beta, keep=keep, time_limit=given.time_limit)
+
+
+@contextlib.contextmanager
+def killed_by_interrupts():
+    """Ctrl-C ends the process at once. Python's own handler would wait for HiGHS, up to the time limit, and may be lost
+    in it; nothing is being written meanwhile."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m stages.graph_cut", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -88,13 +111,8 @@ def main(arguments=None):
     given = parser.parse_args(arguments)
     try:
         arrays = read(given.graph)
-        if given.solver == "partition":
-            from stages.graph_cut.partition import partition
-
-            keep = len(arrays["prob"]) if given.keep is None else given.keep
-            solution = partition(**arrays, beta=given.beta, keep=keep, time_limit=given.time_limit)
-        else:
-            solution = solve(**arrays, solver=given.solver, time_limit=given.time_limit)
+        with killed_by_interrupts():
+            solution = solved(arrays, given)
         write(given.out, solution)
         if given.picture:
             draw(given.picture, arrays, solution.label)

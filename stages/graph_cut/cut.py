@@ -1,5 +1,8 @@
 """Reads p and the edges of all shards, solves, makes instances of the proposals that got a class."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 from scipy import sparse
 
@@ -44,10 +47,15 @@ def solved(prob, edges, weight, *, config):
     if config.solver == "partition":
         from stages.graph_cut.partition import partition
 
-        keep = int(config.retain * prob.shape[0])
+        keep = kept_of(config.retain, prob.shape[0])
         return partition(prob, None, edges, weight, beta=config.beta, keep=keep, time_limit=config.time_limit)
     prob = with_terminals(prob, most=config.terminals, floor=config.terminal_floor, sure=config.terminal_sure)
     return solve(prob, None, edges, weight, solver=config.solver, time_limit=config.time_limit)
+
+
+def kept_of(retain, nodes):
+    """floor(r n) of the decimal number r: as floats 0.29 x 100 would be 28. Source: Fan et al., Eq. 8."""
+    return math.floor(Fraction(str(retain)) * nodes)
 
 
 def edge_weight(cosine, config):

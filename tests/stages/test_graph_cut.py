@@ -405,6 +405,11 @@ def test_labels_all_allows_what_no_tag_names(tmp_path):
     assert keywords.indices.tolist() == [1] and keywords.data == pytest.approx([0.4])
 
 
+def test_the_number_kept_is_the_floor_of_the_decimal():
+    assert [cut.kept_of(r, 100) for r in (0.29, 0.57, 1.0, 0.0, 0.999)] == [29, 57, 100, 0, 99]
+    assert cut.kept_of(0.6, 7) == 4  # 4.2
+
+
 def command(*arguments):
     words = [sys.executable, "-m", "stages.graph_cut", *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True)
