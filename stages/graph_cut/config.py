@@ -34,7 +34,7 @@ class Config(Section):
         description="a proposal whose largest p is at least this has one edge to a terminal only; null: never (LIID "
         "Eq. 10); the authors' code: 0.9",
     )
-    beta: float = Field(30.0, ge=0, description="partition: weight of p against the edges (Fan Eq. 6: 30)")
+    beta: float = Field(30.0, ge=0, description="partition: weight of p against the edges (Fan Eq. 7, Sec. 5.2: 30)")
     retain: float = Field(
         1.0,
         ge=0,
