@@ -26,10 +26,11 @@ def smallest_side(unary, tail, head, *, forward, backward):
     n, m = len(unary), len(tail)
     if not (unary < 0).any():
         return np.zeros(n, bool), np.zeros(m)
-    # No more than the sources give flows through an arc: so heavy arcs need not set the grid; without arcs they do.
+    # No more than the sources give flows through an arc, so heavier ones need not set the grid; it holds each source.
     supply = float(-unary[unary < 0].sum())
     forward, backward = np.minimum(forward, supply), np.minimum(backward, supply)
-    scale = grid_scale(np.concatenate([forward, backward])) if forward.any() or backward.any() else grid_scale(supply)
+    source = -float(np.min(unary[np.isfinite(unary)], initial=0.0))
+    scale = grid_scale(np.concatenate([forward, backward, [source * LARGEST / MOST]]))
     forward, backward = np.rint(forward * scale), np.rint(backward * scale)
     cost, inside = np.ceil(unary * scale), np.ones(n, bool)
     while (cost[inside] > MOST).any():  # arcs to nodes that stay outside are paid in any case

@@ -13,11 +13,13 @@ from stages.graph_cut.collapse import under_best_label
 from stages.graph_cut.costs import CostGraph
 from stages.graph_cut.energy import Solution, checked
 from stages.graph_cut.expansion import expanded
+from stages.graph_cut.few_labels import relaxed_with_few_labels
 from stages.graph_cut.persistency import Left, best_for_all, persistency
 from stages.graph_cut.relax import relaxed, rounded
 
 SOLVERS = ("multiway", "argmax")
 PROVEN = 1e-7  # relative gap below which a component counts as solved: the feasibility tolerance of HiGHS
+MANY = 5  # labels a node on average, from which a large component is first solved with few of them
 GRACE = 10.0  # seconds for all alpha-expansion together once the time limit has struck
 
 
@@ -72,7 +74,7 @@ def _solve_open(left, *, end, batch):
     """Label every open node; returns (sum of the components' gaps, whether all of them are proven)."""
     total_gap, finished = 0.0, True
     for own in _batches(left.graph, batch):
-        label, gap, proven = _solve_batch(left.graph.select(own), end=end)
+        label, gap, proven = _solve_batch(left.graph.select(own), end=end, batch=batch)
         left.label[left.nodes[own]] = label
         total_gap += gap
         finished &= proven
@@ -90,9 +92,10 @@ def _batches(graph, batch):
         yield of_node == k
 
 
-def _solve_batch(graph, *, end):
+def _solve_batch(graph, *, end, batch):
     """(label (n,), gap, proven) of a few components: their relaxation, then branching in those that it left open."""
-    x, flow, done = relaxed(graph, time_limit=end - time.monotonic())
+    large = len(graph.cost.column) > max(batch, MANY * len(graph))
+    x, flow, done = (relaxed_with_few_labels if large else relaxed)(graph, time_limit=end - time.monotonic())
     label = rounded(graph, x)
     energy = graph.energies(label, graph.part)
     bound = np.bincount(graph.part, graph.cost.replaced(graph.moved(flow)).least())

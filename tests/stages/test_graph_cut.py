@@ -22,7 +22,7 @@ from stages.common.instances import InstancesBuilder
 from stages.common.job import Job
 from stages.common.tables import Table
 from stages.graph_cut import __main__ as main_module
-from stages.graph_cut import cut, run
+from stages.graph_cut import cut, few_labels, run
 from stages.graph_cut import solve as solve_module
 from stages.graph_cut.branch import reference
 from stages.graph_cut.collapse import under_best_label
@@ -143,6 +143,25 @@ def test_smallest_cut_agrees_with_networkx():
         side, _ = smallest_side(unary, *pairs.T, forward=forward, backward=backward)
         u_in, v_in = side[pairs[:, 0]], side[pairs[:, 1]]
         assert unary[side].sum() + forward[u_in & ~v_in].sum() + backward[v_in & ~u_in].sum() == least
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_few_labels_first_end_at_the_relaxation_of_all(seed, monkeypatch):
+    """One likely label a node is too few: what the flows find short joins, until the duals hold for every label."""
+    rng, n, k = np.random.default_rng(seed), 60, 8
+    edges = rng.integers(0, n, (110, 2))
+    problem = dict(prob=rng.random((n, k)), allowed=rng.random((n, k)) < 0.9, edges=edges, weight=rng.random(110))
+    problem["allowed"][:, 0] = True
+    graph, _ = graph_of(problem)
+    monkeypatch.setattr(few_labels, "NEAR", 1)
+    programs = []
+    monkeypatch.setattr(few_labels, "relaxed", lambda g, **k: programs.append(len(g.cost.column)) or relaxed(g, **k))
+    x, flow, finished = few_labels.relaxed_with_few_labels(graph, time_limit=60)
+    _, every, _ = relaxed(graph, time_limit=60)
+    bounds = [graph.cost.replaced(graph.moved(f)).least().sum() for f in (flow, every)]
+    assert finished and bounds[0] == pytest.approx(bounds[1], abs=1e-6)
+    assert len(programs) > 1 and programs[0] < programs[-1] < len(graph.cost.column)
+    assert graph.cost.replaced(x).total() == pytest.approx(np.ones(n))
 
 
 def test_two_labels_agree_with_networkx():
