@@ -33,7 +33,7 @@ class Config(Section):
     freeze: int = Field(0, ge=0, le=4, description="first stages of the backbone that are not trained; ours: 0")
     atrous_rates: list[int] = Field(
         [3, 6, 9],
-        description="cells between the samples of the spatial pyramid; Panoptic-DeepLab at stride 32: 3, 6, 9",
+        description="cells between the pyramid's samples; Panoptic-DeepLab at stride 32: 3, 6, 9",
     )
     aspp_channels: int = Field(256, ge=4, description="channels of the spatial pyramid; Panoptic-DeepLab 3.1: 256")
     semantic_channels: int = Field(256, ge=4, description="of the semantic decoder; Panoptic-DeepLab 3.1: 256")
@@ -68,7 +68,7 @@ class Config(Section):
     window: int = Field(41, ge=3, description="odd side of the window whose maximum a centre is; BESTIE's code 41")
     min_area: int = Field(50, ge=1, description="least pixels of a component or an instance; BESTIE's code 50")
     cluster: bool = Field(
-        True, description="centres from clusters of small offsets too; BESTIE 3.5 (center clustering)"
+        True, description="centres from clusters of small offsets too; BESTIE 3.5"
     )
     cluster_offset: float = Field(2.5, gt=0, description="offsets shorter than this cluster, pixels; BESTIE's code 2.5")
     cluster_area: tuple[int, int] = Field(

@@ -27,6 +27,17 @@ class Labels(NamedTuple):
     weight: torch.Tensor
 
 
+class Points(NamedTuple):
+    """P given points of a batch: photo, column as in Labels; y, x : (P,) float32 pixels, may lie outside the map;
+    score : (P,) float32 in [0, 1]."""
+
+    photo: torch.Tensor
+    column: torch.Tensor
+    y: torch.Tensor
+    x: torch.Tensor
+    score: torch.Tensor
+
+
 class Drawn(NamedTuple):
     """center : (B, K, H, W) float32 in [0, 1]. offset : (B, 2, H, W) float32, y then x, pixels, 0 outside instances.
     weight : (B, H, W) float32, W of the pixel's instance, 0 outside. inside : (B, H, W) bool, P of Eq. 3 and 4."""

@@ -13,7 +13,7 @@ Four proposals of two classes and background (column 0); the last two may not be
     command = [sys.executable, "-m", "stages.graph_cut", "graph.npz", "--out", "labels.npz"]
     subprocess.run(command, check=True)
     found = np.load("labels.npz")
-    print(found["label"], found["energy"], found["bound"], found["status"])
+    print(found["label"], found["energy"], round(float(found["bound"]), 9), found["status"])
     # [1 1 1 0] 1.5 1.5 optimal
 """
 

@@ -142,6 +142,11 @@ def describe(solution, prob, *, labels, names, config, job):
             f"graph_cut reached its time_limit of {config.time_limit:g} s: the labelling is within a relative gap of "
             f"{solution.gap:.2g} of the optimum (bound {solution.bound:.6g}); raise graph_cut.time_limit for a proof."
         )
+    if solution.status == "tolerance":
+        job.warn(
+            f"graph_cut solved every part, but only to a relative gap of {solution.gap:.2g} in all "
+            f"(bound {solution.bound:.6g}): p or weights span too many orders of magnitude; look at them."
+        )
     if n and share.max() > config.warn_share:
         job.warn(
             f"graph_cut gave the label {title[int(labels[share.argmax()])]} to {100 * share.max():.1f} % of the "

@@ -11,10 +11,14 @@ from stages.graph_cut.pairs import Pairs
 
 @dataclass(frozen=True)
 class Solution:
-    """label : (N,) int64 columns of `prob`. energy : of `label`. bound : proven lower bound of the smallest energy.
+    """label : (N,) int64 columns of `prob`. energy : of `label`. bound : lower bound of the smallest energy, what sums
+    may lose to rounding taken off. It is summed from costs that were moved along edges and checked by our own code;
+    where a component needed branching it is HiGHS's, true within the tolerances that branch.py sets.
+    (The partition is a maximum: there `bound` is an upper bound of `energy`.)
 
-    status : "optimal" (the gap is closed), "time_limit" (stopped early, see gap), "argmax" (edges were not looked at).
-    gap : (energy - bound) / max(energy, 1e-9), not below 0. components : (number,) sizes of the graph's components.
+    status : "optimal" (gap at most 1e-6), "tolerance" (every part solved, but to a gap above that: see gap),
+    "time_limit" (stopped early, see gap), "argmax" (edges were not looked at).
+    gap : (energy - bound) / energy, in [0, 1]. components : (number,) sizes of the graph's components.
     fixed : share of the nodes whose label was proven before any linear program.
     """
 

@@ -18,6 +18,8 @@ from stages.graph_cut.persistency import Left, best_for_all, persistency
 from stages.graph_cut.relax import relaxed, rounded
 
 SOLVERS = ("multiway", "argmax")
+CLOSED = 1e-6  # relative gap of a whole solution up to which it is called optimal
+ROUNDING = 32 * np.finfo(float).eps  # sums in another order differ by less, relative to the sum of all p and the energy
 PROVEN = 1e-7  # relative gap below which a component counts as solved: the feasibility tolerance of HiGHS
 MANY = 5  # labels a node on average, from which a large component is first solved with few of them
 GRACE = 10.0  # seconds for all alpha-expansion together once the time limit has struck
@@ -48,7 +50,7 @@ def solve(prob, allowed, edges, weight, *, solver="multiway", time_limit=1800.0,
     if solver == "argmax":
         label = problem.argmax()
         bound = problem.outside + unit * float(graph.cost.least().sum())
-        return _solution(label, problem.energy(label), bound, "argmax", sizes)
+        return _solution(problem, label, bound, "argmax", sizes)
 
     def deadline():
         return time.monotonic() >= end
@@ -61,13 +63,18 @@ def solve(prob, allowed, edges, weight, *, solver="multiway", time_limit=1800.0,
                 step(left, deadline=deadline)
     fixed = 1 - len(left.nodes) / max(len(graph), 1)
     open_gap, finished = _solve_open(left, end=end, batch=batch)
-    energy = problem.energy(left.label)
-    bound = energy - unit * (open_gap + left.slack)
-    return _solution(left.label, energy, max(bound, 0.0), "optimal" if finished else "time_limit", sizes, fixed)
+    bound = problem.energy(left.label) - unit * (open_gap + left.slack)
+    return _solution(problem, left.label, bound, "optimal" if finished else "time_limit", sizes, fixed)
 
 
-def _solution(label, energy, bound, status, sizes, fixed=0.0):
-    return Solution(label, energy, bound, status, max(energy - bound, 0.0) / max(abs(energy), 1e-9), sizes, fixed)
+def _solution(problem, label, bound, status, sizes, fixed=0.0):
+    energy = problem.energy(label)
+    bound -= ROUNDING * (problem.outside + problem.prob.value.sum() + energy)
+    bound = min(max(bound, 0.0), energy)
+    gap = (energy - bound) / energy if energy > 0 else 0.0
+    if status == "optimal" and gap > CLOSED:
+        status = "tolerance"
+    return Solution(label, energy, bound, status, gap, sizes, fixed)
 
 
 def _solve_open(left, *, end, batch):

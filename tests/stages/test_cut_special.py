@@ -203,7 +203,9 @@ def test_sizes_from_1e_minus_12_to_1e12_in_one_graph(kind):
         least, slack = min(energies.values()), exact(max(1e-9, 1e-12 * problem["prob"].sum()))
         solution = solve(**problem)
         got = energies[tuple(solution.label.tolist())]
-        assert solution.status == "optimal"
+        if solution.status != "optimal":  # what rounding may lose of p, 1e12, is more than a millionth of the energy
+            assert solution.status == "tolerance" and kind != "weight" and got < 10**6 * slack
+        assert (solution.gap <= 1e-6) == (solution.status == "optimal")
         assert got - least <= max(least // 10**6, slack)
         assert exact(solution.bound) - least <= max(least // 10**12, slack)
         assert abs(exact(solution.energy) - got) <= max(got // 10**12, slack)

@@ -336,6 +336,16 @@ def test_what_is_no_problem_is_refused(change, words):
         solve(**{**fine, **change})
 
 
+def test_optimal_is_said_of_a_closed_gap_alone(monkeypatch):
+    """With no gap allowed, what rounding may lose (32 ulp of 0.9 + 0.1 + 0.8 + 0.2 and the energy 0.3) is too much."""
+    prob, edges = np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([[0, 1]])
+    solution = solve(prob, None, edges, np.array([0.5]))
+    assert solution.status == "optimal" and solution.energy == pytest.approx(0.3)
+    assert solution.bound < solution.energy and solution.energy - solution.bound == pytest.approx(2.3 * 32 * 2**-52)
+    monkeypatch.setattr("stages.graph_cut.solve.CLOSED", 0.0)
+    assert solve(prob, None, edges, np.array([0.5])).status == "tolerance"
+
+
 @pytest.mark.parametrize("stop", ["at once", "in the tree"])
 def test_a_time_limit_is_never_silent(stop, monkeypatch):
     """No time at all, or none for branching: a full labelling, a true bound, the gap, and the status that says so."""
