@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages.common.errors import BadImage
+from stages.common.errors import BadImage, UserError
 
 # What may be opened: formats of photographs. Others (EPS, PDF, ...) start programs or hold no photograph.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM")
@@ -89,3 +89,28 @@ def to_rgb(image, name):
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
+
+
+def photos_in(folder, *, but):
+    """{path below `folder`, "/" between: Path} of its image files, by name; what lies in the folder `but` is left out.
+
+    UserError when there is none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; name a folder of photos")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = [path for path in files if but.resolve() not in path.resolve().parents]
+    if not files:
+        raise UserError(f"{folder} holds no photo ({', '.join(SUFFIXES)}); name a folder of photos")
+    return {path.relative_to(folder).as_posix(): path for path in files}
+
+
+def readable(files, job):
+    """(name, photo) of every file that can be read; the others become warnings."""
+    for name, path in files.items():
+        try:
+            photo = read_photo(path)
+        except BadImage as error:
+            job.warn(str(error))
+            continue
+        yield name, photo

@@ -1,7 +1,8 @@
 """images: a dataset becomes two things, the index (photos, tags, split names) and the ground truth (masks).
 
 The index is all that the methods see; the truth goes to `evaluate`, `report` and the references only. Readers: `voc`,
-`coco`, `folder`, `generated`. `python -m stages.images points TRUTH OUT.csv` makes a file of points from a truth.
+`coco`, `folder`, `generated`. With `dataset.points` the points of a file become a third output.
+`python -m stages.images points TRUTH OUT.csv` makes such a file from a truth.
 """
 
 import importlib
@@ -12,12 +13,18 @@ READERS = {"scenes": "generated", "voc": "voc", "coco": "coco", "folder": "folde
 def run(inputs, config, job):
     """{"index": Index, "truth": Instances or None} of the dataset that `config` (images.config.Config) names.
 
-    Every photo is decoded once, so that a bad one is found before hours are spent. Generated scenes are written as
-    PNG photos to `job.folder`/photos. Raises UserError, one sentence.
+    With `config.points` also "points": Table "peaks/1" of the training photos. Every photo is decoded once, so that a
+    bad one is found before hours are spent. Generated scenes are written as PNG photos to `job.folder`/photos. Raises
+    UserError, one sentence.
     """
+    from stages.common import points
     from stages.images.check import make_index
 
     listing = importlib.import_module(f"stages.images.{READERS[config.kind]}").read(config, job)
+    given = config.points and points.read(points.resolve(config.points, config.root), listing.categories)
     index = make_index(listing, config, job)
     truth = listing.truth(index) if listing.truth is not None else None
-    return {"index": index, "truth": truth}
+    made = {"index": index, "truth": truth}
+    if config.points:
+        made["points"] = points.table(given, index, job=job)
+    return made

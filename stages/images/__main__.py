@@ -1,6 +1,8 @@
-"""python -m stages.images points TRUTH OUT.csv: one point inside every object of a ground truth, for experiments.
+"""python -m stages.images points TRUTH OUT [--format txt]: one point inside every object of a ground truth.
 
-OUT.csv: image_id,x,y,class; x, y in pixels from the upper left, whole numbers. Crowds and difficult objects get none.
+For experiments with point supervision (dataset.points). OUT is a CSV: image_id,x,y,class; x, y in pixels from the upper
+left, whole numbers. With --format txt it is a folder of text files <image id>.txt with lines `x y class`. Crowds and
+difficult objects get none.
 """
 
 import argparse
@@ -13,6 +15,7 @@ from scipy.ndimage import distance_transform_edt
 
 from stages.common.errors import UserError
 from stages.common.instances import Instances
+from stages.images.listing import inside
 
 
 def inner_point(mask):
@@ -41,20 +44,42 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m stages.images", description=__doc__)
     command = parser.add_subparsers(dest="command", required=True).add_parser("points", help="make a file of points")
     command.add_argument("truth", type=Path, help="instance store with ground truth")
-    command.add_argument("out", type=Path, help="CSV to write")
+    command.add_argument("out", type=Path, help="CSV (or, with --format txt, folder) to write")
+    command.add_argument("--format", choices=("csv", "txt"), default="csv", help="default: csv")
     given = parser.parse_args(arguments)
     try:
         rows = list(points(Instances.load(given.truth)))
     except UserError as error:
         sys.exit(str(error))
     try:
-        with given.out.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("image_id", "x", "y", "class"))
-            writer.writerows(rows)
+        (write_csv if given.format == "csv" else write_folder)(given.out, rows)
+    except UserError as error:
+        sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{given.out} cannot be written ({error.strerror}); name another file.")
     print(f"{len(rows)} points in {given.out}")
+
+
+def write_csv(path, rows):
+    """One line a point of `rows`, as `points` yields them."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("image_id", "x", "y", "class"))
+        writer.writerows(rows)
+
+
+def write_folder(path, rows):
+    """One text file a photo that has points; an image id with a slash lies in a subfolder."""
+    if path.is_dir() and any(path.iterdir()):  # an older file of a photo without points would count as its points
+        raise UserError(f"{path} is a folder with files in it; name a new one.")
+    path.mkdir(parents=True, exist_ok=True)
+    lines = {}
+    for image_id, x, y, name in rows:
+        lines.setdefault(inside(image_id, "The truth"), []).append(f"{x} {y} {name}\n")
+    for image_id, written in lines.items():
+        file = path / f"{image_id}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(written), encoding="utf-8")
 
 
 if __name__ == "__main__":

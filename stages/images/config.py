@@ -34,6 +34,14 @@ class Config(Section):
     )
     min_side: int = Field(16, ge=2, description="pixels; a photo with a shorter side is a bad photo; ours")
 
+    points: str | None = Field(
+        None,
+        min_length=1,
+        description="points on objects, as cues beside the tags (BESTIE, Sec. 4.3): a folder of text files <image "
+        "id>.txt with lines `x y class score`, or a CSV `image_id,x,y,class,score` (both without the score too); below "
+        "root (scenes: as given); null = none",
+    )
+
     train: str = Field(
         "liid",
         description="voc: list file below ImageSets, without .txt, such as Main/train; or liid = Main/trainval without "

@@ -54,7 +54,7 @@ def predict(given):
     from stages.common.coco import to_coco
     from stages.common.job import Job
     from stages.common.manifest import write_text
-    from stages.common.photo import read_photo
+    from stages.common.photo import photos_in, read_photo, readable
     from stages.common.weights import Weights
     from stages.refine.predict import predict_photos
 
@@ -81,37 +81,6 @@ def predict(given):
         Image.fromarray(picture).save(target)
     skipped = f", {len(job.warnings)} bad images skipped" if job.warnings else ""
     print(f"{table.images} photos, {len(table)} instances{skipped}: {given.out}")
-
-
-def photos_in(folder, *, but):
-    """{path below `folder`, "/" between: Path} of its image files, by name; what lies in the folder `but` is left out.
-
-    UserError when there is none.
-    """
-    from stages.common.errors import UserError
-    from stages.common.photo import SUFFIXES
-
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; name a folder of photos")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    files = [path for path in files if but.resolve() not in path.resolve().parents]
-    if not files:
-        raise UserError(f"{folder} holds no photo ({', '.join(SUFFIXES)}); name a folder of photos")
-    return {path.relative_to(folder).as_posix(): path for path in files}
-
-
-def readable(files, job):
-    """(name, photo) of every file that can be read; the others become warnings."""
-    from stages.common.errors import BadImage
-    from stages.common.photo import read_photo
-
-    for name, path in files.items():
-        try:
-            photo = read_photo(path)
-        except BadImage as error:
-            job.warn(str(error))
-            continue
-        yield name, photo
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ def predict(given):
     from stages.common import draw
     from stages.common.job import Job
     from stages.common.manifest import write_text
+    from stages.common.photo import photos_in, readable
     from stages.common.weights import Weights
-    from stages.refine.__main__ import photos_in, readable
     from stages.segment.config import Config
     from stages.segment.predict import label_photos
 

@@ -1,4 +1,7 @@
-"""transfer: semantic knowledge transfer (BESTIE, Sec. 3.3). Components with exactly one peak become instances."""
+"""transfer: semantic knowledge transfer (BESTIE, Sec. 3.3). Components with exactly one cue become instances.
+
+Cues are peaks of the class maps or, where somebody gave them, points on the objects (Sec. 4.3).
+"""
 
 from collections import Counter
 
@@ -6,11 +9,11 @@ import numpy as np
 
 
 def run(inputs, config, job):
-    """{"instances": Instances} of one shard, score = the peak's score; in a photo by category, then row order.
+    """{"instances": Instances} of one shard, score = the cue's score; in a photo by category, then row order.
 
     Without job.shard: of all training photos.
 
-    inputs : index, semantic (maps/1), peaks (peaks/1).
+    inputs : index, semantic (maps/1), and peaks or, with `cues: points`, points (both peaks/1).
     """
     from stages.common.index import Index
     from stages.common.instances import InstancesBuilder
@@ -18,7 +21,8 @@ def run(inputs, config, job):
     from stages.common.tables import Table
     from stages.transfer.components import single_peak_components
 
-    index, semantic, peaks = Index.load(inputs.index), Maps.load(inputs.semantic), Table.load(inputs.peaks, "peaks/1")
+    index, semantic = Index.load(inputs.index), Maps.load(inputs.semantic)
+    peaks = Table.load(getattr(inputs, config.cues), "peaks/1")
     maps = {name: k for k, name in enumerate(semantic.image_id)}
     cues = {str(name): k for k, name in enumerate(peaks["image_id"])}
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
@@ -42,5 +46,7 @@ def run(inputs, config, job):
     job.count(**totals)
     instances = builder.finish()
     if not len(instances):
-        job.warn("No component of any semantic map holds exactly one peak: there is no instance to train on.")
+        job.warn(
+            f"No component of any semantic map holds exactly one {config.cues[:-1]}: there is no instance to train on."
+        )
     return {"instances": instances}

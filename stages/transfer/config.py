@@ -1,5 +1,7 @@
 """The section `transfer`."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from stages.common.config import Section
@@ -8,6 +10,11 @@ from stages.common.config import Section
 class Config(Section):
     """BESTIE, Sec. 3.3: from semantic maps and peaks to instances."""
 
+    cues: Literal["peaks", "points"] = Field(
+        "peaks",
+        description="what tells single instances: peaks of the class maps (BESTIE 3.3), or the dataset's points "
+        "(`dataset.points`; BESTIE 4.3)",
+    )
     min_area: int = Field(
         50, ge=1, description="least pixels of a component; BESTIE's released code (the paper names no number)"
     )

@@ -94,5 +94,32 @@ def test_stage_uses_peaks_of_tagged_classes_only(tmp_path):
     assert job.numbers["peaks_on_background"] == 1 and not job.warnings
 
 
-def test_default_is_the_released_codes():
-    assert Config().min_area == 50
+def test_points_take_the_place_of_peaks(tmp_path):
+    """BESTIE, Sec. 4.3: the left cat's component has one point, the right one two; peaks are not looked at."""
+    label_map = pieces(["110011", "110011", "000000", "220000"])
+    index = Index.build(
+        tmp_path, {1: "cat", 2: "dog"}, image_id=["a", "b"], path=["a", "b"], size=[(4, 6)] * 2, tags=[(1, 2), (1,)],
+        train=[True, True], shards=2,
+    )  # fmt: skip
+    index.save(tmp_path / "index.zarr.zip")
+    maps = MapsBuilder(np.uint8)
+    maps.add("a", (4, 6), [(0, label_map)])
+    maps.finish().save(tmp_path / "semantic.zarr.zip")
+    # one table holds the points of all shards
+    points = {
+        "image_id": np.array(["a", "b"]), "first": np.array([0, 3, 4]), "category": np.array([1, 1, 1, 1], np.int16),
+        "yx": np.array([[1, 1], [0, 4], [0, 5], [0, 0]], np.int32), "score": np.array([0.5, 1, 1, 1], np.float32),
+    }  # fmt: skip
+    Table("peaks/1", points).save(tmp_path / "points.zarr.zip")
+    inputs = SimpleNamespace(**{name: tmp_path / f"{name}.zarr.zip" for name in ("index", "semantic", "points")})
+    job = Job(shard=0)
+    made = run(inputs, Config(cues="points", min_area=1), job)["instances"]
+    assert made.image_id == ["a"] and made.category.tolist() == [1] and made.score.tolist() == [0.5]
+    assert made.bbox.tolist() == [[0, 0, 2, 2]]
+    assert job.numbers["several_peaks"] == 1 and job.numbers["without_peak"] == 1  # the dog has no point
+    run(inputs, Config(cues="points"), job)
+    assert job.warnings[0].startswith("No component of any semantic map holds exactly one point")
+
+
+def test_defaults_are_the_released_codes():
+    assert Config().min_area == 50 and Config().cues == "peaks"

@@ -1,0 +1,193 @@
+"""Point supervision: a file of points, one inside every object, becomes a table of cues (schema peaks/1).
+
+Two forms. A folder of text files <image id>.txt with lines `x y class score` (the form of BESTIE's released code; an
+image id with a slash lies in a subfolder), or one CSV whose first line is `image_id,x,y,class`, with or without
+`,score`. x, y: pixels from the upper left, whole numbers at the pixels' middles. class: name, or category id.
+"""
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.common.errors import UserError
+
+# numpy and the stores are imported where they are needed: Snakemake asks for the list of files.
+
+COLUMNS = ("image_id", "x", "y", "class")
+SEPARATORS = ",;\t"
+
+
+@dataclass
+class Point:
+    """A point as it is written. where : file and line, for messages. category : its id. score : float in [0, 1]."""
+
+    where: str
+    image_id: str
+    x: float
+    y: float
+    category: int
+    score: float
+
+
+def resolve(path, root):
+    """Path of `dataset.points`: relative to the dataset's `root`, or as given where it is absolute or root is None."""
+    path = Path(path).expanduser()
+    return path if root is None else Path(root).expanduser() / path
+
+
+def files_of(path):
+    """The files of points at `path` (a CSV, or a folder of text files), sorted; [] where there is nothing."""
+    path = Path(path)
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*.txt") if file.is_file())
+    return [path] if path.is_file() else []
+
+
+def read(path, categories):
+    """All Points of the file or folder `path`, file by file, line by line.
+
+    categories : {id: name}. A name with spaces is one class in a text file too; what is both a class's name and
+    another's id is the name. Raises UserError, one sentence with file and line, for a missing or empty file, a line of
+    another form, a value that is no number, a score outside [0, 1] and an unknown class.
+    """
+    path = Path(path)
+    files = files_of(path)
+    if not files:
+        raise UserError(f"dataset.points: {path} is no CSV and no folder of text files <image id>.txt; check its name.")
+    known = {str(key): key for key in categories} | {" ".join(name.split()): key for key, name in categories.items()}
+    if not path.is_dir():
+        return of_table(lines_of(path), path, known)
+    found = []
+    for file in files:
+        name = file.relative_to(path).as_posix().removesuffix(".txt")
+        found += [of_line(line, f"{file}, line {k}", name, known) for k, line in lines_of(file) if line.strip()]
+    return found
+
+
+def lines_of(path):
+    """[(line number from 1, line)] of a text file."""
+    try:
+        return list(enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1))
+    except OSError as error:
+        raise UserError(f"dataset.points: {path} cannot be read ({error.strerror}); check its name.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"dataset.points: {path} is not a text file in UTF-8; write it as one.") from None
+
+
+def of_line(line, where, image_id, known):
+    """The Point of a line `x y class score`, the score optional."""
+    parts = line.split()
+    if len(parts) < 3:
+        raise UserError(f"{where}: `x y class score` is needed (the score may be left out), not {line.strip()!r}.")
+    x, y, name, score = *parts[:2], " ".join(parts[2:]), "1"
+    if name not in known and len(parts) > 3:  # the last word is the score, unless the class's name is mistyped
+        shorter, last = " ".join(parts[2:-1]), parts[-1]
+        if shorter in known or not last[-1].isalpha():
+            name, score = shorter, last
+    return point(where, image_id, x, y, name, score, known)
+
+
+def of_table(lines, path, known):
+    """The Points of a CSV's lines; the character after `image_id` separates its columns."""
+    head = lines[0][1].strip() if lines else ""
+    separator = head[len(COLUMNS[0]) :][:1]
+    columns = [name.strip() for name in head.split(separator)] if separator and separator in SEPARATORS else []
+    if columns not in ([*COLUMNS], [*COLUMNS, "score"]):
+        raise UserError(f"{path}, line 1: image_id,x,y,class or image_id,x,y,class,score is needed, not {head[:60]!r}.")
+    found = []
+    for number, line in lines[1:]:
+        row = next(csv.reader([line], delimiter=separator), [])
+        row = [cell.strip() for cell in row]
+        if not any(row):
+            continue
+        if len(row) != len(columns):
+            raise UserError(f"{path}, line {number}: {len(columns)} columns are needed, not {line.strip()[:60]!r}.")
+        image_id, x, y, name, score = row if len(row) > len(COLUMNS) else [*row, "1"]
+        found.append(point(f"{path}, line {number}", image_id, x, y, " ".join(name.split()), score or "1", known))
+    return found
+
+
+def point(where, image_id, x, y, name, score, known):
+    """The Point of a line's words, every one checked."""
+    if name not in known:
+        names = list(known)
+        shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
+        raise UserError(f"{where}: {name!r} is neither a class nor a category id ({shown}); mend it.")
+    x, y, score = (number(value, what, where) for value, what in ((x, "x"), (y, "y"), (score, "the score")))
+    if not 0 <= score <= 1:
+        raise UserError(f"{where}: the score {score:g} is not between 0 and 1; mend it or leave it out.")
+    return Point(where, image_id, x, y, known[name], score)
+
+
+def number(text, what, where):
+    """A finite float."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{where}: {what} is {text!r}, not a number; mend it.")
+    return value
+
+
+def table(points, index, *, job):
+    """The Points of the training photos as Table "peaks/1", the arrays as `cam`'s peaks: photos in index order.
+
+    image_id (I,), first (I + 1,) int64, category (P,) int16, yx (P, 2) int32 photo pixels, score (P,) float32; within a
+    photo by category, the strongest first, ties as in the file. A point lies in the pixel whose middle is nearest.
+    Photos without a point are fine and counted, points of photos that are not for training are checked, counted and
+    left out. Warns of tags without a point in a photo that has points. Raises UserError, one sentence with file and
+    line, for an unknown photo, a point outside its photo, and a class that is not among a training photo's tags.
+    """
+    import numpy as np
+
+    from stages.common.instances import starts
+    from stages.common.tables import Table
+
+    place = {name: i for i, name in enumerate(index.image_id)}
+    skipped = {name for name, _ in index.skipped}
+    of_photo, unused = {i: [] for i in index.where("train").tolist()}, 0
+    for one in points:
+        i = place.get(one.image_id)
+        if i is None and one.image_id not in skipped:
+            raise UserError(f"{one.where}: the dataset has no photo {one.image_id!r}; mend its id or drop the line.")
+        if i is None:
+            unused += 1
+            continue
+        y, x = math.floor(one.y + 0.5), math.floor(one.x + 0.5)
+        height, width = index.size[i].tolist()
+        if not (0 <= y < height and 0 <= x < width):
+            raise UserError(
+                f"{one.where}: the point x {one.x:g}, y {one.y:g} lies outside its photo of {width}x{height} pixels; "
+                "mend it."
+            )
+        if i not in of_photo:
+            unused += 1
+            continue
+        if one.category not in index.tags(i):
+            raise UserError(
+                f"{one.where}: {index.categories[one.category]} is not among the tags of {one.image_id}; add the tag "
+                "or drop the point."
+            )
+        of_photo[i].append((one.category, -one.score, y, x))
+    bare, first_bare = 0, None
+    for i, found in of_photo.items():
+        found.sort(key=lambda one: one[:2])
+        missing = set(index.tags(i)) - {one[0] for one in found} if found else ()
+        bare += len(missing)
+        if missing and first_bare is None:
+            first_bare = f"{index.image_id[i]}, {index.categories[min(missing)]}"
+    counts = [len(found) for found in of_photo.values()]
+    if bare:
+        job.warn(f"{bare} tags of photos with points have no point, the first is {first_bare}.")
+    job.count(points=sum(counts), photos_without_points=counts.count(0), tags_without_points=bare, unused_points=unused)
+    rows = [one for found in of_photo.values() for one in found]
+    values = {
+        "image_id": np.array([index.image_id[i] for i in of_photo], dtype=str),
+        "first": starts(counts),
+        "category": np.array([one[0] for one in rows], np.int16),
+        "yx": np.array([one[2:] for one in rows], np.int32).reshape(-1, 2),
+        "score": np.array([-one[1] for one in rows], np.float32),
+    }
+    return Table("peaks/1", values)
