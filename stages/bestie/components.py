@@ -22,11 +22,12 @@ def scanned(classes, *, connectivity):
     values = classes.numpy()
     found, count = np.zeros(values.shape, np.int64), 0
     for photo, number in zip(values, found):
-        for one in np.unique(photo)[1 if (photo == 0).any() else 0 :]:
-            mask = photo == one
-            most, label = cv2.connectedComponents(mask.view(np.uint8), connectivity=connectivity)
-            number[mask] = label[mask] + count
-            count += most - 1
+        for one in np.flatnonzero(np.bincount(photo.ravel())):
+            if one:
+                mask = photo == one
+                labels, label = cv2.connectedComponents(mask.view(np.uint8), connectivity=connectivity)
+                number[mask] = label[mask] + count
+                count += labels - 1
     inside = np.flatnonzero(found)
     first = np.zeros(count + 1, np.int64)
     first[found.flat[inside][::-1]] = inside[::-1]  # of a repeated number the last, that is the first pixel, stays
@@ -40,7 +41,8 @@ def propagated(classes, *, connectivity):
     until no label changes; the jumps to the label's label make that logarithmic in a component's length."""
     label = torch.arange(classes.numel(), device=classes.device).view(classes.shape)
     pairs = [
-        (first, second, classes[first] == classes[second]) for first, second in neighbours(classes.shape, connectivity)
+        (first, second, (classes[first] == classes[second]) & (classes[first] != 0))
+        for first, second in neighbours(classes.shape, connectivity)
     ]
     while True:
         least = label.clone()

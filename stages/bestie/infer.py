@@ -1,0 +1,132 @@
+"""Answers of a trained instance network, one photo at a time, in the photo's own pixels."""
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from stages.bestie import network
+from stages.bestie.config import Config
+from stages.bestie.grouping import find_centers, group
+from stages.bestie.refine import allowed_classes, mean_of, of_class, refined
+from stages.classifier.augment import resize
+from stages.common import training
+from stages.common.backbone import normalise
+from stages.common.errors import UserError
+from stages.common.instances import InstancesBuilder
+
+CELL = 32  # the network takes sides that are multiples of it
+
+
+def load(weights, *, device="cpu", **test):
+    """(model in evaluation mode on `device`, its Config, (K,) int64 category ids by column) from Weights of kind
+    "bestie"; test: values of Config.TEST.
+
+    Raises UserError when the tensors are not those of the network that the file describes.
+    """
+    config = Config.model_validate({**weights.meta["config"], **test, "weights": "none"})
+    ids = np.array(sorted(map(int, weights.meta["categories"])), np.int64)
+    model, _, _ = network.build(config, len(ids), seed=0)
+    try:
+        model.load_state_dict(weights.tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(f"these weights are not those of the network they describe ({first}); train it again") from None
+    return model.to(device).eval(), config, ids
+
+
+@torch.no_grad()
+def photo_instances(model, photo, *, config, mean, std, tags=None, rule="test"):
+    """Instances of one photo (H, W, 3) uint8 RGB, none over another.
+
+    tags : (K,) bool, the classes that may be found, None: all. Returns (masks (n, H, W) bool, columns (n,) int64 in
+    [0, K), scores (n,) float32 in [0, 1]); masks come back to the photo by nearest pixels, empty ones are left out.
+    rule "test": the photo enters at config.test_size and is averaged with its mirror image (config.test_flip); in
+    the pixels of each class the centres of at least config.test_threshold are the maxima of their window, pixels are
+    grouped (Eq. 1), and an instance's score is its centre's value times the mean probability of its class over its
+    pixels; instances of fewer than config.min_area pixels of the network's map are left out. rule "refine": the
+    labels that training would make for itself at scale 1 (`refine.refined`), score = weight.
+    Sources: BESTIE, Sec. 3.2, 3.5, Eq. 1; score and mirror image: its released code.
+    """
+    test = rule == "test"
+    probability, center, offset = maps_of(
+        model, photo, mean=mean, std=std,
+        size=entering(photo.shape[:2], scale=config.test_size if test else 1.0, side=config.side),
+        flip=test and config.test_flip,
+    )  # fmt: skip
+    device = probability.device
+    allowed = torch.ones(center.shape[1], dtype=torch.bool) if tags is None else torch.as_tensor(tags, dtype=torch.bool)
+    allowed = allowed.to(device)[None]
+    if test:
+        number, column, score = answers(probability, center, offset, allowed, config=config)
+    else:
+        found = refined(probability, center, offset, allowed, config=config)
+        number, column, score = found.number, found.column, found.weight
+    number = functional.interpolate(number[:, None].float(), size=photo.shape[:2], mode="nearest-exact")[0, 0]
+    masks = number.long().cpu().numpy() == np.arange(1, len(column) + 1)[:, None, None]
+    seen = masks.any((1, 2))
+    return masks[seen], column.cpu().numpy()[seen], score.cpu().numpy()[seen]
+
+
+def entering(size, *, scale, side):
+    """(h, w) at which a photo of `size` enters: its longer side at most `side` pixels (None: any), then scaled."""
+    factor = scale * (1.0 if side is None else min(1.0, side / max(size)))
+    return tuple(max(1, round(edge * factor)) for edge in size)
+
+
+def maps_of(model, photo, *, mean, std, size, flip):
+    """(softmax (1, K + 1, h, w), centre (1, K, h, w), offset (1, 2, h, w)) of a photo scaled to `size` = (h, w).
+
+    The mean colour fills the sides up to whole cells. With `flip` the mean with the mirrored photo's maps, mirrored
+    back: the offset along x changes its sign.
+    """
+    x = normalise(resize(photo, size)[None], mean, std, device=next(model.parameters()).device)
+    found = None
+    for mirrored in (False, True) if flip else (False,):
+        padded = functional.pad(x.flip(3) if mirrored else x, (0, -size[1] % CELL, 0, -size[0] % CELL))
+        output = model(padded.contiguous(memory_format=torch.channels_last))
+        maps = [value[:, :, : size[0], : size[1]] for value in (output.semantic.softmax(1), *output[1:])]
+        if mirrored:
+            maps = [value.flip(3) for value in maps]
+            maps[2] = maps[2] * maps[2].new_tensor([1.0, -1.0]).view(1, 2, 1, 1)
+            maps = [(one + other) / 2 for one, other in zip(found, maps)]
+        found = maps
+    return found
+
+
+def answers(probability, center, offset, allowed, *, config):
+    """(number (1, h, w) int64, column (n,) int64, score (n,) float32 in [0, 1]) by the rule "test" of photo_instances.
+
+    number : 0, or 1 + the row of the instance. allowed : (1, K) bool.
+    """
+    classes = allowed_classes(probability, allowed)
+    count = center.shape[1]
+    centers = find_centers(
+        of_class(center, classes), classes, count=count, window=config.window, threshold=config.test_threshold,
+        most=config.test_most,
+    )  # fmt: skip
+    number = group(classes, offset, centers, count=count)
+    place = number.flatten().nonzero()[:, 0]
+    row = number.flatten()[place] - 1
+    rows = len(centers.region)
+    mean = mean_of(of_class(probability[:, 1:], classes).flatten()[place], row, rows)
+    kept = torch.bincount(row, minlength=rows) >= config.min_area
+    renumbered = torch.cat([kept.new_zeros(1, dtype=torch.int64), torch.where(kept, kept.cumsum(0), 0)])
+    return renumbered[number], centers.region[kept] - 1, (centers.value.clamp(0, 1) * mean)[kept]
+
+
+def predict_photos(photos, weights, *, config, job, count=None):
+    """Instances table of `photos`: an iterable of (image id, (H, W, 3) uint8 RGB, category ids it may show or None).
+
+    config : Config whose Config.TEST are used, or None for those of the weights.
+    """
+    training.start(job.seed, job.device, threads=job.threads)
+    test = {} if config is None else config.model_dump(include=Config.TEST)
+    model, config, ids = load(weights, device=job.device, **test)
+    table = InstancesBuilder({int(c): name for c, name in weights.meta["categories"].items()})
+    for name, photo, tags in job.progress(photos, total=count, what="BESTIE"):
+        masks, columns, scores = photo_instances(
+            model, photo, config=config, mean=weights.meta["mean"], std=weights.meta["std"],
+            tags=None if tags is None else np.isin(ids, list(tags)),
+        )  # fmt: skip
+        table.add(name, photo.shape[:2], masks, category=ids[columns], score=scores)
+    return table.finish()
