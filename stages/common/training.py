@@ -13,6 +13,7 @@ the same random crops and the same rates as one that was not, and on the CPU end
 import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -159,19 +160,25 @@ def load_checkpoint(folder, *, model, optimiser, log=None):
     return state["iteration"], state["extra"]
 
 
-def fit(step, *, model, optimiser, rate, iterations, job, every=200, clip=None, what="training"):
+def fit(
+    step, *, model, optimiser, rate, iterations, job, every=200, clip=None, what="training", after=None, tally=None
+):
     """Run `iterations` steps, with checkpoints, resume and progress; returns the running mean of the loss.
 
     step(t) -> scalar loss tensor of iteration t, a function of t and the model only; rate(t) -> factor of the
     learning rates. A checkpoint is written every `every` iterations into job.checkpoints (None: never). The
-    mean forgets with a factor of 0.98 an iteration and is part of the checkpoint.
+    mean forgets with a factor of 0.98 an iteration and is part of the checkpoint. after(t) is called when the
+    optimiser has taken the step of iteration t, before a checkpoint of it; it must leave the model's mode and the
+    random state as they are. tally : dict of plain numbers that `step` counts in; checkpoints keep them.
     """
-    done, mean = 0, None
+    done, mean, tally = 0, None, {} if tally is None else tally
     if job.checkpoints is not None:
         done, extra = load_checkpoint(job.checkpoints, model=model, optimiser=optimiser, log=job.log)
         mean = extra.get("loss")
+        tally.update(extra.get("tally", {}))
         if done:
             job.log.info("resumed at iteration %d of %d", done, iterations)
+    save = partial(save_checkpoint, job.checkpoints, model=model, optimiser=optimiser)
     model.train()
     for t in job.progress(range(done, iterations), total=iterations - done, unit="iterations", what=what):
         set_rate(optimiser, rate(t))
@@ -185,9 +192,11 @@ def fit(step, *, model, optimiser, rate, iterations, job, every=200, clip=None, 
             torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], clip)
         optimiser.step()
         mean = value if mean is None else 0.98 * mean + 0.02 * value
+        if after is not None:
+            after(t)
         if job.checkpoints is not None and (t + 1) % every == 0 and t + 1 < iterations:
-            save_checkpoint(job.checkpoints, t + 1, model=model, optimiser=optimiser, extra={"loss": mean})
+            save(t + 1, extra={"loss": mean, "tally": tally})
     if job.checkpoints is not None and done < iterations:
-        save_checkpoint(job.checkpoints, iterations, model=model, optimiser=optimiser, extra={"loss": mean})
+        save(iterations, extra={"loss": mean, "tally": tally})
     model.eval()
     return mean

@@ -1,0 +1,67 @@
+"""bestie: an instance network that learns from transferred instances and refines its own labels while it learns.
+
+`train` needs the index, the transferred instances and the semantic maps of all shards, and optionally points; `run`
+gives the instances of a shard's training photos, `predict` those of the validation photos. Source: BESTIE, Sec. 3.2,
+3.4, 3.5; settings: config.py.
+"""
+
+
+def train(inputs, config, job):
+    """{"weights": Weights of kind "bestie", "snapshots": Instances of training photos over the training time}.
+
+    inputs : index, transfer (paths of the shards' instances/1), semantic (paths of the shards' maps/1), points (path
+    of a peaks/1, optional). Image ids of snapshots are "<iterations, six digits>/<image id>"; config.snapshots 0: an
+    empty table.
+    """
+    from stages.bestie.data import LabelMaps
+    from stages.bestie.learn import learn
+    from stages.common.index import Index
+    from stages.common.instances import Instances
+    from stages.common.maps import Maps
+    from stages.common.tables import Table
+
+    transfer = Instances.concat([Instances.load(path) for path in inputs.transfer])
+    semantic = LabelMaps(Maps.load(path) for path in inputs.semantic)
+    points = getattr(inputs, "points", None)
+    weights, snapshots = learn(
+        Index.load(inputs.index), transfer, semantic, points=points and Table.load(points, "peaks/1"), config=config,
+        job=job,
+    )  # fmt: skip
+    return {"weights": weights, "snapshots": snapshots}
+
+
+def run(inputs, config, job):
+    """{"instances": Instances} of one shard, of all training photos where job.shard is None.
+
+    inputs : index, weights. With config.clean_tags only classes that a photo is tagged with.
+    """
+    from stages.common.index import Index
+
+    index = Index.load(inputs.index)
+    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    return {"instances": answered(index, photos, inputs, config, job, clean=config.clean_tags)}
+
+
+def predict(inputs, config, job):
+    """{"predictions": Instances} of the validation photos, whose tags nobody looks at. inputs : index, weights."""
+    from stages.common.index import Index
+
+    index = Index.load(inputs.index)
+    return {"predictions": answered(index, index.where("val"), inputs, config, job, clean=False)}
+
+
+def answered(index, photos, inputs, config, job, *, clean):
+    """Instances of `photos` (places in the index) by the network in inputs.weights."""
+    from stages.bestie.infer import predict_photos
+    from stages.common.errors import UserError
+    from stages.common.weights import Weights
+
+    weights = Weights.load(inputs.weights, "bestie")
+    if weights.meta["categories"] != {str(c): index.categories[c] for c in sorted(index.categories)}:
+        raise UserError(f"{inputs.weights} was trained on other classes than the index has; train it again.")
+    given = ((index.image_id[i], index.photo(i), index.tags(i) if clean else None) for i in photos)
+    found = predict_photos(given, weights, config=config, job=job, count=len(photos))
+    job.count(instances_per_photo=round(len(found) / max(1, len(photos)), 2))
+    if len(photos) and not len(found):
+        job.warn("The network finds no instance in any photo: train it longer, or lower bestie.test_threshold.")
+    return found

@@ -1,0 +1,194 @@
+"""From a photo, its semantic map and its instances to a training sample: scaling, flip, crop, jitter. No I/O.
+
+Pixel (y, x) has its centre at (y, x): scaled by f it lies at (y + 0.5) f - 0.5.
+"""
+
+import zlib
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+
+from stages.bestie.labels import Labels, Points
+from stages.classifier.augment import resize
+from stages.segment.data import VOID, window
+
+
+class Marks(NamedTuple):
+    """n points of a photo. column : (n,) int64 place of the class. yx : (n, 2) float64 pixels. score : (n,) float32."""
+
+    column: np.ndarray
+    yx: np.ndarray
+    score: np.ndarray
+
+
+class Sample(NamedTuple):
+    """crop : (S, S, 3) uint8 RGB. target : (S, S) uint8, 0 background, k + 1 class k, 255 not counted. number : (S, S)
+    int32, 0 or 1 + the row of the instance. photo : (S, S) bool, inside the photo. column : (n,) int64. center :
+    (n, 2) float64 y, x of the whole mask's centroid in pixels of the crop, perhaps outside it. points : Marks in pixels
+    of the crop, or None."""
+
+    crop: np.ndarray
+    target: np.ndarray
+    number: np.ndarray
+    photo: np.ndarray
+    column: np.ndarray
+    center: np.ndarray
+    points: Marks | None
+
+
+class LabelMaps:
+    """Semantic maps by image id, compressed one by one (some kB each), so that those of a large dataset fit.
+
+    stores : iterable of Maps, asked for one at a time; of an id that stands in several the last counts.
+    """
+
+    def __init__(self, stores):
+        self.packed = {}
+        for store in stores:
+            for k, name in enumerate(store.image_id):
+                label = store.of(k)[1][0]
+                self.packed[name] = label.shape, zlib.compress(label.tobytes(), 1)
+
+    def __contains__(self, name):
+        return name in self.packed
+
+    def __getitem__(self, name):
+        """(H, W) uint8 category ids, 0 background, 255 not decided."""
+        size, data = self.packed[name]
+        return np.frombuffer(zlib.decompress(data), np.uint8).reshape(size)
+
+
+def class_numbers(categories):
+    """(256,) uint8: category id -> 0 background, k + 1 for the k-th of `categories` (sorted), else 255."""
+    number = np.full(256, VOID, np.uint8)
+    number[0] = 0
+    number[list(categories)] = np.arange(1, len(categories) + 1)
+    return number
+
+
+def numbered(masks):
+    """(H, W) int32: 1 + the row of each pixel's instance, 0 where none lies, of `masks` (n, H, W) bool.
+
+    Where masks overlap the smaller one wins, of equal ones the earlier row.
+    """
+    number = np.zeros(masks.shape[1:], np.int32)
+    area = masks.sum((1, 2))
+    for row in sorted(range(len(masks)), key=lambda k: (-area[k], -k)):
+        number[masks[row]] = row + 1
+    return number
+
+
+def centroids(masks):
+    """(n, 2) float64: mean y and x of the pixels of `masks` (n, H, W) bool, none of them empty. BESTIE, Sec. 3.3."""
+    y, x = np.arange(masks.shape[1]), np.arange(masks.shape[2])
+    area = masks.sum((1, 2))
+    return np.stack([masks.sum(2) @ y / area, masks.sum(1) @ x / area], 1).reshape(-1, 2)
+
+
+def training_sample(photo, label, *, masks, column, config, mean, rng, points=None):
+    """One photo with its labels, scaled, perhaps flipped, cropped and recoloured at random.
+
+    photo : (H, W, 3) uint8 RGB. label : (H, W) uint8 as Sample.target. masks : (n, H, W) bool of the transferred
+    instances. column : (n,) int. mean : 3 floats in 0..1, the colour outside the photo, where the target is 255 and
+    no instance lies. points : Marks in photo pixels, or None. rng : np.random.Generator. Returns Sample; nothing is
+    modified. Draws the same numbers whatever the labels are.
+    """
+    side = config.size
+    factor = rng.uniform(*config.scales) * (min(1.0, config.side / max(label.shape)) if config.side else 1.0)
+    flip = rng.random() < config.flip
+    size = tuple(max(1, round(n * factor)) for n in label.shape)
+    number, center, scale = numbered(masks), centroids(masks), np.divide(size, label.shape)
+    if size != label.shape:
+        photo = resize(photo, size)
+        label, number = (
+            cv2.resize(values, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT) for values in (label, number)
+        )
+    if flip:
+        photo, label, number = photo[:, ::-1], label[:, ::-1], number[:, ::-1]
+    # the photo's window and its place in the crop, along each side: one of the two starts at 0
+    (a, y, h), (b, x, w) = (window(n, side, rng) for n in size)
+    crop = np.broadcast_to(np.rint(255 * np.asarray(mean)).astype(np.uint8), (side, side, 3)).copy()
+    crop[y : y + h, x : x + w] = jittered(photo[a : a + h, b : b + w], config.jitter, rng)
+    target, place = np.full((side, side), VOID, np.uint8), np.zeros((side, side), np.int32)
+    seen = np.zeros((side, side), bool)
+    seen[y : y + h, x : x + w] = True
+    target[y : y + h, x : x + w] = label[a : a + h, b : b + w]
+    place[y : y + h, x : x + w] = number[a : a + h, b : b + w]
+
+    def moved(yx):
+        new = (np.reshape(yx, (-1, 2)) + 0.5) * scale - 0.5
+        if flip:
+            new[:, 1] = size[1] - 1 - new[:, 1]
+        return new + (y - a, x - b)
+
+    marks = None if points is None else points._replace(yx=moved(points.yx))
+    return Sample(crop, target, place, seen, np.asarray(column, np.int64), moved(center), marks)
+
+
+def jittered(photo, amount, rng):
+    """`photo` (H, W, 3) uint8 with its contrast about the mean and its brightness times 1 +- up to `amount`."""
+    contrast, brightness = 1 + amount * rng.uniform(-1, 1, 2)
+    mean = float(photo.mean())
+    table = np.clip(((np.arange(256) - mean) * contrast + mean) * brightness, 0, 255)
+    return np.rint(table).astype(np.uint8)[photo]
+
+
+class Batch(NamedTuple):
+    """crops : (B, S, S, 3) uint8. target : (B, S, S) int64. photo : (B, S, S) bool. labels : Labels. points : Points,
+    or None where no photo of the dataset has any. pointed : (B,) bool, the photos that have points."""
+
+    crops: np.ndarray
+    target: torch.Tensor
+    photo: torch.Tensor
+    labels: Labels
+    points: Points | None
+    pointed: torch.Tensor
+
+    def to(self, device):
+        """The batch with its labels on `device`; the crops stay."""
+        return Batch(self.crops, *(moved_to(one, device) for one in self[1:]))
+
+
+def moved_to(value, device):
+    """A tensor, a tuple of tensors, or None, on `device`."""
+    if isinstance(value, tuple):
+        return type(value)(*(moved_to(one, device) for one in value))
+    return value if value is None else value.to(device)
+
+
+def collate(samples):
+    """The Batch of `samples`: instances in the order of the photos, numbered from 1 through the whole batch."""
+    counts = [len(one.column) for one in samples]
+    before = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    number = np.stack([np.where(one.number, one.number + n, 0) for one, n in zip(samples, before)])
+    labels = Labels(
+        number=torch.from_numpy(number.astype(np.int64)),
+        photo=torch.from_numpy(np.repeat(np.arange(len(samples)), counts)),
+        column=torch.from_numpy(np.concatenate([one.column for one in samples])),
+        center=torch.from_numpy(np.concatenate([one.center for one in samples]).astype(np.float32)),
+        weight=torch.ones(sum(counts)),
+    )
+    marks = [one.points for one in samples]
+    return Batch(
+        np.stack([one.crop for one in samples]),
+        torch.from_numpy(np.stack([one.target for one in samples]).astype(np.int64)),
+        torch.from_numpy(np.stack([one.photo for one in samples])),
+        labels,
+        joined(marks) if any(one is not None for one in marks) else None,
+        torch.tensor([one is not None and len(one.column) > 0 for one in marks]),
+    )
+
+
+def joined(marks):
+    """Points of a batch from one Marks (or None) a photo."""
+    marks = [Marks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0)) if one is None else one for one in marks]
+    yx = np.concatenate([one.yx for one in marks]).astype(np.float32)
+    return Points(
+        photo=torch.from_numpy(np.repeat(np.arange(len(marks)), [len(one.column) for one in marks])),
+        column=torch.from_numpy(np.concatenate([one.column for one in marks]).astype(np.int64)),
+        y=torch.from_numpy(yx[:, 0].copy()),
+        x=torch.from_numpy(yx[:, 1].copy()),
+        score=torch.from_numpy(np.concatenate([one.score for one in marks]).astype(np.float32)),
+    )
