@@ -15,6 +15,7 @@ READS = {
     "cam": ("classifier",),
     "semantic": ("cam",),
     "transfer": ("cam", "semantic"),
+    "bestie": ("transfer", "semantic"),
     "mil": ("proposals", "cam"),
     "graph": ("mil",),
     "graph_cut": ("mil", "graph"),
@@ -22,10 +23,10 @@ READS = {
 }
 SHARED = ("pseudo_labels", "refine", "segment", "evaluate", "report")  # the road from `pseudo_labels` on
 STAGES = ("images", *READS, *SHARED)
-LABELLING = ("transfer", "graph_cut", "reference")  # stages whose instances can become pseudo labels
+LABELLING = ("transfer", "bestie", "graph_cut", "reference")  # stages whose instances can become pseudo labels
 SCHEMAS = {
     "images": "index/1", "proposals": "instances/1", "classifier": "weights/1", "cam": "maps/1", "semantic": "maps/1",
-    "transfer": "instances/1", "mil": "mil/1", "graph": "graph/1", "graph_cut": "instances/1",
+    "transfer": "instances/1", "bestie": "weights/1", "mil": "mil/1", "graph": "graph/1", "graph_cut": "instances/1",
     "reference": "instances/1", "pseudo_labels": "instances/1", "refine": "weights/1", "segment": "weights/1",
 }  # fmt: skip
 NAME = r"^[A-Za-z0-9_-]+$"
@@ -109,9 +110,14 @@ class Pipeline(Section):
             raise UserError(f"show names no recipe; declared are: {', '.join(self.recipes) or 'none'}.")
         for stage in SHARED:
             self.config(stage)
+        pointed = [recipe for recipe in self.show if self.reads_points(*self.source(recipe))]
+        if pointed and self.config("images")["points"] is None:
+            raise UserError(
+                f"show: {pointed[0]} learns from points: name their file in dataset.points, or leave it out."
+            )
         if self.config("images")["kind"] == "folder":
             for recipe in self.show:
-                if self.supervision(recipe) != "tags":
+                if self.supervision(recipe) not in ("tags", "points"):
                     raise UserError(
                         f"show: {recipe} needs ground truth, which a folder of photos has not; leave it out."
                     )
@@ -147,7 +153,7 @@ class Pipeline(Section):
         config = self.config(stage, variant)
         model = model_of(stage)
         if hasattr(model, "TEST"):
-            kept = model.TEST if function == "run" else config.keys() - model.ONLY_TEST
+            kept = config.keys() - model.ONLY_TEST if function == "train" else model.TEST
             config = {key: value for key, value in config.items() if key in kept}
         if stage == "pseudo_labels" and not more.pop("are_proposals"):
             config["box_nms"] = None
@@ -176,7 +182,7 @@ class Pipeline(Section):
     def proposals_of(self, recipe):
         """The variant of `proposals` that the recipe's instances were chosen from, or None."""
         stage, variant = self.source(recipe)
-        if stage == "transfer" or (
+        if stage in ("transfer", "bestie") or (
             stage == "reference" and self.config(stage, variant)["kind"] in ("full", "whole_photo")
         ):
             return None
@@ -200,18 +206,36 @@ class Pipeline(Section):
             stage == "reference" and self.config(stage, variant)["kind"] in ("whole_photo", "top_proposal")
         )
 
+    def reads_points(self, stage, variant):
+        """Whether points of the dataset stand in for peaks (BESTIE, Sec. 4.3)."""
+        if stage == "bestie":
+            return self.reads_points("transfer", self.upstream(stage, variant, "transfer"))
+        return stage == "transfer" and self.config(stage, variant)["cues"] == "points"
+
+    def semantic_of(self, stage, variant):
+        """The variants of `semantic` whose maps (stage, variant) rests on."""
+        if stage == "bestie":
+            through = self.semantic_of("transfer", self.upstream(stage, variant, "transfer"))
+            return {self.upstream(stage, variant, "semantic"), *through}
+        return {self.upstream(stage, variant, "semantic")} if stage == "transfer" else set()
+
+    def answers(self, recipe):
+        """Whether the recipe has a network of its own that segments instances, next to the Mask R-CNN."""
+        return self.source(recipe)[0] == "bestie"
+
     def learns(self, variant):
         """Whether this variant of `mil` trains a network of its own (LIID's, or Fan's feature extractor)."""
         return self.config("mil", variant)["scores"] != "cam"
 
     def supervision(self, recipe):
-        """What the recipe's labels were made from: "tags", "boxes" or "masks"."""
+        """What the recipe's labels were made from: "tags", "points", "boxes", "masks" or "semantic masks"."""
         stage, variant = self.source(recipe)
         if stage == "reference":
             return {"full": "masks", "oracle_boxes": "boxes"}.get(self.config(stage, variant)["kind"], "tags")
-        if stage == "transfer" and self.reads_truth("semantic", self.upstream(stage, variant, "semantic")):
-            return "semantic masks"
-        return "tags"
+        points = "points" if self.reads_points(stage, variant) else ""
+        if any(self.reads_truth("semantic", one) for one in self.semantic_of(stage, variant)):
+            return f"{points}, semantic masks" if points else "semantic masks"
+        return points or "tags"
 
     def extras(self, recipe):
         """What else the labels rest on that was trained or made elsewhere, for the table; usually nothing."""
@@ -220,10 +244,8 @@ class Pipeline(Section):
         proposals = self.proposals_of(recipe)
         if proposals is not None and self.config("proposals", proposals)["source"] != "hierarchy":
             found.append("imported proposals")
-        if stage == "transfer":
-            semantic = self.upstream(stage, variant, "semantic")
-            if self.config("semantic", semantic)["source"] == "folder":
-                found.append("imported maps")
+        if any(self.config("semantic", one)["source"] == "folder" for one in self.semantic_of(stage, variant)):
+            found.append("imported maps")
         if stage == "graph_cut":
             mil = self.config("mil", self.upstream(stage, variant, "mil"))
             if mil["select"] == "salient":

@@ -2,22 +2,25 @@
 
 mAP at several mask IoUs and average best overlap with void pixels left out, COCO's AP by pycocotools, the mean IoU of
 the merged instances and of semantic maps. Pseudo labels and proposals are measured on the training photos with masks,
-predictions and segmentation on the validation split.
+predictions (of Mask R-CNN and of a recipe's own network) and segmentation on the validation split.
 Also on its own: `python -m stages.evaluate GROUND_TRUTH PREDICTIONS`.
 """
 
+SPLITS = {"labels": "with_masks", "network": "val", "predictions": "val", "segmentation": "val"}
+
 
 def run(inputs, config, job):
-    """{"metrics": {"labels": ..., "predictions": ..., "segmentation": ..., "proposals": ...}}; None without an input.
+    """{"metrics": {"labels", "network", "predictions", "segmentation", "snapshots", "proposals"}}; None without input.
 
-    inputs : index, truth (paths); labels, predictions, segmentation (paths or None; segmentation: Maps); proposals
-    (list of paths, one per shard, or None). The dicts are those of `measures.instance_metrics`,
-    `measures.segmentation_metrics` and `measures.proposal_metrics`.
+    inputs : index, truth (paths); labels, network (answers of the recipe's own network), predictions (Mask R-CNN's),
+    segmentation (Maps), snapshots (labels over training time): paths or None; proposals (list of paths, one per shard,
+    or None). The values are those of `measures.instance_metrics`, `measures.segmentation_metrics`,
+    `snapshots.over_time` and `measures.proposal_metrics`.
     """
     from stages.common.index import Index
     from stages.common.instances import Instances
     from stages.common.maps import Maps
-    from stages.evaluate import measures
+    from stages.evaluate import measures, snapshots
 
     index, truth = Index.load(inputs.index), Instances.load(inputs.truth)
 
@@ -30,8 +33,8 @@ def run(inputs, config, job):
         unit = "shards" if what == "proposals" else "photos"
         return job.progress(items, unit=unit, what=f"{what} of {current}")
 
-    metrics = {"labels": None, "predictions": None, "segmentation": None, "proposals": None}
-    for current, split in (("labels", "with_masks"), ("predictions", "val"), ("segmentation", "val")):
+    metrics = dict.fromkeys(("labels", "network", "predictions", "segmentation", "snapshots", "proposals"))
+    for current, split in SPLITS.items():
         path = getattr(inputs, current, None)
         if not path:
             continue
@@ -51,13 +54,17 @@ def run(inputs, config, job):
         if missing:
             job.warn(f"{missing} of {len(names)} photos of split {split} are not in the {current}.")
         metrics[current] = found
+    current, path = "snapshots", getattr(inputs, "snapshots", None)
+    if path and photos("with_masks"):
+        part = measures.subset(truth, photos("with_masks"), where="the ground truth of split with_masks")
+        metrics["snapshots"] = snapshots.over_time(part, Instances.load(path), progress=shown)
     current, paths = "proposals", getattr(inputs, "proposals", None)
     if paths and photos("with_masks"):
         part = measures.subset(truth, photos("with_masks"), where="the ground truth of split with_masks")
         paths = paths if isinstance(paths, list | tuple) else [paths]
         shards = Shards(paths, Instances.load)
         metrics["proposals"] = measures.proposal_metrics(part, shards, config, progress=shown)
-    job.count(**{f"{name}_photos": found["photos"] for name, found in metrics.items() if found})
+    job.count(**{f"{name}_photos": metrics[name]["photos"] for name in (*SPLITS, "proposals") if metrics[name]})
     return {"metrics": metrics}
 
 

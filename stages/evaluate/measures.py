@@ -8,6 +8,7 @@ from stages.common.errors import UserError
 from stages.evaluate import abo, coco, semantic, voc
 from stages.evaluate.overlaps import align, overlaps, realign
 
+FOUND = 0.5  # mask IoU from which an instance is a true positive
 HEADS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
@@ -34,10 +35,10 @@ def instance_metrics(truth, predictions, config, *, progress=None):
 
     truth, predictions : Instances; photos of `predictions` that `truth` does not hold are left out, photos it lacks
     have no predictions. progress : f(iterable, what) that shows it. Returns {"photos", "photos_without_predictions",
-    "objects", "instances", "mAP25", ..., "ABO", "mIoU", "AP", "AP50", "AP75", "APs", "APm", "APl", "background_IoU",
-    "classes"}. `classes` is a list, one dict per class with an object that counts, in id order: category, name,
+    "objects", "instances", "true_positives", "mAP25", ..., "ABO", "mIoU", "AP", "AP50", "AP75", "APs", "APm", "APl",
+    "background_IoU", "classes"}. `classes` is a list, one dict per class with an object that counts, in id order: category, name,
     objects, instances and, under the name of each mean, the class's own term of it. mAP*, ABO and mIoU leave void
-    pixels out; AP* is COCO's and has all pixels.
+    pixels out; AP* is COCO's and has all pixels. true_positives: instances that are a hit at FOUND (BESTIE, Fig. 6).
     """
     show = progress or (lambda items, what: items)
     held = set(predictions.image_id)
@@ -67,6 +68,7 @@ def instance_metrics(truth, predictions, config, *, progress=None):
         "photos_without_predictions": sum(name not in held for name in truth.image_id),
         "objects": int(found.truth_counted.sum()),
         "instances": len(given),
+        "true_positives": int(voc.hits(found, FOUND)[0].sum()),
         **{name: mean(precision[:, t]) for t, name in enumerate(names)},
         "ABO": mean(best), "mIoU": mean(iou), **official, "background_IoU": iou[0], "classes": classes,
     })  # fmt: skip

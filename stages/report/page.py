@@ -9,11 +9,12 @@ from stages.common import draw
 from stages.common.index import Index
 from stages.common.instances import Instances
 from stages.common.store import manifest_path
-from stages.report import charts, cuts, pictures, runs, table
+from stages.report import charts, curves, cuts, pictures, runs, table
 
 TEMPLATE = "page.html.jinja"
 COLUMNS = {
-    "labels": table.LABEL_COLUMNS, "predictions": table.PREDICTION_COLUMNS, "segmentation": table.SEGMENTATION_COLUMNS,
+    "labels": table.LABEL_COLUMNS, "network": table.NETWORK_COLUMNS, "predictions": table.PREDICTION_COLUMNS,
+    "segmentation": table.SEGMENTATION_COLUMNS,
 }  # fmt: skip
 METHOD_TONES = 6  # colours that the template's style has for methods
 
@@ -46,6 +47,7 @@ def build(inputs, config, job):
         rows=rows,
         photos=photos,
         label_columns=table.LABEL_COLUMNS,
+        network_columns=table.NETWORK_COLUMNS if photos["network"] else (),
         prediction_columns=table.PREDICTION_COLUMNS,
         segmentation_columns=table.SEGMENTATION_COLUMNS if photos["segmentation"] else (),
         best=best_values(rows),
@@ -70,6 +72,7 @@ def build(inputs, config, job):
             ("Pseudo labels", "training photos with masks", charts.per_class(rows, "labels", colours)),
             ("Mask R-CNN", "validation photos", charts.per_class(rows, "predictions", colours)),
         ],
+        curves=curves.true_positives(rows),
         cut=cuts.compared(pictures.given(inputs, "graph_cut"), rows, config.recipes, named),
         proposals=next((one["proposals"] for one in metrics or [] if one.get("proposals")), None),
         costs=charts.costs(runs.costs(jobs), runs.busy(jobs)),

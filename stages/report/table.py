@@ -2,14 +2,15 @@
 
 LABEL_COLUMNS = ("mAP25", "mAP50", "mAP70", "mAP75", "ABO", "mIoU")
 SEGMENTATION_COLUMNS = ("mIoU",)
+NETWORK_COLUMNS = ("mAP25", "mAP50", "mAP70", "mAP75")
 PREDICTION_COLUMNS = ("mAP25", "mAP50", "mAP75", "AP")
 HEADLINE = "mAP50"
 WIDTH = 110  # characters of a terminal line
 
 
 def rows(recipes, *, metrics, instances, trained, beyond):
-    """One dict a recipe: name, supervision, extras, trains, kind, labels, predictions, segmentation,
-    instances, trained_on, ratio, note.
+    """One dict a recipe: name, supervision, extras, trains, kind, labels, network, predictions, segmentation,
+    snapshots, instances, trained_on, ratio, note.
 
     recipes : list of dicts (name, stage, variant, supervision, trains; extras: what else the labels rest on).
     metrics : one dict of `evaluate` a recipe, or None. instances : number of pseudo labels a recipe. trained :
@@ -25,7 +26,8 @@ def rows(recipes, *, metrics, instances, trained, beyond):
         found.append({
             "name": recipe["name"], "supervision": recipe["supervision"], "extras": list(recipe.get("extras", [])),
             "trains": recipe["trains"], "kind": kind(recipe),
-            "labels": labels, "predictions": predictions, "segmentation": measured.get("segmentation"),
+            "labels": labels, "network": measured.get("network"), "predictions": predictions,
+            "segmentation": measured.get("segmentation"), "snapshots": measured.get("snapshots"),
             "instances": labels["instances"] if labels else instances[k],
             "trained_on": trained.get(recipe["name"]), "ratio": None, "note": None,
         })  # fmt: skip
@@ -70,11 +72,12 @@ def share(value, digits=1):
 def markdown(found, *, photos):
     """The rows as a Markdown table with aligned columns, at most 110 characters wide.
 
-    photos : {"labels", "predictions", "segmentation": number of photos measured on, or None}.
+    photos : {"labels", "network", "predictions", "segmentation": number of photos measured on, or None}.
     """
     segmented = any(row["segmentation"] for row in found)
-    head = ["recipe", "supervision", "label mAP50", "ABO", "mIoU", "instances", "val AP50", "ratio"]
-    head += ["val mIoU"] * segmented
+    answered = any(row["network"] for row in found)
+    head = ["recipe", "supervision", "label mAP50", "ABO", "mIoU", "instances"]
+    head += ["own AP50"] * answered + ["val AP50", "ratio"] + ["val mIoU"] * segmented
     body = []
     for row in found:
         labels = row["labels"] or {}
@@ -82,7 +85,8 @@ def markdown(found, *, photos):
         body.append([
             row["name"], row["supervision"] + " *" * bool(row["extras"]),
             *(share(labels.get(name)) for name in ("mAP50", "ABO", "mIoU")),
-            f"{row['instances']:,}", share(headline(row)), ratio,
+            f"{row['instances']:,}", *[share((row["network"] or {}).get(HEADLINE))] * answered,
+            share(headline(row)), ratio,
             *[share((row["segmentation"] or {}).get("mIoU"))] * segmented,
         ])  # fmt: skip
     widths = [max(len(line[k]) for line in [head, *body]) for k in range(len(head))]
@@ -104,6 +108,8 @@ def markdown(found, *, photos):
         text += [f"Per cent. Labels: {photos['labels']:,} training photos with masks."]
         if photos.get("predictions"):
             text[-1] += f" Mask R-CNN: {photos['predictions']:,} validation photos."
+        if photos.get("network"):
+            text[-1] += f" The recipe's own network (own AP50): {photos['network']:,}."
         if photos.get("segmentation"):
             text[-1] += f" DeepLab (val mIoU): {photos['segmentation']:,}."
     return "\n".join([*text, *notes]).rstrip() + "\n"

@@ -14,7 +14,7 @@ from stages.common.errors import UserError
 from stages.common.instances import Instances, InstancesBuilder
 from stages.common.job import Job
 from stages.common.maps import MapsBuilder
-from stages.evaluate import abo, measures, run, semantic, voc
+from stages.evaluate import abo, measures, run, semantic, snapshots, voc
 from stages.evaluate.__main__ import main
 from stages.evaluate.config import Config
 from stages.evaluate.overlaps import align, overlaps, without_void
@@ -441,6 +441,28 @@ def test_photos_without_ground_truth_are_left_out(stage):
     assert metrics["predictions"] is None
     assert "1 photos of split with_masks have no ground truth" in job.warnings[0]
     assert "the split val has no photo with ground truth" in job.warnings[1]
+
+
+def test_true_positives_over_training_time_by_hand():
+    # two objects in p0, one in p1. At iteration 10: one label at IoU 0.4, nothing found. At 20: p0 has one hit, and a
+    # second label on the same object, which is no second true positive; p1 has its hit. A photo without masks: left out.
+    truth = table([(strip(0, 10), 1), (strip(15, 25), 1)], [(strip(0, 10), 2)])
+    early = {"id": "000010/p0", "rows": [(strip(0, 4), 1)]}
+    late = {"id": "000020/p0", "rows": [(strip(0, 8), 1, 0.9), (strip(0, 9), 1, 0.8)]}
+    other = {"id": "000020/p1", "rows": [(strip(0, 10), 2)]}
+    foreign = {"id": "000020/elsewhere", "rows": [(strip(0, 10), 2)]}
+    rows = snapshots.over_time(truth, table(late, foreign, other, early))
+    assert [row["iteration"] for row in rows] == [10, 20]
+    assert [row["true_positives"] for row in rows] == [0, 2]
+    assert [(row["photos"], row["objects"], row["instances"]) for row in rows] == [(1, 2, 1), (2, 3, 3)]
+    assert rows[1]["mAP50"] == pytest.approx((0.5 + 1.0) / 2)  # class 1: hit, miss of 2 objects; class 2: found
+    assert snapshots.over_time(truth, table(foreign)) is None
+
+
+def test_true_positives_by_hand():
+    truth = table([(strip(0, 10), 1), (strip(15, 25), 1)])
+    labels = table([(strip(0, 8), 1, 0.9), (strip(0, 9), 1, 0.8), (strip(15, 18), 1, 0.7)])
+    assert metrics(truth, labels)["true_positives"] == 1
 
 
 def test_command_line_on_stores(stage, capsys):

@@ -13,7 +13,7 @@ from stages.common import draw, manifest
 from stages.common.index import Index
 from stages.common.instances import Instances
 from stages.common.job import Job
-from stages.report import charts, cuts, pictures, run, runs, table
+from stages.report import charts, curves, cuts, pictures, run, runs, table
 from stages.report.__main__ import main
 from stages.report.config import Config
 
@@ -295,6 +295,48 @@ def test_segmentation_has_a_column_and_pictures(trial, tmp_path):
     assert [row.strip("|").split("|")[-1].strip() for row in rows[2:]] == ["-", "43.2", "-", "-"]
     assert len({len(row) for row in rows}) == 1 and len(rows[0]) <= 110 and "DeepLab (val mIoU): 2." in text
     Page(html)
+
+
+def snapshot(iteration, hits, labels=10):
+    return {
+        "iteration": iteration,
+        "photos": 4,
+        "objects": 8,
+        "instances": labels,
+        "true_positives": hits,
+        "mAP50": 0.1,
+    }
+
+
+def test_curve_of_true_positives_by_hand():
+    """The axis ends at 4 hits; 632 - 44 + ... : x from 44 to 632, y from 214 (none) to 8 (all four)."""
+    rows = [{"name": "bestie", "tone": "method0", "snapshots": [snapshot(50, 1), snapshot(100, 4)]},
+            {"name": "full", "tone": "full", "snapshots": None}]  # fmt: skip
+    found = curves.true_positives(rows)
+    assert [line["name"] for line in found["lines"]] == ["bestie"]
+    assert found["lines"][0]["points"] == "338.0,162.5 632.0,8.0" and found["lines"][0]["text"] == "4 of 10"
+    assert [text for _, text in found["y"]] == ["0", "1", "2", "3", "4"]
+    assert [x for x, _ in found["x"]] == [44, 191, 338, 485, 632]
+    assert curves.true_positives(rows[1:]) is None
+    assert [curves.rounded_up(value) for value in (0, 4, 5, 9, 21, 41, 401)] == [4, 4, 8, 20, 40, 80, 800]
+
+
+def test_own_network_and_refined_labels_are_shown(trial, page, tmp_path):
+    """A recipe with a network of its own gets columns in both tables, and the curve; without one, none of them."""
+    metrics = []
+    for k, path in enumerate(trial.metrics):
+        metrics.append(tmp_path / f"{k}.json")
+        found = runs.read_json(path)
+        if path.parent.name == "transfer":
+            found |= {"network": {**found["predictions"], "mAP50": 0.123}, "snapshots": [snapshot(50, 1)]}
+        manifest.write_json(metrics[-1], found)
+    html, text = build(SimpleNamespace(**{**vars(trial), "metrics": metrics}), photos=1)
+    assert ">Own network</th>" in html and "<polyline" in html and ">12.3</td>" in html
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert [row.strip("|").split("|")[6].strip() for row in rows[2:]] == ["12.3", "-", "-", "-"]
+    assert len({len(row) for row in rows}) == 1 and len(rows[0]) <= 110
+    Page(html)
+    assert "Own network" not in page[0] and "<polyline" not in page[0] and "own AP50" not in page[1]
 
 
 def test_axes_and_durations():

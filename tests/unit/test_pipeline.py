@@ -137,7 +137,7 @@ def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, va
         ({"mil": {"epochs": 0}}, r"mil\.default: .*epochs must be above 0 with scores network"),
         ({"segment": {"crop": 100}}, r"^segment: .*crop must be a multiple of output_stride, 8"),
         ({"segment": {"scales": [1.5, 0.5]}}, r"^segment: .*scales must be two numbers above 0, the smaller one first"),
-        ({"recipes": {"a": {"cam": "plain"}}, "show": ["a"]}, r"^recipes\.a names one of transfer, graph_cut"),
+        ({"recipes": {"a": {"cam": "plain"}}, "show": ["a"]}, r"^recipes\.a names one of transfer, bestie, graph_cut"),
         ({"recipes": {"a": {"transfer": "x"}}, "show": ["a"]}, r"^recipes\.a: transfer has no variant 'x'"),
         ({"variants": {"cam": {"plain": {"from": {"classifier": "x"}}}}}, r"classifier has no variant 'x'"),
         ({"variants": {"cam": {"plain": {"from": {"mil": "cam"}}}}}, r"from\.mil: cam reads classifier"),

@@ -24,6 +24,7 @@ TIMES = f"{OUT}/benchmarks"
 SHARDS = [f"{n:04d}" for n in range(PLAN.config("images")["shards"])]
 INDEX = f"{OUT}/images/default/index.zarr.zip"
 TRUTH = f"{OUT}/images/default/truth.zarr.zip"
+POINTS = f"{OUT}/images/default/points.zarr.zip"
 HAS_TRUTH = PLAN.config("images")["kind"] != "folder"
 SCRIPT = "../scripts/run_stage.py"
 DEVICES = available() if PLAN.gpus else []

@@ -3,12 +3,19 @@ from stages.images.lists import list_files
 
 TRUTH_OUTPUT = {"truth": TRUTH, "truth_manifest": f"{OUT}/images/default/truth.json"} if HAS_TRUTH else {}
 
+POINTS_OUTPUT = (
+    {"points": POINTS, "points_manifest": f"{OUT}/images/default/points.json"}
+    if PLAN.config("images")["points"]
+    else {}
+)
+
 
 rule images:
     input:
         lists=list_files(PLAN.config("images")),
     output:
         **TRUTH_OUTPUT,
+        **POINTS_OUTPUT,
         index=INDEX,
         manifest=f"{OUT}/images/default/index.json",
     log:

@@ -53,12 +53,22 @@ def graph_cut_inputs(w):
 
 
 def transfer_inputs(w):
-    cam = PLAN.upstream("transfer", w.variant, "cam")
     semantic = PLAN.upstream("transfer", w.variant, "semantic")
-    return {
-        "peaks": at("cam", cam, f"{w.shard}.peaks.zarr.zip"),
-        "semantic": at("semantic", semantic, f"{w.shard}.zarr.zip"),
+    found = {"semantic": at("semantic", semantic, f"{w.shard}.zarr.zip")}
+    if PLAN.reads_points("transfer", w.variant):
+        return found | {"points": ancient(POINTS)}
+    cam = PLAN.upstream("transfer", w.variant, "cam")
+    return found | {"peaks": at("cam", cam, f"{w.shard}.peaks.zarr.zip")}
+
+
+def bestie_train_inputs(w):
+    found = {
+        "transfer": each("transfer", PLAN.upstream("bestie", w.variant, "transfer")),
+        "semantic": each("semantic", PLAN.upstream("bestie", w.variant, "semantic")),
     }
+    if PLAN.reads_points("bestie", w.variant):
+        found["points"] = ancient(POINTS)
+    return found
 
 
 def reference_inputs(w):
@@ -77,6 +87,10 @@ def instances_of(recipe):
 
 def evaluate_inputs(w):
     found = {"labels": at("pseudo_labels", w.recipe, "labels.zarr")}
+    if PLAN.answers(w.recipe):
+        stage, variant = PLAN.source(w.recipe)
+        found["network"] = at(stage, variant, "predictions.zarr.zip")
+        found["snapshots"] = at(stage, variant, "snapshots.zarr.zip")
     if PLAN.trains(w.recipe):
         found["predictions"] = at("refine", w.recipe, "predictions.zarr.zip")
     if w.recipe in PLAN.train_segment:
@@ -106,6 +120,11 @@ def picture_variants():
     found = {}
     for recipe in PLAN.show:
         stage, variant = PLAN.source(recipe)
+        if stage == "bestie":
+            stage, variant = (
+                "transfer",
+                PLAN.upstream("bestie", variant, "transfer"),
+            )
         if stage == "transfer":
             semantic = PLAN.upstream("transfer", variant, "semantic")
             found.setdefault("semantic", semantic)
