@@ -36,9 +36,9 @@ def instance_metrics(truth, predictions, config, *, progress=None):
     truth, predictions : Instances; photos of `predictions` that `truth` does not hold are left out, photos it lacks
     have no predictions. progress : f(iterable, what) that shows it. Returns {"photos", "photos_without_predictions",
     "objects", "instances", "true_positives", "mAP25", ..., "ABO", "mIoU", "AP", "AP50", "AP75", "APs", "APm", "APl",
-    "background_IoU", "classes"}. `classes` is a list, one dict per class with an object that counts, in id order: category, name,
-    objects, instances and, under the name of each mean, the class's own term of it. mAP*, ABO and mIoU leave void
-    pixels out; AP* is COCO's and has all pixels. true_positives: instances that are a hit at FOUND (BESTIE, Fig. 6).
+    "background_IoU", "classes"}. `classes` is a list, one dict per class with an object that counts, in id order:
+    category, name, objects, instances and, under the name of each mean, the class's own term of it. mAP*, ABO and mIoU
+    leave void pixels out; AP* is COCO's and has all pixels. true_positives: hits at FOUND (BESTIE, Fig. 6).
     """
     show = progress or (lambda items, what: items)
     held = set(predictions.image_id)
