@@ -1,0 +1,161 @@
+"""Samples for the instance network: photo, semantic map, instances and points move together."""
+
+import numpy as np
+import pytest
+import torch
+
+from stages.bestie import data
+from stages.bestie.config import Config
+from stages.bestie.data import Marks
+from stages.common.maps import MapsBuilder
+
+PLAIN = dict(size=64, scales=(1, 1), flip=0.0, jitter=0.0)
+
+
+def box(y, x, size=(40, 60)):
+    mask = np.zeros(size, bool)
+    mask[slice(*y), slice(*x)] = True
+    return mask
+
+
+def made(*, seed=1, masks=None, points=None, **keys):
+    """A sample of a photo of 40 x 60 pixels, dark with a bright box of class 1 (target 2) at rows 10 to 19, columns
+    5 to 24, whose instance it is."""
+    mask = box((10, 20), (5, 25))
+    photo = np.where(mask, 200, 50).astype(np.uint8)[..., None].repeat(3, 2)
+    return data.training_sample(
+        photo, np.where(mask, 2, 0).astype(np.uint8), masks=mask[None] if masks is None else masks, column=[1],
+        config=Config(**{**PLAIN, **keys}), mean=(0.5,) * 3, rng=np.random.default_rng(seed), points=points,
+    )  # fmt: skip
+
+
+def test_numbers_of_overlapping_masks():
+    # the large one below the small one; of two equal ones the earlier counts
+    masks = np.array([box((0, 1), (0, 6)), box((0, 1), (2, 4)), box((0, 1), (8, 10)), box((0, 1), (9, 11))])
+    assert data.numbered(masks)[0, :12].tolist() == [1, 1, 2, 2, 1, 1, 0, 0, 3, 3, 4, 0]
+    assert not data.numbered(np.zeros((0, 4, 5), bool)).any()
+
+
+def test_centroids_by_hand():
+    # rows 10 to 19: 14.5, columns 5 to 24: 14.5; an L of three pixels (0, 0), (1, 0), (1, 1): 2 / 3, 1 / 3
+    corner = np.zeros((40, 60), bool)
+    corner[[0, 1, 1], [0, 0, 1]] = True
+    found = data.centroids(np.array([box((10, 20), (5, 25)), corner]))
+    assert found == pytest.approx(np.array([[14.5, 14.5], [2 / 3, 1 / 3]]))
+    assert data.centroids(np.zeros((0, 4, 5), bool)).shape == (0, 2)
+
+
+def place_of(sample):
+    """First row and column of the photo in the crop."""
+    return np.flatnonzero(sample.photo.any(1))[0], np.flatnonzero(sample.photo.any(0))[0]
+
+
+@pytest.mark.parametrize("flip, columns", [(0.0, (5, 25)), (1.0, (35, 55))])
+def test_everything_moves_together(flip, columns):
+    points = Marks(np.array([1]), np.array([[10.0, 5.0]]), np.ones(1, np.float32))
+    sample = made(flip=flip, points=points)
+    assert sample.crop.shape == (64, 64, 3) and sample.photo.sum() == 40 * 60
+    y, x = place_of(sample)
+    inside = np.zeros((64, 64), bool)
+    inside[y + 10 : y + 20, x + columns[0] : x + columns[1]] = True
+    assert ((sample.crop[..., 0] == 200) == inside).all() and ((sample.target == 2) == inside).all()
+    assert ((sample.number == 1) == inside).all() and sample.column.tolist() == [1]
+    # outside the photo: the mean colour, 255, no instance
+    outside = ~sample.photo
+    assert (sample.crop[outside] == 128).all() and ((sample.target == 255) == outside).all()
+    # the centroid is that of the moved pixels; the mask's upper left corner is its upper right one when mirrored
+    assert sample.center[0] == pytest.approx(np.argwhere(inside).mean(0))
+    assert sample.points.yx[0].tolist() == [y + 10, x + (5 if flip == 0 else 54)]
+
+
+def test_centres_scale_about_pixel_edges():
+    # scaled by 0.5 to 20 x 30: (14.5 + 0.5) / 2 - 0.5 = 7; the box is then rows 5 to 9 and columns 2.5 to 12.5
+    sample = made(scales=(0.5, 0.5))
+    y, x = place_of(sample)
+    assert sample.photo.sum() == 20 * 30 and sample.center[0].tolist() == [y + 7, x + 7]
+    assert np.flatnonzero((sample.number == 1).any(1)).tolist() == list(range(y + 5, y + 10))
+    # `side` works before the scale: 60 to 30 pixels, then doubled
+    sample = made(side=32, scales=(60 / 32, 60 / 32))
+    y, x = place_of(sample)
+    assert sample.photo.sum() == 40 * 60 and sample.center[0] == pytest.approx([y + 14.5, x + 14.5])
+
+
+def test_a_centre_stays_that_of_the_whole_mask_when_the_crop_cuts_it():
+    seen = 0
+    for seed in range(40):  # 80 x 120 pixels, of which the crop shows 64 x 64; the box is rows 20 to 39, columns 10-49
+        sample = made(seed=seed, scales=(2, 2))
+        cut = 0 < (sample.number == 1).sum() < 20 * 40
+        if not cut:
+            continue
+        y, x = np.nonzero(sample.number == 1)
+        height, width = np.ptp(y) + 1, np.ptp(x) + 1
+        # cut off on the left or above: the last pixel is 19.5 from the centre along x, 9.5 along y (right, below: no)
+        if x.max() < 63:
+            assert sample.center[0, 1] == pytest.approx(x.max() - 19.5) and (width == 40 or x.min() == 0)
+        if y.max() < 63:
+            assert sample.center[0, 0] == pytest.approx(y.max() - 9.5) and (height == 20 or y.min() == 0)
+        seen += sample.center[0].min() < 0
+    assert seen  # some lie outside the crop
+
+
+def test_what_is_drawn_at_random_does_not_depend_on_the_labels():
+    keys = dict(flip=0.5, jitter=0.3, scales=(0.5, 2))
+    a, b = made(**keys), made(masks=np.zeros((0, 40, 60), bool), **keys)
+    assert np.array_equal(a.crop, b.crop) and np.array_equal(a.target, b.target) and not b.number.any()
+    assert not np.array_equal(a.crop, made(seed=2, **keys).crop)
+
+
+def test_jitter_by_hand():
+    class Fixed:
+        def uniform(self, low, high, count):
+            return np.array([0.5, -1.0])
+
+    # contrast 1 + 0.2 * 0.5 = 1.1 about the mean 100, brightness 0.8: (50 - 100) 1.1 + 100 = 45, 36; 150 -> 155, 124
+    photo = np.array([[[50] * 3, [150] * 3]], np.uint8)
+    assert data.jittered(photo, 0.2, Fixed())[0, :, 0].tolist() == [36, 124]
+    assert np.array_equal(data.jittered(photo, 0.0, Fixed()), photo)
+
+
+def test_instances_of_a_batch_are_numbered_through():
+    none = made(masks=np.zeros((0, 40, 60), bool))._replace(column=np.zeros(0, np.int64))
+    one = made()
+    two = made(masks=np.array([box((10, 20), (5, 25)), box((0, 4), (0, 4))]))._replace(column=np.array([1, 0]))
+    batch = data.collate([one, none, two])
+    assert batch.crops.shape == (3, 64, 64, 3) and batch.target.dtype == torch.int64
+    assert batch.labels.photo.tolist() == [0, 2, 2] and batch.labels.column.tolist() == [1, 1, 0]
+    assert batch.labels.weight.tolist() == [1, 1, 1] and batch.labels.center.dtype == torch.float32
+    assert [sorted(set(number.unique().tolist())) for number in batch.labels.number] == [[0, 1], [0], [0, 2, 3]]
+    assert (batch.labels.number[2] == 2).sum() == 200 and (batch.labels.number[2] == 3).sum() == 16
+    assert batch.points is None and not batch.pointed.any()
+    assert np.array_equal(batch.photo.numpy(), np.stack([s.photo for s in (one, none, two)]))
+    empty = data.collate([none, none])
+    assert len(empty.labels.photo) == 0 and empty.labels.center.shape == (0, 2)
+
+
+def test_points_of_a_batch():
+    points = Marks(np.array([1, 0]), np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([0.5, 1], np.float32))
+    nothing = Marks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0, np.float32))
+    batch = data.collate([made(points=nothing), made(points=points)]).to("cpu")
+    assert batch.pointed.tolist() == [False, True]
+    assert batch.points.photo.tolist() == [1, 1] and batch.points.column.tolist() == [1, 0]
+    assert batch.points.score.tolist() == [0.5, 1] and batch.points.y.dtype == torch.float32
+    # both points moved alike: the photo lies 24 rows and 4 columns short of the crop, somewhere in it
+    assert (batch.points.y - batch.points.y[0]).tolist() == [0, 2]
+
+
+def test_class_numbers():
+    number = data.class_numbers([3, 7])
+    assert [number[c] for c in (0, 3, 7, 255, 5)] == [0, 1, 2, 255, 255]
+
+
+def test_semantic_maps_come_back_as_they_were():
+    maps = [np.random.default_rng(k).integers(0, 256, (5 + k, 7), np.uint8) for k in range(3)]
+    stores = []
+    for part in (maps[:2], maps[2:]):
+        builder = MapsBuilder(np.uint8)
+        for one in part:
+            builder.add(f"p{len(one)}", one.shape, [(0, one)])
+        stores.append(builder.finish())
+    found = data.LabelMaps(stores)
+    assert all(np.array_equal(found[f"p{len(one)}"], one) for one in maps)
+    assert "p5" in found and "p9" not in found
