@@ -64,7 +64,7 @@ def propagated(classes, *, connectivity):
 
 
 def neighbours(shape, connectivity):
-    """Pairs of indices of (B, H, W) arrays: every pixel, and its neighbour to the right, below and, of 8, diagonally."""
+    """Pairs of indices of (B, H, W) arrays: every pixel, and its neighbour right, below and, of 8, diagonally below."""
     _, height, width = shape
     steps = ((0, 1), (1, 0)) if connectivity == 4 else ((0, 1), (1, 0), (1, 1), (1, -1))
     for dy, dx in steps:

@@ -76,7 +76,7 @@ def best_of_regions(value, number, place, *, count, most):
 
 
 def ranks(region, count):
-    """(n,) int64: how many equal numbers stand before each of the sorted numbers `region`, which are at most `count`."""
+    """(n,) int64: how many equal numbers stand before each of the sorted numbers `region`, at most `count`."""
     number = torch.bincount(region, minlength=count + 1)
     first = number.cumsum(0) - number
     return torch.arange(len(region), device=region.device) - first[region]
