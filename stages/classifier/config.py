@@ -27,7 +27,9 @@ class Config(Section):
         ".pth, .pt or .safetensors file with this backbone's tensors.",
     )
     output_stride: Literal[8, 16, 32] = Field(
-        16, description="Stride of the maps in network pixels: later stages dilated (BESTIE: last pool at stride 1)."
+        16,
+        description="Stride of the maps in network pixels, later stages dilated; ours (BESTIE's VGG-16: 8, its last "
+        "pool at stride 1 and conv5 dilated by 2).",
     )
     dilate: bool = Field(
         True, description="true: all of the backbone, dilated; false: only its layers up to `output_stride`; ours."

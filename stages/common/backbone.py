@@ -105,9 +105,9 @@ def create(
     name : a timm architecture. weights : "imagenet" (packaged, efficientnet_lite0 only), "none" (random), or the
     path of a local .pth/.pt/.safetensors file with timm's or torchvision's tensor names.
     strides : which levels to return, e.g. (4, 8, 16, 32), each the deepest of that stride; None: the deepest alone.
-    output_stride : 32, 16 or 8; later stages are dilated instead of strided. With dilate False, or where timm cannot
-    do so (VGG), the last level that is fine enough is the deepest and what follows is left out: for VGG-16 and 16,
-    conv5_3 without the last pool.
+    output_stride : 32, 16 or 8; later stages are dilated instead of strided (VGG: see `dilate_pools`). With dilate
+    False, or where timm cannot do so, the last level that is fine enough is the deepest and what follows is left out:
+    for VGG-16 and 16, conv5_3 without the last pool.
     head : append the architecture's last 1x1 convolution (EfficientNet's conv_head) to the deepest level, if any.
     Raises UserError: unknown name, no such stride, or weights that are not this architecture's.
     """
@@ -118,12 +118,16 @@ def create(
         near = difflib.get_close_matches(asked, timm.list_models(), 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models()."
         raise UserError(f"The backbone {asked!r} is not known to timm{hint}")
+    pooled = False
     try:
         net = timm.create_model(
             name, pretrained=False, features_only=True, output_stride=output_stride if dilate else 32
         )
     except (AssertionError, NotImplementedError, TypeError):  # timm cannot dilate this one: levels below are cut off
         net = timm.create_model(name, pretrained=False, features_only=True)
+        pooled = dilate and name.startswith("vgg")
+        if pooled:
+            dilate_pools(net, output_stride)
     except RuntimeError as error:
         raise UserError(f"The backbone {asked!r} cannot give feature maps ({error}); choose another.") from None
     reductions = net.feature_info.reduction()
@@ -135,9 +139,9 @@ def create(
     if hasattr(net, "blocks") and usable[-1] < len(reductions) - 1:  # EfficientNet computes what nobody asked for
         last = net.feature_info.module_name(usable[-1]).removeprefix("blocks.")
         net.blocks = net.blocks[: int(last) + 1]
-    nominal = (
-        timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction() if dilate else reductions
-    )
+    nominal = reductions
+    if dilate and not pooled:  # what a VGG's pools are changed to leaves its cells where they belong
+        nominal = timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction()
     dilation = nominal[levels[-1]] // reductions[levels[-1]]
     full = tail = None
     if head and hasattr(net, "blocks") and levels[-1] == len(reductions) - 1:
@@ -154,6 +158,28 @@ def create(
         if tail is not None:
             fit(full, state, name=asked, source=source, only=("conv_head.", "bn2."))
     return Backbone(asked, net, levels, tail=tail, mean=mean, std=std, frozen_norm=frozen_norm, dilation=dilation)
+
+
+def dilate_pools(net, output_stride):
+    """Make timm's features of a VGG no coarser than `output_stride`, in place, as BESTIE's classifier (and DRS) has it.
+
+    A 2x2 pool that would be coarser becomes 3x3 at stride 1, and what follows is dilated by 2: VGG-16 at 8 is
+    conv1_1 to conv5_3 with the fourth pool at stride 1 and conv5 dilated; its fifth pool is no part of it.
+    """
+    stride = dilation = 1
+    levels = {info["module"].replace(".", "_"): info for info in net.feature_info.info}
+    modules = list(net.items())
+    for name, module in modules:
+        if isinstance(module, nn.MaxPool2d) and name != modules[-1][0]:
+            if stride < output_stride:
+                stride *= 2
+            else:
+                net[name] = nn.MaxPool2d(3, stride=1, padding=1)
+                dilation *= 2
+        elif isinstance(module, nn.Conv2d):
+            module.dilation = module.padding = (dilation, dilation)
+        if name in levels:
+            levels[name]["reduction"] = stride * (2 if name == modules[-1][0] else 1)
 
 
 def packaged(name=PACKAGED):

@@ -109,6 +109,26 @@ def test_the_mean_filter_lowers_a_point_to_its_mean():
     assert len(photo_peaks(maps, (9, 9), mean_filter=3, window=3, floor=0.11, most=25)[0]) == 0
 
 
+def test_bestie_s_numbers_by_hand():
+    """With the defaults: 30 blocks of 3x3 pixels, whose means stand in their middles, 20 pixels apart: the 25 strongest
+    are peaks. Of two blocks 7 pixels apart the weaker is none, at 8 it is one. Means of 0.0999 are none."""
+    keys = {name: getattr(Config(), name) for name in ("mean_filter", "window", "floor", "most")}
+    assert keys == {"mean_filter": 3, "window": 15, "floor": 0.1, "most": 25} and Config().flip
+
+    def found(*blocks):
+        values = np.zeros((1, 120, 120), np.float32)
+        for y, x, value in blocks:
+            values[0, y - 1 : y + 2, x - 1 : x + 2] = value
+        _, yx, score = photo_peaks(values, (120, 120), **keys)
+        return [(y, x, round(float(s), 4)) for (y, x), s in zip(yx.tolist(), score)]
+
+    many = [(10 + 20 * (k // 6), 10 + 20 * (k % 6), round(1 - 0.03 * k, 4)) for k in range(30)]  # 1 to 0.13
+    assert found(*many) == many[:25]
+    assert found((50, 50, 0.9), (50, 57, 0.8)) == [(50, 50, 0.9)]
+    assert found((50, 50, 0.9), (50, 58, 0.8)) == [(50, 50, 0.9), (50, 58, 0.8)]
+    assert found((20, 20, 0.1001), (80, 80, 0.0999)) == [(20, 20, 0.1001)]
+
+
 def test_no_map_no_peak():
     number, yx, score = photo_peaks(np.zeros((0, 1, 1)), (9, 9), mean_filter=3, window=15, floor=0.1, most=25)
     assert number.shape == (0,) and yx.shape == (0, 2) and score.shape == (0,)

@@ -34,6 +34,8 @@ def test_pam_zeroes_what_is_below_alpha_times_the_maximum():
     wanted = torch.tensor([[[[10.0, 7.0], [0.0, 0.0]], [[2.0, 0.0], [1.4, 1.5]]]])
     assert torch.equal(PeakAttention(0.7)(x), wanted)
     assert torch.equal(PeakAttention(0.0)(x), x)  # alpha 0: nothing is below the boundary
+    even = torch.tensor([[[[8.0, 4.0, 3.9]]]])
+    assert PeakAttention(0.5)(even).tolist() == [[[[8, 4, 0]]]]  # a value at the boundary stays (Fig. 4: "lower than")
     assert torch.equal(PeakAttention(1.0)(x), torch.where(x == x.amax((2, 3), keepdim=True), x, 0.0))
 
 
@@ -64,6 +66,41 @@ def test_pam_head_has_convolutions_relu_and_pam_in_this_order():
     names = [type(m).__name__ for m in build(META | {"head": "pam"}).blocks]
     assert names == ["Conv2d", "ReLU", "PeakAttention"] * 2
     assert len(build(META).blocks) == 0
+
+
+def test_bestie_s_vgg_form_by_hand():
+    """VGG-16's 13 convolutions, three pools at stride 2, the fourth 3x3 at stride 1 and conv5 dilated by 2 (maps of
+    stride 8); three 3x3 convolutions with ReLU and PAM, one 1x1, the mean: with random weights, layer by layer."""
+    meta = META | {"backbone": "vgg16", "head": "pam", "pam_layers": 3, "pam_channels": 16, "output_stride": 8}
+    torch.manual_seed(0)
+    model = build(meta).eval().double()
+    for block in model.blocks:
+        if isinstance(block, torch.nn.Conv2d):
+            torch.nn.init.normal_(block.weight, std=0.05)
+    model.bias.data = torch.tensor([0.5, 0, -1], dtype=torch.float64)
+    state, conv = model.state_dict(), torch.nn.functional.conv2d
+    x = first = torch.randn(2, 3, 32, 40, dtype=torch.float64)
+    layers = iter([k for k in state if k.startswith("backbone.net.") and k.endswith("weight")])
+    for block, count in enumerate((2, 2, 3, 3, 3)):
+        wide = 2 if block == 4 else 1
+        for _ in range(count):
+            key = next(layers)
+            x = conv(x, state[key], state[key.replace("weight", "bias")], padding=wide, dilation=wide).clamp(min=0)
+        if block < 3:
+            x = torch.nn.functional.max_pool2d(x, 2)
+        elif block == 3:
+            x = torch.nn.functional.max_pool2d(x, 3, stride=1, padding=1)
+    assert x.shape == (2, 512, 4, 5) and next(layers, None) is None
+    for k in (0, 3, 6):
+        x = conv(x, state[f"blocks.{k}.weight"], state[f"blocks.{k}.bias"], padding=1).clamp(min=0)
+        top = x.flatten(2).max(2).values[:, :, None, None]
+        assert ((x > 0) & (x < 0.7 * top)).any()  # PAM has something to do
+        x = x * (x >= 0.7 * top)
+    maps = torch.einsum("bchw,kc->bkhw", x, state["score.weight"][:, :, 0, 0])
+    with torch.no_grad():
+        found, given = model(first)
+    assert model.stride == 8 and given.shape == (2, 3, 4, 5)
+    assert torch.allclose(given, maps) and torch.allclose(found, maps.mean((2, 3)) + model.bias)
 
 
 def test_the_pam_head_starts_with_the_backbones_features():

@@ -80,6 +80,19 @@ def test_vgg_has_the_level_before_its_last_pool():
     assert net.strides == [16] and net.channels == [512]
 
 
+def test_vgg_is_dilated_as_bestie_has_it():
+    """Pool 4 at stride 1, conv5 dilated by 2 and the deepest, no shift of the cells."""
+    net = backbone.create("vgg11", "none", output_stride=8).eval()
+    assert net.strides == [8] and net.channels == [512] and net.dropped == 0
+    pools = [m for m in net.net.values() if isinstance(m, torch.nn.MaxPool2d)]
+    assert [(m.kernel_size, m.stride, m.padding) for m in pools[:4]] == [(2, 2, 0)] * 3 + [(3, 1, 1)]
+    convs = [m for m in net.net.values() if isinstance(m, torch.nn.Conv2d)]
+    assert [m.dilation[0] for m in convs] == [m.padding[0] for m in convs] == [1] * 6 + [2] * 2
+    with torch.no_grad():
+        assert [tuple(f.shape) for f in net(torch.zeros(1, 3, 32, 48))] == [(1, 512, 4, 6)]
+    assert net.levels == [4]
+
+
 def test_frozen_norm_keeps_statistics_and_freeze_ends_the_backward_pass():
     net = backbone.create("test_efficientnet", "none").train()
     before = {k: v.clone() for k, v in net.state_dict().items()}
