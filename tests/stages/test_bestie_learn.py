@@ -1,0 +1,296 @@
+"""Training of the instance network: resume, snapshots, points, what is refused; answers for a shard and for val."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stages import bestie
+from stages.bestie import network
+from stages.bestie.config import Config
+from stages.common import store
+from stages.common.errors import UserError
+from stages.common.index import Index
+from stages.common.instances import Instances, InstancesBuilder
+from stages.common.job import Job
+from stages.common.maps import MapsBuilder
+from stages.common.tables import Table
+from stages.common.weights import Weights
+
+CATEGORIES = {7: "box", 3: "disc"}  # columns: 3 is 0, 7 is 1
+SIZE = (64, 96)
+TINY = dict(
+    weights="none", atrous_rates=[1], aspp_channels=16, semantic_channels=16, instance_channels=16, head_channels=8,
+    batch=2, epochs=2, size=64, scales=(0.8, 1.2), checkpoint_every=2, window=9, min_area=4, test_most=3, snapshots=2,
+    snapshot_photos=3,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bold():
+    """New networks see objects everywhere: a few iterations of training leave something to refine."""
+    build = network.build
+
+    def made(*arguments, **keys):
+        model, mean, std = build(*arguments, **keys)
+        with torch.no_grad():
+            model.semantic_head[-1].bias[0] = -1
+            model.center_head[-1].bias.fill_(0.5)
+        return model, mean, std
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "build", made)
+        yield
+
+
+def photo_with(category, k):
+    """A dark photo with two red discs (3) or blue boxes (7) of 40 pixels; returns photo and masks (2, H, W)."""
+    photo = np.random.default_rng(k).integers(60, 100, (*SIZE, 3)).astype(np.uint8)
+    y, x = np.ogrid[: SIZE[0], : SIZE[1]]
+    masks = []
+    for left in (2 + k, 48 + k):
+        if category == 3:
+            masks.append((y - 30) ** 2 + (x - left - 20) ** 2 < 400)
+        else:
+            masks.append((y >= 10) & (y < 50) & (x >= left) & (x < left + 40))
+        photo[masks[-1]] = (230, 40, 40) if category == 3 else (40, 60, 230)
+    return photo, np.array(masks)
+
+
+def dataset(folder, count=6):
+    """Index, two shards of transferred instances and semantic maps, points, truth; the last two photos are for
+    validation. Of each training photo's two objects the first is transferred. Returns the paths."""
+    (folder / "photos").mkdir(parents=True)
+    names, tags, shards = [f"p{k}" for k in range(count)], [], np.arange(count - 2) // 2
+    transfer = [InstancesBuilder(CATEGORIES) for _ in range(2)]
+    semantic = [MapsBuilder(np.uint8) for _ in range(2)]
+    truth, yx, category_of = InstancesBuilder(CATEGORIES), [], []
+    for k, name in enumerate(names):
+        category = 3 if k % 2 == 0 else 7
+        photo, masks = photo_with(category, k)
+        Image.fromarray(photo).save(folder / "photos" / f"{name}.png")
+        tags.append((category,))
+        truth.add(name, SIZE, masks, category=category)
+        if k < count - 2:
+            transfer[shards[k]].add(name, SIZE, masks[:1], category=category)
+            semantic[shards[k]].add(name, SIZE, [(0, masks.any(0) * np.uint8(category))])
+            yx += [np.argwhere(mask).mean(0).round() for mask in masks]
+            category_of += [category] * 2
+    train = np.arange(count) < count - 2
+    index = Index.build(
+        folder / "photos", CATEGORIES, image_id=names, path=[f"{n}.png" for n in names], size=[SIZE] * count,
+        tags=tags, train=train, with_masks=np.arange(count) == 1, val=~train, shards=2,
+    )  # fmt: skip
+    inputs = SimpleNamespace(
+        index=folder / "index.zarr.zip", transfer=[folder / f"transfer{k}.zarr.zip" for k in range(2)],
+        semantic=[folder / f"semantic{k}.zarr.zip" for k in range(2)],
+    )  # fmt: skip
+    index.save(inputs.index)
+    for k in range(2):
+        transfer[k].finish().save(inputs.transfer[k])
+        semantic[k].finish().save(inputs.semantic[k])
+    points = {
+        "image_id": np.array(names[: count - 2]), "first": np.arange(0, 2 * count - 3, 2), "yx": np.array(yx, np.int32),
+        "category": np.array(category_of, np.int16), "score": np.ones(len(yx), np.float32),
+    }  # fmt: skip
+    Table("peaks/1", points).save(folder / "points.zarr.zip")
+    truth.finish().save(folder / "truth.zarr.zip")
+    return inputs
+
+
+def trained(inputs, job=None, **keys):
+    """(weights, snapshots, job) of a tiny training."""
+    job = job or Job(seed=5)
+    made = bestie.train(inputs, Config(**{**TINY, **keys}), job)
+    return made["weights"], made["snapshots"], job
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """(inputs, weights, snapshots, job) of a training with TINY; tests must not change the files."""
+    inputs = dataset(tmp_path_factory.mktemp("bestie"))
+    return inputs, *trained(inputs)
+
+
+def same(a, b):
+    return store.digest(a.arrays()) == store.digest(b.arrays())
+
+
+def test_the_stage_is_cheap_to_import():
+    code = "import sys, stages.bestie, stages.bestie.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_resumed_training_ends_with_the_same_bytes(plain, tmp_path, monkeypatch):
+    from stages.bestie import losses
+
+    inputs, weights, snapshots, job = plain
+    original, calls = losses.total, []
+
+    def dies(*arguments, **keys):
+        calls.append(1)
+        if len(calls) == 4:  # iterations 0, 1, 2 done; checkpoint and first snapshot stand after 2
+            raise KeyboardInterrupt
+        return original(*arguments, **keys)
+
+    monkeypatch.setattr(losses, "total", dies)
+    with pytest.raises(KeyboardInterrupt):
+        trained(inputs, Job(seed=5, checkpoints=tmp_path))
+    torch.manual_seed(999)  # whatever the new process drew before
+    again, after, other = trained(inputs, Job(seed=5, checkpoints=tmp_path))
+    assert len(calls) == 6  # two iterations were left
+    assert same(again, weights) and same(after, snapshots) and other.numbers == job.numbers
+
+
+def test_counts_and_what_the_weights_say(plain):
+    _, weights, _, job = plain
+    counts = job.numbers
+    assert (counts["photos"], counts["instances"], counts["iterations"]) == (4, 4, 4)  # 2 passes over 4 photos in twos
+    assert counts["refined_iterations"] == 1 and counts["refined_instances"] > 0
+    assert 0 < counts["pseudo_pixels"] < 0.5 and 0 < counts["refined_pixels"] <= 1 and counts["loss"] > 0
+    assert counts["network"] == "Panoptic-DeepLab, efficientnet_lite0 (random weights)"
+    assert weights.meta["kind"] == "bestie" and weights.meta["categories"] == {"3": "disc", "7": "box"}
+
+
+def test_snapshots_at_equal_intervals(plain):
+    from stages.bestie import infer
+
+    inputs, weights, found, _ = plain
+    # the split with_masks has one photo, of class 7; 4 iterations: after 2 and 4
+    assert found.image_id == ["000002/p1", "000004/p1"] and found.size.tolist() == [list(SIZE)] * 2
+    assert len(found) and set(found.category.tolist()) == {7} and found.id.tolist() == list(range(1, len(found) + 1))
+    # the last one is what the trained network answers by the rules of the refinement
+    model, config, _ = infer.load(weights)
+    masks, _, scores = infer.photo_instances(
+        model, Index.load(inputs.index).photo(1), config=config, mean=weights.meta["mean"], std=weights.meta["std"],
+        tags=np.array([False, True]), rule="refine",
+    )  # fmt: skip
+    assert np.array_equal(found.masks(1), masks) and np.allclose(found.score[found.rows(1)], scores)
+
+
+def test_refinement_guides_and_snapshots_do_not_disturb(plain):
+    inputs, weights, _, _ = plain
+    late, snapshots, half = trained(inputs, refine_from=0.5, snapshots=0)
+    assert not same(late, weights) and half.numbers["refined_iterations"] == 0.5
+    assert snapshots.images == len(snapshots) == 0
+    never, _, none = trained(inputs, refine_threshold=1e6, cluster=False, snapshots=0)  # no centre is that high
+    without, _, job = trained(inputs, refine=False)
+    assert same(never, without) and not same(never, late)
+    assert none.numbers["refined_iterations"] == none.numbers["refined_pixels"] == 0
+    assert "refined_instances" not in job.numbers
+
+
+def test_points_alone_can_be_trained_on(tmp_path):
+    inputs = dataset(tmp_path)
+    for path in inputs.transfer:
+        table = Instances.load(path)
+        table.select(np.zeros(len(table), bool)).save(path)
+    with pytest.raises(UserError, match="no training photo has a transferred instance"):
+        trained(inputs)
+    inputs.points = tmp_path / "points.zarr.zip"
+    _, _, job = trained(inputs)
+    assert (job.numbers["photos_with_points"], job.numbers["instances"], job.numbers["pseudo_pixels"]) == (4, 0, 0)
+    assert job.numbers["refined_instances"] > 0
+
+
+def test_the_centre_map_of_points_by_hand():
+    from stages.bestie.data import Batch
+    from stages.bestie.labels import Labels, Points
+    from stages.bestie.learn import pointed
+
+    none = torch.zeros(0, dtype=torch.int64)
+    labels = Labels(torch.zeros(2, 1, 4, dtype=torch.int64), none, none, torch.zeros(0, 2), torch.zeros(0))
+    points = Points(*(torch.tensor([v]) for v in (1, 0)), *(torch.tensor([v]) for v in (0.0, 2.0, 0.3)))
+    given = Batch(None, None, None, labels, points, torch.tensor([False, True]))
+    center, counted = pointed(given, 2, sigma=1.0)
+    # photo 1, class 0, column 2: exp(-d^2 / 2) at distances 2, 1, 0, 1; the score does not lower it
+    assert center[1, 0, 0].tolist() == pytest.approx(np.exp([-2, -0.5, 0, -0.5]))
+    assert not center[0].any() and not center[1, 1].any() and counted.tolist() == [False, True]
+
+
+def test_marks_of_points_leave_other_classes_out():
+    from stages.bestie.learn import marks_of
+
+    table = Table(
+        "peaks/1",
+        {
+            "image_id": np.array(["a", "b", "c"]), "first": np.array([0, 2, 2, 3]), "score": np.array([1, 0.5, 1]),
+            "category": np.array([7, 3, 9]), "yx": np.array([[1, 2], [3, 4], [5, 6]]),
+        },
+    )  # fmt: skip
+    found = marks_of(table, {3: 0, 7: 1})
+    assert list(found) == ["a"] and found["a"].column.tolist() == [1, 0]
+    assert found["a"].yx.tolist() == [[1, 2], [3, 4]] and found["a"].score.tolist() == [1, 0.5]
+
+
+def test_outside_the_photo_nothing_is_refined():
+    from stages.bestie.learn import refined_labels
+    from stages.bestie.network import Output
+
+    # all pixels look like class 0 and the centre map has its top at (8, 20); the photo ends at column 16
+    center = torch.zeros(1, 1, 32, 32)
+    center[0, 0, 8, 4], center[0, 0, 8, 20] = 0.8, 0.9
+    output = Output(torch.tensor([0.0, 5.0]).view(1, 2, 1, 1).expand(1, 2, 32, 32), center, torch.zeros(1, 2, 32, 32))
+    photo = torch.zeros(1, 32, 32, dtype=torch.bool)
+    photo[..., :16] = True
+    given = SimpleNamespace(photo=photo, points=None)
+    found = refined_labels(output, torch.ones(1, 1, dtype=torch.bool), given, config=Config(cluster=False))
+    assert found.weight.tolist() == [pytest.approx(0.8)] and torch.equal(found.number > 0, photo)
+    assert found.center.tolist() == [[15.5, 7.5]]
+
+
+def test_undecided_photos_without_an_instance_are_left_out(tmp_path):
+    inputs = dataset(tmp_path)
+    builder = MapsBuilder(np.uint8)
+    for name in ("p2", "p3"):
+        builder.add(name, SIZE, [(0, np.full(SIZE, 255, np.uint8))])
+    builder.finish().save(inputs.semantic[1])
+    table = Instances.load(inputs.transfer[1])
+    table.select(np.arange(1)).save(inputs.transfer[1])
+    _, _, job = trained(inputs, epochs=1)
+    assert job.numbers["photos"] == 3  # p2 has an instance, p3 has nothing
+
+
+def test_what_is_refused(tmp_path):
+    inputs = dataset(tmp_path)
+    with pytest.raises(UserError, match="one device"):
+        trained(inputs, Job(devices=("0", "1")))
+    with pytest.raises(UserError, match="no semantic map of the photo p2"):
+        trained(SimpleNamespace(**{**vars(inputs), "semantic": inputs.semantic[:1]}))
+    index = Index.load(inputs.index)
+    index.categories[255] = "many"
+    index.save(tmp_path / "many.zarr.zip")
+    with pytest.raises(UserError, match="Category id 255 does not fit"):
+        trained(SimpleNamespace(**{**vars(inputs), "index": tmp_path / "many.zarr.zip"}))
+
+
+def test_answers_for_a_shard_and_for_validation(plain, tmp_path):
+    inputs, weights, _, _ = plain
+    config, given = Config(**TINY), SimpleNamespace(index=inputs.index, weights=tmp_path / "weights.pt")
+    weights.save(given.weights)
+    job = Job(shard=1, shards=2)
+    found = bestie.run(given, config, job)["instances"]
+    assert found.image_id == ["p2", "p3"] and found.categories == CATEGORIES and len(found)
+    for i, category in enumerate((3, 7)):  # a photo's own tag alone
+        assert set(found.category[found.rows(i)].tolist()) <= {category}
+    assert job.numbers["instances_per_photo"] == round(len(found) / 2, 2)
+    val = bestie.predict(given, config, Job())["predictions"]
+    assert val.image_id == ["p4", "p5"] and len(val) and (val.score > 0).all() and (val.score <= 1).all()
+    # without cleaning a training photo is answered as one of validation is, by all classes
+    free = Config(**{**TINY, "clean_tags": False})
+    assert bestie.run(given, free, Job())["instances"].image_id == ["p0", "p1", "p2", "p3"]
+    # no centre reaches the threshold
+    job = Job()
+    none = bestie.predict(given, Config(**{**TINY, "test_threshold": 1e6}), job)["predictions"]
+    assert len(none) == 0 and none.images == 2 and "finds no instance" in job.warnings[0]
+    Weights({**weights.meta, "categories": {"3": "disc"}}, weights.tensors).save(given.weights)
+    with pytest.raises(UserError, match="other classes than the index"):
+        bestie.run(given, config, Job())
+    Weights({**weights.meta, "kind": "segment"}, weights.tensors).save(given.weights)
+    with pytest.raises(UserError, match="needed are those of 'bestie'"):
+        bestie.predict(given, config, Job())
