@@ -44,10 +44,15 @@ def from_cam(inputs, config, index):
 
 
 def from_folder(inputs, config, index):
-    """A function: photo number -> label map, from the folder `config.path`."""
+    """A function: photo number -> label map, from the folder `config.path`; `refine: crf` goes over it."""
+    from stages.semantic import label_map
     from stages.semantic.import_maps import read_label_png
 
-    return lambda i: read_label_png(config.path, index.image_id[i], index.size[i], list(index.categories))
+    def make(i):
+        label = read_label_png(config.path, index.image_id[i], index.size[i], list(index.categories))
+        return label_map.refined(label, index.photo(i), config) if config.refine == "crf" else label
+
+    return make
 
 
 def from_truth(inputs, config, index):

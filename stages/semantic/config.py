@@ -1,5 +1,6 @@
 """The section `semantic`."""
 
+from importlib.util import find_spec
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -19,8 +20,10 @@ class Config(Section):
         description="source folder: folder of label PNGs <image id>.png (palette or grey, one byte a pixel: category "
         "id, 0 background, 255 ignore; VOC layout), relative to the folder the workflow runs in",
     )
-    refine: Literal["random_walk", "none"] = Field(
-        "random_walk", description="how a CAM follows the photo's edges: random walk with priors (Grady 2005), or not"
+    refine: Literal["random_walk", "crf", "none"] = Field(
+        "random_walk",
+        description="how a CAM follows the photo's edges: random walk with priors (Grady 2005); crf: fully connected "
+        "CRF (Kraehenbuehl 2011), for source folder too; or not. crf needs the package pydensecrf2",
     )
     foreground: float = Field(
         0.3, gt=0, le=1, description="least score of a class pixel, as share of the class's maximum; IRN, conf_fg_thres"
@@ -37,7 +40,7 @@ class Config(Section):
         description="pixels where every class stays below it are background, between the two 255; ours (IRN: 0.05)",
     )
     side: int = Field(
-        500, ge=16, description="longest side in pixels at which the walk runs; larger photos are scaled; ours"
+        500, ge=16, description="longest side in pixels at which walk or CRF runs; larger photos are scaled; ours"
     )
     superpixels: int = Field(600, ge=1, le=5000, description="about how many superpixels a photo is cut into; ours")
     colour: float = Field(
@@ -53,6 +56,25 @@ class Config(Section):
         gt=0,
         description="pull of a pixel's own CAM against one pixel edge to a like neighbour (Grady: gamma); ours",
     )
+
+    crf_iterations: int = Field(10, ge=1, le=100, description="steps of mean-field inference; IRN's code, DeepLab: 10")
+    crf_certainty: float = Field(
+        0.7, gt=0, lt=1, description="probability that a pixel's label is right before the CRF; IRN's code 0.7"
+    )
+    crf_near: float = Field(3, gt=0, description="standard deviation of the smoothness kernel, pixels; IRN's code 3")
+    crf_near_weight: float = Field(3, ge=0, description="weight of the smoothness kernel; IRN's code, DeepLab: 3")
+    crf_space: float = Field(50, gt=0, description="of the appearance kernel in space, pixels; IRN's code 50")
+    crf_colour: float = Field(5, gt=0, description="of the appearance kernel in RGB values, 0..255; IRN's code 5")
+    crf_weight: float = Field(10, ge=0, description="weight of the appearance kernel; IRN's code 10")
+
+    @model_validator(mode="after")
+    def _crf(self):
+        if self.refine == "crf" and find_spec("pydensecrf") is None:
+            raise ValueError(
+                "refine: crf needs the package pydensecrf2, which is not installed here; install it with `pip install "
+                "pydensecrf2==1.1` (it is compiled, which needs a C++ compiler), or choose random_walk"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ordered(self):

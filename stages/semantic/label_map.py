@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from skimage.filters import threshold_otsu
 
+from stages.semantic.dense_crf import dense_crf
 from stages.semantic.random_walk import random_walk
 
 IGNORE = 255
@@ -18,11 +19,11 @@ def from_cam(photo, categories, cams, config):
     height, width = photo.shape[:2]
     if not len(cams):
         return np.zeros((height, width), np.uint8)
-    scale = min(1.0, config.side / max(height, width)) if config.refine == "random_walk" else 1.0
+    scale = min(1.0, config.side / max(height, width)) if config.refine != "none" else 1.0
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     scores = np.stack([cv2.resize(cam.astype(np.float32), size) for cam in cams], -1)
+    small = photo if scale == 1 else cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
     if config.refine == "random_walk":
-        small = photo if scale == 1 else cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
         scores = random_walk(
             scores,
             small,
@@ -34,12 +35,46 @@ def from_cam(photo, categories, cams, config):
         # The walk levels a map; thresholds are shares of the maximum before it and after it (IRN does the same).
         peak = scores.max((0, 1))
         scores = np.divide(scores, peak, out=np.zeros_like(scores), where=peak > 0)
-    if scale < 1:
+    if scale < 1 and config.refine != "crf":
         scores = np.stack([cv2.resize(scores[..., c], (width, height)) for c in range(len(cams))], -1)
     least = np.full(len(cams), config.foreground)
     if config.split == "otsu":
         least = np.maximum(least, [otsu(scores[..., c]) for c in range(len(cams))])
+    if config.refine == "crf":
+        label = twice(scores, categories, small, foreground=least, config=config)
+        return cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
     return threshold(scores, categories, foreground=least, background=config.background)
+
+
+def twice(scores, categories, photo, *, foreground, config):
+    """Label map of two dense CRFs: one of what is foreground for certain, one of what may be.
+
+    scores : (H, W, n) float in [0, 1]. photo : (H, W, 3) uint8. foreground : (n,). Class where the first CRF has one, 0
+    where neither has, else 255. Returns (H, W) uint8. Source: IRN's released code, which BESTIE's repeats.
+    """
+    certain, possible = (
+        dense_crf(best(scores, least), photo, count=scores.shape[-1] + 1, **crf_keys(config))
+        for least in (foreground, config.background)
+    )
+    label = np.append(0, categories).astype(np.uint8)[certain]
+    label[(certain == 0) & (possible > 0)] = IGNORE
+    return label
+
+
+def refined(label, photo, config):
+    """A label map (H, W) uint8 made elsewhere, after one dense CRF over its classes; what is 255 gets a class."""
+    categories = np.setdiff1d(label, [0, IGNORE])
+    if not len(categories):
+        return label
+    number = np.full(256, -1)
+    number[[0, *categories]] = np.arange(len(categories) + 1)
+    found = dense_crf(number[label], photo, count=len(categories) + 1, **crf_keys(config))
+    return np.append(0, categories).astype(np.uint8)[found]
+
+
+def crf_keys(config):
+    """The keys `crf_...` as arguments of `dense_crf`."""
+    return {key.removeprefix("crf_"): value for key, value in config.model_dump().items() if key.startswith("crf_")}
 
 
 def otsu(scores):
@@ -56,9 +91,15 @@ def threshold(scores, categories, *, foreground, background):
     scores : (H, W, n) float in [0, 1], n >= 1. categories : (n,) int in 1..254. foreground : float, or (n,) a class.
     Returns (H, W) uint8. Of equal scores the first class counts.
     """
-    reached = np.where(scores >= foreground, scores, -1)
-    label = np.asarray(categories, np.uint8)[reached.argmax(-1)]
-    return np.where(reached.max(-1) >= 0, label, np.where(scores.max(-1) < background, 0, IGNORE)).astype(np.uint8)
+    found = best(scores, foreground)
+    label = np.append(0, categories).astype(np.uint8)[found]
+    return np.where(found > 0, label, np.where(scores.max(-1) < background, 0, IGNORE)).astype(np.uint8)
+
+
+def best(scores, least):
+    """(H, W) int64: 1 + the class of the highest score of those that are at least `least` (float or (n,)), else 0."""
+    reached = np.where(scores >= least, scores, -1)
+    return np.where(reached.max(-1) >= 0, 1 + reached.argmax(-1), 0)
 
 
 def from_masks(masks, categories, crowd, void):
