@@ -95,6 +95,42 @@ def test_resumed_training_equals_undisturbed_training_bit_for_bit(tmp_path, die_
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
+def counting(job, *, die_at=None):
+    """Ten iterations, every third a checkpoint; each counts itself. Returns (tally, what `after` saw)."""
+    training.start(0)
+    model, optimiser = small()
+    tally, seen = {"steps": 0}, []
+
+    def step(t):
+        if t == die_at:
+            raise Killed
+        tally["steps"] += 1
+        return model(torch.ones(2, 3)).square().mean()
+
+    def after(t):
+        before = training.load_checkpoint(job.checkpoints, model=small()[0], optimiser=small()[1])[0]
+        seen.append((t, before, model[0].bias.detach().clone()))
+
+    training.fit(
+        step, model=model, optimiser=optimiser, rate=lambda t: 1.0, iterations=10, job=job, every=3, after=after,
+        tally=tally,
+    )  # fmt: skip
+    return tally, seen
+
+
+def test_what_is_done_after_a_step_and_what_is_counted_in_it(tmp_path):
+    tally, seen = counting(Job(checkpoints=tmp_path / "whole"))
+    assert tally == {"steps": 10} and [t for t, _, _ in seen] == list(range(10))
+    # the step is taken, its checkpoint (after 3, 6, 9) not yet written
+    assert [before for _, before, _ in seen] == [0, 0, 0, 3, 3, 3, 6, 6, 6, 9]
+    assert not torch.equal(seen[0][2], seen[1][2]) and not torch.equal(seen[0][2], small()[0][0].bias)
+    job = Job(checkpoints=tmp_path / "killed")
+    with pytest.raises(Killed):
+        counting(job, die_at=8)
+    tally, seen = counting(job)  # two steps were counted after the checkpoint of six, and are taken again
+    assert tally == {"steps": 10} and [t for t, _, _ in seen] == [6, 7, 8, 9]
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     job = Job(checkpoints=tmp_path)
     loss, wanted = run(job)
