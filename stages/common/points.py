@@ -2,7 +2,8 @@
 
 Two forms. A folder of text files <image id>.txt with lines `x y class score` (the form of BESTIE's released code; an
 image id with a slash lies in a subfolder), or one CSV whose first line is `image_id,x,y,class`, with or without
-`,score`. x, y: pixels from the upper left, whole numbers at the pixels' middles. class: name, or category id.
+`,score`. x, y: pixels from the upper left, whole numbers at the pixels' middles. class: name, or category id (VOC's
+count from 1; in BESTIE's own files from 0).
 """
 
 import csv
@@ -151,7 +152,10 @@ def table(points, index, *, job):
     for one in points:
         i = place.get(one.image_id)
         if i is None and one.image_id not in skipped:
-            raise UserError(f"{one.where}: the dataset has no photo {one.image_id!r}; mend its id or drop the line.")
+            raise UserError(
+                f"{one.where}: the dataset has no photo {one.image_id!r} (an id is the file's name without suffix); mend "
+                "it or drop the line."
+            )
         if i is None:
             unused += 1
             continue

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from stages.common.errors import BadImage, UserError
-from stages.common.photo import ORIENTATION, decode, read_photo
+from stages.common.job import Job
+from stages.common.photo import ORIENTATION, decode, photos_in, read_photo, readable
 
 CORNERS = np.array([[[250, 0, 0], [0, 250, 0], [0, 0, 250]], [[250, 250, 0], [0, 250, 250], [250, 0, 250]]], np.uint8)
 
@@ -160,3 +161,18 @@ def test_too_many_pixels(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(BadImage, match="more pixels than 200"):
         decode(file.getvalue(), "a.png")
+
+
+def test_photos_of_a_folder_without_its_output_and_without_bad_ones(tmp_path):
+    for name in ("b/x.PNG", "a.png", "out/overlays/a.png.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        saved(tmp_path / name, Image.fromarray(CORNERS))
+    (tmp_path / "c.jpg").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("no photo")
+    files, job = photos_in(tmp_path, but=tmp_path / "out"), Job()
+    assert list(files) == ["a.png", "b/x.PNG", "c.jpg"]
+    assert [name for name, photo in readable(files, job) if photo.shape == (2, 3, 3)] == ["a.png", "b/x.PNG"]
+    assert len(job.warnings) == 1 and "c.jpg is empty" in job.warnings[0]
+    for folder, sentence in ((tmp_path / "out", "holds no photo"), (tmp_path / "a.png", "is not a folder")):
+        with pytest.raises(UserError, match=sentence):
+            photos_in(folder, but=tmp_path / "out")
