@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo test test-slow lint lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut ablate-liid
+.PHONY: demo test test-slow lint lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie ablate-liid ablate-bestie
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -40,10 +40,24 @@ bench-cut: $(ENV)
 	$(RUN) benchmarks.partition
 	$(RUN) benchmarks.neighbours
 
+# A training step of BESTIE with and without its refinement, in one run.
+bench-bestie: $(ENV)
+	$(RUN) benchmarks.bestie_step
+
 # LIID's Tables 2 to 6 and 8 on generated scenes (resumable row by row).
 ablate-liid: $(ENV)
 	.venv/bin/snakemake --cores 2 --configfile config/config.yaml config/ablate_liid.yaml
 	$(RUN) benchmarks.ablate_liid results/ablate-liid
+
+# BESTIE's Tables 3 and 4 and Figure 6 on generated scenes (resumable row by row); the points are made from true masks.
+ABLATE := --cores 2 --configfile config/config.yaml config/ablate_bestie.yaml --config
+ablate-bestie: $(ENV) results/ablate-bestie.csv
+	.venv/bin/snakemake $(ABLATE) dataset='{points: results/ablate-bestie.csv}'
+	$(RUN) benchmarks.ablate_bestie results/ablate-bestie
+
+results/ablate-bestie.csv: | $(ENV)
+	.venv/bin/snakemake images $(ABLATE) show=[full]
+	$(RUN) stages.images points results/ablate-bestie/images/default/truth.zarr.zip $@
 
 lint: $(ENV)
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/snakefmt --check Snakefile workflow
