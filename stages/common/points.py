@@ -153,8 +153,8 @@ def table(points, index, *, job):
         i = place.get(one.image_id)
         if i is None and one.image_id not in skipped:
             raise UserError(
-                f"{one.where}: the dataset has no photo {one.image_id!r} (an id is the file's name without suffix); mend "
-                "it or drop the line."
+                f"{one.where}: the dataset has no photo {one.image_id!r} (an id is the file's name without suffix); "
+                "mend it or drop the line."
             )
         if i is None:
             unused += 1
