@@ -48,7 +48,7 @@ def allowed_classes(probability, tags):
     smallest."""
     best = probability[:, 0]
     classes = torch.zeros_like(best, dtype=torch.int64)
-    for column in range(tags.shape[1]):
+    for column in tags.any(0).nonzero()[:, 0].tolist():  # the few classes of the batch, not all of the dataset
         larger = (probability[:, column + 1] > best) & tags[:, column, None, None]
         classes = torch.where(larger, column + 1, classes)
         best = torch.where(larger, probability[:, column + 1], best)
