@@ -127,7 +127,8 @@ class Photos:
     """The photos to train on: training photos of the index with a semantic map that says something, or an instance.
 
     tags : (n, K) bool, the classes of each. Only instances with a class and ignore 0 count, and of the points those
-    of classes of the index. Raises UserError where no photo has an instance (or none is left), or an id is above 254.
+    of classes of the index. Raises UserError where no photo has an instance (with points: a point), a photo has no
+    semantic map, or an id is above 254.
     """
 
     def __init__(self, index, transfer, semantic, *, points, config):
@@ -145,17 +146,18 @@ class Photos:
             name = index.image_id[i]
             if name not in semantic:
                 raise UserError(f"bestie: there is no semantic map of the photo {name}; run the stage semantic again.")
-            rows = np.arange(len(transfer))[transfer.rows(place[name])] if name in place else np.zeros(0, int)
-            rows = rows[used[rows]]
+            first, end = transfer.first[place[name] : place[name] + 2] if name in place else (0, 0)
+            rows = first + np.flatnonzero(used[first:end])
             if len(rows) or (semantic[name] != VOID).any():
                 self.chosen.append((int(i), rows))
-        if not any(len(rows) for _, rows in self.chosen) and self.marks is None:
+        found = self.counted()
+        if self.marks is not None and not found["photos_with_points"]:
+            raise UserError("bestie: no training photo has a point; name the points of this dataset (dataset.points)")
+        if self.marks is None and not found["instances"]:
             raise UserError(
                 "bestie: no training photo has a transferred instance, so there is nothing to train on; look at the "
                 "peaks and the semantic maps (stages cam, semantic), or lower transfer.min_area"
             )
-        if not self.chosen:
-            raise UserError("bestie: the semantic maps of all training photos are undecided throughout (255)")
         self.tags = np.zeros((len(self.chosen), len(self.categories)), bool)
         for k, (i, _) in enumerate(self.chosen):
             self.tags[k, [self.column[c] for c in index.tags(i)]] = True

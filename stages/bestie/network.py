@@ -40,7 +40,7 @@ class InstanceNet(nn.Module):
         """(B, 3, H, W) float32, normalised; H and W multiples of 32 -> Output at the same resolution.
 
         The heads answer at the stride of the finest level and are enlarged bilinearly. Offsets come out in its cells
-        and are multiplied by the stride, so that far centres are no large numbers to learn (Panoptic-DeepLab's code).
+        and are multiplied by the stride, so that far centres are no large numbers to learn (detectron2's form of it).
         """
         features = self.backbone(x)
         semantic = self.semantic_decoder(features)
@@ -109,7 +109,7 @@ def separable(channels, out):
 
 
 def head(channels, inside, out):
-    """5x5 separable convolution and a 1x1 that begins near 0 (standard deviation 0.001; Panoptic-DeepLab's code)."""
+    """5x5 separable convolution and a 1x1 that begins near 0 (standard deviation 0.001; detectron2's form of it)."""
     last = nn.Conv2d(inside, out, 1)
     nn.init.normal_(last.weight, std=0.001)
     nn.init.zeros_(last.bias)

@@ -33,14 +33,15 @@ TINY = dict(
 
 @pytest.fixture(scope="module", autouse=True)
 def bold():
-    """New networks see objects everywhere: a few iterations of training leave something to refine."""
+    """Random networks see objects everywhere: a few iterations of training leave something to refine."""
     build = network.build
 
-    def made(*arguments, **keys):
-        model, mean, std = build(*arguments, **keys)
-        with torch.no_grad():
-            model.semantic_head[-1].bias[0] = -1
-            model.center_head[-1].bias.fill_(0.5)
+    def made(config, *arguments, **keys):
+        model, mean, std = build(config, *arguments, **keys)
+        if config.weights == "none":
+            with torch.no_grad():
+                model.semantic_head[-1].bias[0] = -1
+                model.center_head[-1].bias.fill_(0.5)
         return model, mean, std
 
     with pytest.MonkeyPatch.context() as patch:
@@ -196,6 +197,11 @@ def test_points_alone_can_be_trained_on(tmp_path):
     _, _, job = trained(inputs)
     assert (job.numbers["photos_with_points"], job.numbers["instances"], job.numbers["pseudo_pixels"]) == (4, 0, 0)
     assert job.numbers["refined_instances"] > 0
+    table = Table.load(inputs.points, "peaks/1")
+    table.values["first"] = np.zeros_like(table["first"])
+    table.save(inputs.points)
+    with pytest.raises(UserError, match="no training photo has a point"):
+        trained(inputs)
 
 
 def test_the_centre_map_of_points_by_hand():
@@ -294,3 +300,23 @@ def test_answers_for_a_shard_and_for_validation(plain, tmp_path):
     Weights({**weights.meta, "kind": "segment"}, weights.tensors).save(given.weights)
     with pytest.raises(UserError, match="needed are those of 'bestie'"):
         bestie.predict(given, config, Job())
+
+
+@pytest.mark.slow
+def test_objects_that_were_not_transferred_are_found_too(tmp_path):
+    """Of two objects a photo only one has a label; in the end both are found apart (160 iterations)."""
+    inputs = dataset(tmp_path)
+    learns = dict(
+        weights="imagenet", rate=3e-3, epochs=80, atrous_rates=[1, 2], aspp_channels=32, semantic_channels=32,
+        instance_channels=32, head_channels=16, window=21, min_area=50, snapshots=0, checkpoint_every=1000,
+    )  # fmt: skip
+    weights, _, job = trained(inputs, **learns)
+    assert job.numbers["refined_instances"] > 1  # with a label are one a photo
+    given = SimpleNamespace(index=inputs.index, weights=tmp_path / "weights.pt")
+    weights.save(given.weights)
+    found = bestie.run(given, Config(**{**TINY, **learns}), Job())["instances"]
+    truth, hits = Instances.load(tmp_path / "truth.zarr.zip"), 0
+    for i in range(found.images):
+        for mask in truth.masks(i):
+            hits += any((mask & one).sum() > 0.5 * (mask | one).sum() for one in found.masks(i))
+    assert hits >= 6  # of 8, four of which had a label
