@@ -1,6 +1,6 @@
 """What the self-refinement of BESTIE costs: a training step with it and the same step without it, in one run.
 
-    python -m benchmarks.bestie_step                                # 416 px, batch 4, one thread; about 5 minutes
+    python -m benchmarks.bestie_step                                # 416 px, batch 4, one thread; about 4 minutes
     python -m benchmarks.bestie_step --device cuda --batch 32
     python -m benchmarks.bestie_step --repeats 1 --print            # prints, writes no page
 

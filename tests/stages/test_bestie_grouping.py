@@ -250,6 +250,18 @@ def test_clusters_do_not_cross_components():
     assert listed(found) == [(1, 0, 3, 2, 1.0), (2, 0, 3, 6, 1.0)]
 
 
+def test_a_centroid_outside_its_component_is_no_centre():
+    # a U of 7 pixels: mean row (0 + 1 + 2 + 2 + 2 + 1 + 0) / 7 = 8/7, mean column 1; (1, 1) is not in it
+    number = torch.tensor([[[1, 0, 1], [1, 0, 1], [1, 1, 1]]])
+    none = find_centers(torch.zeros(1, 3, 3), number, count=1, window=3, threshold=2, most=5)
+    keys = dict(classes=number, count=1, **{**PLAIN, "area": (7, 7)})
+    assert listed(clustered_centers(none, torch.ones(1, 3, 3), torch.zeros(1, 2, 3, 3), number, **keys)) == []
+    full = torch.ones_like(number)  # with the two pixels the centroid is (1, 1), inside
+    keys = dict(classes=full, count=1, **{**PLAIN, "area": (9, 9)})
+    found = clustered_centers(none, torch.ones(1, 3, 3), torch.zeros(1, 2, 3, 3), full, **keys)
+    assert listed(found) == [(1, 0, 1, 1, 1.0)]
+
+
 # ---- grouping by hand (Eq. 1)
 
 
