@@ -22,6 +22,8 @@ TARGETS = {  # stage -> (an artifact of it, its log)
     "graph_cut": (f"{OUT}/graph_cut/cam/labels.zarr.zip", "graph_cut.cam"),
     "graph_cut of fan": (f"{OUT}/graph_cut/partition/labels.zarr.zip", "graph_cut.partition"),
     "transfer": (f"{OUT}/transfer/default/0000.zarr.zip", "transfer.default.0000"),
+    "bestie_train": (f"{OUT}/bestie/default/weights.pt", "bestie_train.default"),
+    "bestie": (f"{OUT}/bestie/default/0000.zarr.zip", "bestie.default.0000"),
     "reference": (f"{OUT}/reference/full/0000.zarr.zip", "reference.full.0000"),
     "pseudo_labels": (f"{OUT}/pseudo_labels/cam_cut/labels.json", "pseudo_labels.cam_cut"),
     "refine_train": (f"{OUT}/refine/cam_cut/weights.pt", "refine_train.cam_cut"),
@@ -31,7 +33,7 @@ TARGETS = {  # stage -> (an artifact of it, its log)
     "evaluate": (f"{OUT}/evaluate/cam_cut/metrics.json", "evaluate.cam_cut"),
     "report": (f"{OUT}/report/report.html", "report"),
 }
-TRAINS = ("classifier", "mil_train", "refine_train", "segment_train")  # by the beginning of their logs
+TRAINS = ("classifier", "mil_train", "bestie_train", "refine_train", "segment_train")  # by the beginning of their logs
 FAST = ("classifier", "refine_train", "graph_cut")
 STAGES = [stage if stage in FAST else pytest.param(stage, marks=pytest.mark.slow) for stage in TARGETS]
 

@@ -10,6 +10,7 @@ import yaml
 from conftest import ROOT, TINY, Workflow
 
 AFTER_LABELS = {"pseudo_labels", "refine_train", "refine", "evaluate", "report", "all"}
+BESTIE = {"bestie_train": 1, "bestie": 2, "bestie_predict": 1}
 EVALUATED = {"report": 1, "all": 1}  # after any `evaluate`
 
 
@@ -26,13 +27,20 @@ def test_second_run_has_nothing_to_do(tiny):
         (["segment={iterations: 5}"], {"segment_train": 1, "segment": 1, "evaluate": 1, **EVALUATED}),
         (
             ["transfer={min_area: 20}"],
-            {"transfer": 2, "pseudo_labels": 1, "refine_train": 1, "refine": 1, "evaluate": 1, **EVALUATED},
+            {
+                "transfer": 2, **BESTIE, "pseudo_labels": 2, "refine_train": 1, "refine": 1, "evaluate": 2, **EVALUATED,
+            },
+        ),
+        (["bestie={rate: 0.1}"], {**BESTIE, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
+        (
+            ["bestie={test_threshold: 0.2}"],
+            {"bestie": 2, "bestie_predict": 1, "pseudo_labels": 1, "evaluate": 1, **EVALUATED},
         ),
         (  # classifiers stay; Fan's extractor, which learns from photos and tags, too
             ["cam={floor: 0.3}"],
             {
-                "cam": 6, "semantic": 2, "transfer": 2, "mil_train": 1, "mil": 6, "graph": 3, "graph_cut": 3,
-                "pseudo_labels": 4, "refine_train": 2, "refine": 2, "evaluate": 4, **EVALUATED,
+                "cam": 6, "semantic": 2, "transfer": 2, "mil_train": 1, "mil": 6, "graph": 3, "graph_cut": 3, **BESTIE,
+                "pseudo_labels": 5, "refine_train": 2, "refine": 2, "evaluate": 5, **EVALUATED,
             },
         ),
         (
@@ -68,13 +76,13 @@ def test_a_changed_key_reruns_exactly_what_depends_on_it(tiny, config, expected)
 def test_the_seed_reruns_what_is_random(tiny):
     planned = tiny.planned(config=["seed=1"])
     assert {name: count for name, count in planned.items() if name == "images" or name.endswith("_train")} == {
-        "images": 1, "classifier_train": 2, "mil_train": 2, "refine_train": 3, "segment_train": 1,
+        "images": 1, "classifier_train": 2, "mil_train": 2, "bestie_train": 1, "refine_train": 3, "segment_train": 1,
     }  # fmt: skip
 
 
 def test_adding_variants_builds_only_what_is_missing(tiny):
     """Cuts without a graph read the tables of p that are there; one recipe more trains DeepLab, one Mask R-CNN."""
-    shown = "transfer,cam_cut,liid,fan,full,whole_photo,top_proposal,cam_argmax,liid_no_graph,fan_no_graph"
+    shown = "transfer,cam_cut,liid,fan,bestie,full,whole_photo,top_proposal,cam_argmax,liid_no_graph,fan_no_graph"
     config = [f"show=[{shown}]", "train=[transfer,cam_cut,full,cam_argmax]", "train_segment=[full,liid]"]
     assert tiny.planned(config=config) == {
         "graph_cut": 3, "pseudo_labels": 3, "refine_train": 1, "refine": 1, "segment_train": 1, "segment": 1,
@@ -102,7 +110,7 @@ def test_code_that_counts_and_code_that_does_not(tiny, tmp_path):
     assert workflow.planned() == {}
     stage = copy / "stages/transfer/__init__.py"
     stage.write_text(stage.read_text() + "\nADDED = 1\n")
-    assert set(workflow.planned()) == {"transfer"} | AFTER_LABELS
+    assert set(workflow.planned()) == {"transfer", *BESTIE} | AFTER_LABELS
 
 
 def jobs_with_inputs(workflow, **options):
@@ -122,16 +130,22 @@ def test_only_the_named_rules_read_ground_truth(tmp_path):
     workflow = Workflow(tmp_path)
     recipes = yaml.safe_load((ROOT / "config/recipes.yaml").read_text())["recipes"]
     names = ",".join(recipes)
-    jobs = jobs_with_inputs(workflow, config=[f"show=[{names}]", f"train=[{names}]", f"train_segment=[{names}]"])
+    config = [f"{key}=[{names}]" for key in ("show", "train", "train_segment")] + ["dataset={points: points.csv}"]
+    (tmp_path / "points.csv").write_text("image_id,x,y,class\n")
+    jobs = jobs_with_inputs(workflow, config=config)
     assert len(jobs) > 100
-    assert {"classifier_train", "mil_train", "mil", "graph_cut", "segment_train", "segment"} <= {job[0] for job in jobs}
-    readers = set()
+    learning = {"classifier_train", "mil_train", "bestie_train", "segment_train"}
+    assert learning | {"mil", "graph_cut", "bestie", "bestie_predict", "segment"} <= {job[0] for job in jobs}
+    readers, pointed = set(), set()
     for name, output, given in jobs:
+        if "points.zarr.zip" in given:
+            pointed.add((name, re.search(r"(?:transfer|bestie)/(\w+)/", output).group(1)))
         if "truth" in given.replace("semantic/truth", ""):
             variant = re.search(r"(?:reference|semantic)/(\w+)/", output)
             readers.add((name, variant and variant.group(1)))
     references = {("reference", "full"), ("reference", "oracle_boxes")}
     assert readers == references | {("evaluate", None), ("report", None), ("semantic", "truth")}
+    assert pointed == {("transfer", "points"), ("bestie_train", "points")}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +153,7 @@ def test_only_the_named_rules_read_ground_truth(tmp_path):
     [
         (["cam={flor: 0.3}"], "cam.flor is not a known key; allowed here:"),
         (["train_segment=[nothing]"], "train_segment: nothing is not a recipe; declared are:"),
+        (["show=[bestie_points]"], "show: bestie_points learns from points: name their file in dataset.points"),
         (["graph_cut={solver: exact}"], "graph_cut.solver: "),
         (["dataset={kind: voc, root: /nowhere}"], "/nowhere"),
     ],

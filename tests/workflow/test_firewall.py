@@ -74,7 +74,7 @@ class Chain:
         values = {}
         for path in (ROOT / "config/recipes.yaml", TINY):
             update_config(values, yaml.safe_load(path.read_text()))  # Snakemake's own, deep, merge
-        values["show"] = ["transfer", "cam_cut", "liid", "fan"]
+        values["show"] = ["transfer", "cam_cut", "liid", "fan", "bestie"]
         values["dataset"] = {
             "kind": "voc", "root": str(dataset), "train": "Main/train", "classes": list(CLASSES.values()),
             "shards": SHARDS,
@@ -144,6 +144,11 @@ class Chain:
         self.sharded("semantic", "default", cam=("cam", "plain", "cam"))
         self.sharded("transfer", "default", semantic=("semantic", "default", "semantic"), peaks=("cam", "pam", "peaks"))
         self.sharded("cam", "attention", weights=self.out / "classifier/plain/weights.pt")
+        self.make(
+            "bestie", "default", "train", transfer=self.paths("transfer", "default", "instances"),
+            semantic=self.paths("semantic", "default", "semantic"),
+        )  # fmt: skip
+        self.sharded("bestie", "default", weights=self.out / "bestie/default/weights.pt")
         for recipe in ("cam_cut", "liid", "fan"):
             self.cut(self.plan.source(recipe)[1])
         truth = Instances.load(self.path("images", "default", "truth"))
