@@ -53,6 +53,11 @@ class Config(Section):
     terms: Literal["sum", "mean"] = Field(
         "sum", description="the pseudo and the refined term of Eq. 3 and 4 are added, as printed; BESTIE's code: mean"
     )
+    undecided: Literal["background", "ignore"] = Field(
+        "background",
+        description="what 255 of a semantic map means in Eq. 5, whose P_sem is all pixels: `background`, as its "
+        "maps leave none undecided, or `ignore`, for void pixels of true masks; a map of 255 alone is never used; ours",
+    )
     # --- self-refinement (Sec. 3.5)
     refine: bool = Field(True, description="labels refined by the network guide it too; BESTIE 3.5")
     refine_from: float = Field(
@@ -67,9 +72,7 @@ class Config(Section):
     )
     window: int = Field(41, ge=3, description="odd side of the window whose maximum a centre is; BESTIE's code 41")
     min_area: int = Field(50, ge=1, description="least pixels of a component or an instance; BESTIE's code 50")
-    cluster: bool = Field(
-        True, description="centres from clusters of small offsets too; BESTIE 3.5"
-    )
+    cluster: bool = Field(True, description="centres from clusters of small offsets too; BESTIE 3.5")
     cluster_offset: float = Field(2.5, gt=0, description="offsets shorter than this cluster, pixels; BESTIE's code 2.5")
     cluster_area: tuple[int, int] = Field(
         (18, 24), description="least and most pixels of a 4-connected cluster; BESTIE's code 21 +- 3"

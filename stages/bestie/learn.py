@@ -137,6 +137,8 @@ class Photos:
         if max(self.categories, default=0) >= VOID:
             raise UserError(f"Category id {self.categories[-1]} does not fit a semantic map: ids must be at most 254.")
         self.number = class_numbers(self.categories)
+        if config.undecided == "background":
+            self.number[VOID] = 0
         self.column = {category: k for k, category in enumerate(self.categories)}
         place = {name: k for k, name in enumerate(transfer.image_id)}
         used = (transfer.ignore == 0) & (transfer.category > 0)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from stages import bestie
-from stages.bestie import network
+from stages.bestie import learn, network
 from stages.bestie.config import Config
 from stages.common import store
 from stages.common.errors import UserError
@@ -300,6 +300,22 @@ def test_answers_for_a_shard_and_for_validation(plain, tmp_path):
     Weights({**weights.meta, "kind": "segment"}, weights.tensors).save(given.weights)
     with pytest.raises(UserError, match="needed are those of 'bestie'"):
         bestie.predict(given, config, Job())
+
+
+@pytest.mark.parametrize(("undecided", "wanted"), [("background", {0, 1}), ("ignore", {1, 255})])
+def test_what_undecided_pixels_teach(tmp_path, undecided, wanted):
+    """The left half of a map is class 3, the first, the right half undecided; a map of 255 alone is no photo."""
+    inputs = dataset(tmp_path)
+    index, transfer = Index.load(inputs.index), Instances.load(inputs.transfer[0])
+    label = np.full(SIZE, 255, np.uint8)
+    maps = {name: label.copy() for name in index.image_id}
+    maps["p2"][:, : SIZE[1] // 2] = 3
+    only = transfer.select(np.arange(len(transfer)) == 0)
+    config = Config(**{**TINY, "undecided": undecided, "scales": (1.0, 1.0)})  # any 64 of 96 columns hold both halves
+    photos = learn.Photos(index, only, maps, points=None, config=config)
+    assert [int(i) for i, _ in photos.chosen] == [0, 2]
+    found = photos.sample(1, mean=(0, 0, 0), rng=np.random.default_rng(0)).target
+    assert set(np.unique(found)) <= wanted and len(np.unique(found)) == 2
 
 
 @pytest.mark.slow
