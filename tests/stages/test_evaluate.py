@@ -445,7 +445,7 @@ def test_photos_without_ground_truth_are_left_out(stage):
 
 def test_true_positives_over_training_time_by_hand():
     # two objects in p0, one in p1. At iteration 10: one label at IoU 0.4, nothing found. At 20: p0 has one hit, and a
-    # second label on the same object, which is no second true positive; p1 has its hit. A photo without masks: left out.
+    # second label on the same object, no second true positive; p1 has its hit. Other photos are left out.
     truth = table([(strip(0, 10), 1), (strip(15, 25), 1)], [(strip(0, 10), 2)])
     early = {"id": "000010/p0", "rows": [(strip(0, 4), 1)]}
     late = {"id": "000020/p0", "rows": [(strip(0, 8), 1, 0.9), (strip(0, 9), 1, 0.8)]}

@@ -64,7 +64,7 @@ def test_tables_by_hand(tmp_path):
 
 
 def test_miou_of_semantic_maps_by_hand(tmp_path):
-    """Left half class 1 in truth; the map has the left quarter: 8 of 16 pixels of class 1, 16 of 24 of the background."""
+    """Truth: the left half; the map: the left quarter. 8 of 16 pixels of class 1, 16 of 24 of the background."""
     folder = tmp_path / "images/default"
     folder.mkdir(parents=True)
     index = Index.build(
