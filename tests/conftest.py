@@ -12,6 +12,12 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "workflow" / "tiny.yaml"
 
 
+def pytest_collection_modifyitems(items):
+    """Two processes share the work: files stay whole, for their fixtures, and one process makes the finished run."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("tiny" if "tiny" in item.fixturenames else item.nodeid.split("::")[0]))
+
+
 class Workflow:
     """Snakemake on this project's Snakefile in a working folder of its own."""
 
