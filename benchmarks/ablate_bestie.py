@@ -2,8 +2,8 @@
 
     python -m benchmarks.ablate_bestie results/ablate-bestie [results/ablate-bestie-1 ...]
 
-Several folders are seeds of one configuration: their mean. Rows whose recipes are not built yet are left out, so a run
-that was stopped can be read. Writes the section "ablate-bestie" of docs/benchmarks.md.
+Several folders are seeds of one configuration: their mean. Rows and tables whose recipes are not built are left out, so
+a run that was stopped can be read. Writes a section of docs/benchmarks.md.
 """
 
 import argparse
@@ -191,59 +191,44 @@ def side_table(runs):
     return grid([*head, *(f"val {key}" for key in THRESHOLDS), "mAP50 / `full`"], body)
 
 
-def section(runs, folders, *, command, minutes=None):
+def section(runs, folders, *, command, title, minutes=None):
     """The Markdown text. runs : list of what `ablate_liid.read` gives, one a folder."""
     one = next(iter(runs[0].values()))["labels"]
     seeds = f"mean of {len(runs)} seeds" if len(runs) > 1 else "one seed"
     facts = f"Per cent, {seeds}. {one['photos']} training photos with {one['objects']} objects."
     facts += f" All jobs: {minutes:.0f} minutes on two cores." if minutes else ""
-    return f"""## BESTIE's ablations on generated scenes
+    lead = f"""## {title}
 
 `{command}`
 
 {facts} "Own network" answers on the validation photos, without Mask R-CNN (BESTIE, Sec. 4.5). The paper's numbers are
 of VOC 2012, HRNet-48 and other semantic maps: the direction is comparable, the height is not.
-
-### Table 3: what each part adds (own network)
-
-{steps_table(runs)}
-
-{step_claims(runs)}
-
-### Figure 6: true positives
-
-Before the training, what `transfer` makes of the same semantic maps:
-
-{peaks_table(runs)}
-
-{curves_table(runs)}
-
-### Table 4: semantic maps (own network)
-
-{maps_table(runs, folders)}
-
-### Tags and points (own network)
-
-{supervision_table(runs)}
-
-### What the paper prints and what its released code does
-
-{choices_table(runs)}
-
-### Side by side
-
-{side_table(runs)}
 """
+    before = "Before the training, what `transfer` makes of the same semantic maps:"
+    parts = [
+        ("Table 3: what each part adds (own network)", steps_table(runs), step_claims(runs)),
+        ("Figure 6: true positives", before, peaks_table(runs), curves_table(runs)),
+        ("Table 4: semantic maps (own network)", maps_table(runs, folders)),
+        ("Tags and points (own network)", supervision_table(runs)),
+        ("What the paper prints and what its released code does", choices_table(runs)),
+        ("Side by side", side_table(runs)),
+    ]
+    return "\n\n".join([lead.strip(), *("\n\n".join([f"### {head}", *texts]) for head, *texts in parts)])
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="results folders of config/ablate_bestie.yaml, one a seed")
+    parser.add_argument("--section", default="ablate-bestie", help="marker in docs/benchmarks.md")
+    parser.add_argument("--title", default="BESTIE's ablations on generated scenes")
+    parser.add_argument(
+        "--command", default="make ablate-bestie", help="what made the runs, to stand beside the numbers"
+    )
     parser.add_argument("--out", type=Path, default=sections.PAGE, help="the page whose section is written")
     given = parser.parse_args(argv)
     runs = [read(folder) for folder in given.runs]
-    found = section(runs, given.runs, command="make ablate-bestie", minutes=minutes_of(given.runs))
-    sections.write("ablate-bestie", found, given.out)
+    found = section(runs, given.runs, command=given.command, title=given.title, minutes=minutes_of(given.runs))
+    sections.write(given.section, found, given.out)
     print(found)
 
 

@@ -2,7 +2,7 @@
 
     python -m stages.bestie predict WEIGHTS FOLDER [--out DIR] [--tags CSV] [--score 0.1] [--device cuda:0]
 
-WEIGHTS is the weights.pt of a run (results/<run>/bestie_train/<recipe>/weights.pt). Of every photo in FOLDER
+WEIGHTS is the weights.pt of a run (results/<run>/bestie/<variant>/weights.pt). Of every photo in FOLDER
 (subfolders included) the instances go to DIR/predictions.zarr.zip (instance table), DIR/predictions.json (COCO, with
 scores) and DIR/overlays/<photo>.png. Bad images are named and skipped. CSV names photos of FOLDER and their classes,
 in either form that a dataset of one's own has (`file,tags`, or `file,<class>,...`): a photo in it shows no others.

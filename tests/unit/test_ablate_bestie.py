@@ -59,7 +59,7 @@ def test_tables_by_hand(tmp_path):
     assert ablate.side_table(runs).splitlines()[2].endswith("50 % |")  # 0.4 over 0.8
     two = [runs[0], {"no_refinement": measured(0.40)}]
     assert ablate.value(two, "no_refinement", "network", "mAP50") == 35
-    whole = ablate.section(runs, [tmp_path], command="make it", minutes=7.4)
+    whole = ablate.section(runs, [tmp_path], command="make it", title="Ours", minutes=7.4)
     assert "7 minutes" in whole and "one seed" in whole and "`make it`" in whole
 
 
