@@ -33,13 +33,22 @@ def train(inputs, config, job):
 def run(inputs, config, job):
     """{"instances": Instances} of one shard, of all training photos where job.shard is None.
 
-    inputs : index, weights. With config.clean_tags only classes that a photo is tagged with.
+    inputs : index, weights, points (path of a peaks/1, optional: they are the centres then). With config.clean_tags
+    only classes that a photo is tagged with.
     """
+    from stages.bestie.data import NO_MARKS, marks_of
     from stages.common.index import Index
+    from stages.common.tables import Table
 
     index = Index.load(inputs.index)
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
-    return {"instances": answered(index, photos, inputs, config, job, clean=config.clean_tags)}
+    points = getattr(inputs, "points", None)
+    marks = None
+    if points:
+        column = {category: k for k, category in enumerate(sorted(index.categories))}
+        found = marks_of(Table.load(points, "peaks/1"), column)
+        marks = {index.image_id[i]: found.get(index.image_id[i], NO_MARKS) for i in photos}
+    return {"instances": answered(index, photos, inputs, config, job, clean=config.clean_tags, marks=marks)}
 
 
 def predict(inputs, config, job):
@@ -50,8 +59,8 @@ def predict(inputs, config, job):
     return {"predictions": answered(index, index.where("val"), inputs, config, job, clean=False)}
 
 
-def answered(index, photos, inputs, config, job, *, clean):
-    """Instances of `photos` (places in the index) by the network in inputs.weights."""
+def answered(index, photos, inputs, config, job, *, clean, marks=None):
+    """Instances of `photos` (places in the index) by the network in inputs.weights. marks : {image id: Marks}."""
     from stages.bestie.infer import predict_photos
     from stages.common.errors import UserError
     from stages.common.weights import Weights
@@ -59,7 +68,10 @@ def answered(index, photos, inputs, config, job, *, clean):
     weights = Weights.load(inputs.weights, "bestie")
     if weights.meta["categories"] != {str(c): index.categories[c] for c in sorted(index.categories)}:
         raise UserError(f"{inputs.weights} was trained on other classes than the index has; train it again.")
-    given = ((index.image_id[i], index.photo(i), index.tags(i) if clean else None) for i in photos)
+    given = (
+        (name, index.photo(i), index.tags(i) if clean else None, marks and marks[name])
+        for i, name in ((i, index.image_id[i]) for i in photos)
+    )
     found = predict_photos(given, weights, config=config, job=job, count=len(photos))
     job.count(instances_per_photo=round(len(found) / max(1, len(photos)), 2))
     if len(photos) and not len(found):

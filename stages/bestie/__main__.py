@@ -1,6 +1,6 @@
 """Segment any photos with the trained instance network.
 
-    python -m stages.bestie predict WEIGHTS FOLDER [--out DIR] [--tags CSV] [--score 0.1] [--device cuda:0]
+    python -m stages.bestie predict WEIGHTS FOLDER [--out DIR] [--tags CSV] [--threshold 0.1] [--device cuda:0]
 
 WEIGHTS is the weights.pt of a run (results/<run>/bestie/<variant>/weights.pt). Of every photo in FOLDER
 (subfolders included) the instances go to DIR/predictions.zarr.zip (instance table), DIR/predictions.json (COCO, with
@@ -26,6 +26,8 @@ def main(arguments=None):
     command.add_argument("folder", type=Path)
     command.add_argument("--out", type=Path, default=Path("instances"), help="output folder (default: instances)")
     command.add_argument("--tags", type=Path, default=None, help="CSV of the photos' classes (default: all classes)")
+    command.add_argument("--threshold", type=float, default=None, help="least value of a centre (default: 0.1)")
+    command.add_argument("--size", type=float, default=None, help="factor of the photos' size (default: 1)")
     command.add_argument("--score", type=float, default=0.1, help="least score that is drawn (default: 0.1)")
     command.add_argument("--device", default=None, help="cpu or cuda:0 (default: a GPU if there is one)")
     command.add_argument("--threads", type=int, default=1, help="processor threads (default: 1)")
@@ -64,7 +66,9 @@ def predict(given):
     weights = Weights.load(given.weights, "bestie")
     tags = tags_of(given.tags, weights, files) if given.tags else {}
     job = Job(device=given.device or ("cuda:0" if torch.cuda.is_available() else "cpu"), threads=given.threads)
-    photos = ((name, photo, tags.get(name)) for name, photo in readable(files, job))
+    photos = ((name, photo, tags.get(name), None) for name, photo in readable(files, job))
+    chosen = {"test_threshold": given.threshold, "test_size": given.size}
+    weights.meta["config"] |= {key: value for key, value in chosen.items() if value is not None}
     table = predict_photos(photos, weights, config=None, job=job, count=len(files))
     given.out.mkdir(parents=True, exist_ok=True)
     table.save(given.out / "predictions.zarr.zip")

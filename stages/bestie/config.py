@@ -13,12 +13,14 @@ from stages.common.config import Section
 
 
 class Config(Section):
-    TEST: ClassVar[frozenset[str]] = frozenset({
-        "side", "test_size", "test_threshold", "test_flip", "test_most", "min_area", "window", "clean_tags",
-    })  # fmt: skip
+    # `run` and `predict` read these; of them training reads all but ONLY_TEST
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({
-        "test_size", "test_threshold", "test_flip", "test_most", "clean_tags",
+        "test_size", "test_threshold", "test_flip", "test_most", "test_whole", "clean_tags",
     })  # fmt: skip
+    TEST: ClassVar[frozenset[str]] = ONLY_TEST | {
+        "side", "min_area", "window", "cluster", "cluster_offset", "cluster_area", "cluster_threshold",
+        "cluster_distance",
+    }  # fmt: skip
 
     # --- network
     backbone: str = Field("efficientnet_lite0", description="timm architecture; BESTIE 4.2: hrnet_w48")
@@ -50,6 +52,9 @@ class Config(Section):
     center_weight: float = Field(200.0, ge=0, description="lambda_center of Eq. 6; BESTIE 3.5: 200")
     offset_weight: float = Field(0.01, ge=0, description="lambda_offset of Eq. 6; BESTIE 3.5: 0.01")
     semantic_weight: float = Field(1.0, ge=0, description="lambda_sem of Eq. 6; BESTIE 3.5: 1")
+    semantic_share: float = Field(
+        1.0, gt=0, le=1, description="share of the pixels, the worst, that Eq. 5 takes the mean of; BESTIE's code 0.2"
+    )
     terms: Literal["sum", "mean"] = Field(
         "sum", description="the pseudo and the refined term of Eq. 3 and 4 are added, as printed; BESTIE's code: mean"
     )
@@ -60,11 +65,21 @@ class Config(Section):
     )
     # --- self-refinement (Sec. 3.5)
     refine: bool = Field(True, description="labels refined by the network guide it too; BESTIE 3.5")
+    refine_on: Literal["network", "semantic"] = Field(
+        "network",
+        description='the foreground that is refined: the network\'s own (3.5, "using the network outputs"), or the '
+        "semantic map that it learns from (BESTIE's code)",
+    )
     refine_from: float = Field(
         0.0, ge=0, le=1, description="share of the schedule after which refinement begins; BESTIE: from the start"
     )
     refine_threshold: float = Field(0.3, gt=0, description="least value of a refined centre; BESTIE's code 0.3")
-    refine_most: int = Field(5, ge=1, description="most instances of a component of the semantic map; BESTIE's code 5")
+    refine_most: int = Field(
+        5,
+        ge=1,
+        description="most instances of a component of the semantic map, the strongest; BESTIE's code 5, which leaves a "
+        "component of more alone",
+    )
     refine_weight: Literal["center", "center_semantic"] = Field(
         "center",
         description="weight W of a refined instance: C at its centre (Eq. 2), or that times its mean semantic "
@@ -75,7 +90,7 @@ class Config(Section):
     cluster: bool = Field(True, description="centres from clusters of small offsets too; BESTIE 3.5")
     cluster_offset: float = Field(2.5, gt=0, description="offsets shorter than this cluster, pixels; BESTIE's code 2.5")
     cluster_area: tuple[int, int] = Field(
-        (18, 24), description="least and most pixels of a 4-connected cluster; BESTIE's code 21 +- 3"
+        (19, 23), description="least and most pixels of a 4-connected cluster; BESTIE's code: 21, off by less than 3"
     )
     cluster_threshold: float = Field(0.05, ge=0, description="a clustered centre's C is above this; BESTIE's code 0.05")
     cluster_distance: float = Field(
@@ -114,7 +129,10 @@ class Config(Section):
     # --- answers (Sec. 3.2)
     test_size: float = Field(1.0, gt=0, le=4, description="factor of the photo's size in testing; BESTIE 4.2: 1")
     test_threshold: float = Field(0.1, gt=0, description="least value of a centre in testing; BESTIE's code 0.1")
-    test_most: int = Field(100, ge=1, description="most instances of a class and photo, the strongest; ours")
+    test_most: int = Field(100, ge=1, description="most instances of a component, the strongest; ours")
+    test_whole: bool = Field(
+        True, description="a component without a centre is one instance, its centre where C is largest; BESTIE's code"
+    )
     test_flip: bool = Field(True, description="average with the mirrored photo; BESTIE's code")
     clean_tags: bool = Field(True, description="on training photos classes without a tag give no instance; ours")
 
@@ -122,6 +140,8 @@ class Config(Section):
     def _check(self):
         if self.size % 32:
             raise ValueError("size must be a multiple of 32")
+        if self.low_levels != sorted(set(self.low_levels), reverse=True) or self.low_levels[0] >= self.output_stride:
+            raise ValueError("low_levels must be falling strides below output_stride")
         if self.window % 2 == 0:
             raise ValueError("window must be odd")
         if not 0 < self.scales[0] <= self.scales[1]:

@@ -23,6 +23,21 @@ class Marks(NamedTuple):
     score: np.ndarray
 
 
+NO_MARKS = Marks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0, np.float32))
+
+
+def marks_of(points, column):
+    """image id -> Marks, of the photos that have points. points : Table peaks/1. column : category id -> place."""
+    found = {}
+    for k, name in enumerate(points["image_id"]):
+        rows = np.arange(points["first"][k], points["first"][k + 1])
+        rows = rows[[int(c) in column for c in points["category"][rows]]] if len(rows) else rows
+        if len(rows):
+            columns = np.array([column[int(c)] for c in points["category"][rows]], np.int64)
+            found[str(name)] = Marks(columns, points["yx"][rows].astype(np.float64), points["score"][rows])
+    return found
+
+
 class Sample(NamedTuple):
     """crop : (S, S, 3) uint8 RGB. target : (S, S) uint8, 0 background, k + 1 class k, 255 not counted. number : (S, S)
     int32, 0 or 1 + the row of the instance. photo : (S, S) bool, inside the photo. column : (n,) int64. center :
@@ -137,14 +152,13 @@ def jittered(photo, amount, rng):
 
 class Batch(NamedTuple):
     """crops : (B, S, S, 3) uint8. target : (B, S, S) int64. photo : (B, S, S) bool. labels : Labels. points : Points,
-    or None where no photo of the dataset has any. pointed : (B,) bool, the photos that have points."""
+    or None where the dataset has none."""
 
     crops: np.ndarray
     target: torch.Tensor
     photo: torch.Tensor
     labels: Labels
     points: Points | None
-    pointed: torch.Tensor
 
     def to(self, device):
         """The batch with its labels on `device`; the crops stay."""
@@ -177,7 +191,6 @@ def collate(samples):
         torch.from_numpy(np.stack([one.photo for one in samples])),
         labels,
         joined(marks) if any(one is not None for one in marks) else None,
-        torch.tensor([one is not None and len(one.column) > 0 for one in marks]),
     )
 
 

@@ -5,12 +5,15 @@ import torch
 from torch.nn import functional
 
 from stages.bestie import network
+from stages.bestie.components import components
 from stages.bestie.config import Config
-from stages.bestie.grouping import find_centers, group
-from stages.bestie.refine import allowed_classes, mean_of, of_class, refined
+from stages.bestie.grouping import Centers, clustered_centers, find_centers, group
+from stages.bestie.labels import Points
+from stages.bestie.refine import allowed_classes, given_centers, mean_of, of_class, refined, without_small
 from stages.classifier.augment import resize
 from stages.common import training
 from stages.common.backbone import normalise
+from stages.common.config import parse
 from stages.common.errors import UserError
 from stages.common.instances import InstancesBuilder
 
@@ -23,7 +26,7 @@ def load(weights, *, device="cpu", **test):
 
     Raises UserError when the tensors are not those of the network that the file describes.
     """
-    config = Config.model_validate({**weights.meta["config"], **test, "weights": "none"})
+    config = parse(Config, {**weights.meta["config"], **test, "weights": "none"}, where="the weights' bestie")
     ids = np.array(sorted(map(int, weights.meta["categories"])), np.int64)
     model, _, _ = network.build(config, len(ids), seed=0)
     try:
@@ -35,17 +38,15 @@ def load(weights, *, device="cpu", **test):
 
 
 @torch.no_grad()
-def photo_instances(model, photo, *, config, mean, std, tags=None, rule="test"):
+def photo_instances(model, photo, *, config, mean, std, tags=None, points=None, rule="test"):
     """Instances of one photo (H, W, 3) uint8 RGB, none over another.
 
-    tags : (K,) bool, the classes that may be found, None: all. Returns (masks (n, H, W) bool, columns (n,) int64 in
+    tags : (K,) bool, the classes that may be found, None: all. points : Marks in photo pixels, which are the centres
+    then, or None. Returns (masks (n, H, W) bool, columns (n,) int64 in
     [0, K), scores (n,) float32 in [0, 1]); masks come back to the photo by nearest pixels, empty ones are left out.
-    rule "test": the photo enters at config.test_size and is averaged with its mirror image (config.test_flip); in
-    the pixels of each class the centres of at least config.test_threshold are the maxima of their window, pixels are
-    grouped (Eq. 1), and an instance's score is its centre's value times the mean probability of its class over its
-    pixels; instances of fewer than config.min_area pixels of the network's map are left out. rule "refine": the
-    labels that training would make for itself at scale 1 (`refine.refined`), score = weight.
-    Sources: BESTIE, Sec. 3.2, 3.5, Eq. 1; score and mirror image: its released code.
+    rule "test": the photo enters at config.test_size and is averaged with its mirror image (config.test_flip); see
+    `answers`. rule "refine": the labels that training would make for itself at scale 1 (`refine.refined`), score =
+    weight. Sources: BESTIE, Sec. 3.2, 3.5, Eq. 1; mirror image: its released code.
     """
     test = rule == "test"
     probability, center, offset = maps_of(
@@ -56,10 +57,12 @@ def photo_instances(model, photo, *, config, mean, std, tags=None, rule="test"):
     device = probability.device
     allowed = torch.ones(center.shape[1], dtype=torch.bool) if tags is None else torch.as_tensor(tags, dtype=torch.bool)
     allowed = allowed.to(device)[None]
+    if points is not None:
+        points = entered(points, photo.shape[:2], probability.shape[2:], device=device)
     if test:
-        number, column, score = answers(probability, center, offset, allowed, config=config)
+        number, column, score = answers(probability, center, offset, allowed, config=config, points=points)
     else:
-        found = refined(probability, center, offset, allowed, config=config)
+        found = refined(probability, center, offset, allowed, config=config, points=points)
         number, column, score = found.number, found.column, found.weight
     number = functional.interpolate(number[:, None].float(), size=photo.shape[:2], mode="nearest-exact")[0, 0]
     masks = number.long().cpu().numpy() == np.arange(1, len(column) + 1)[:, None, None]
@@ -71,6 +74,13 @@ def entering(size, *, scale, side):
     """(h, w) at which a photo of `size` enters: its longer side at most `side` pixels (None: any), then scaled."""
     factor = scale * (1.0 if side is None else min(1.0, side / max(size)))
     return tuple(max(1, round(edge * factor)) for edge in size)
+
+
+def entered(marks, size, inside, *, device):
+    """Points of one photo of `size` = (H, W) in the pixels of its maps of size `inside`."""
+    yx = torch.from_numpy((marks.yx + 0.5) * np.divide(inside, size) - 0.5).float().reshape(-1, 2)
+    column, score = torch.from_numpy(marks.column).long(), torch.from_numpy(marks.score).float()
+    return Points(*(one.to(device) for one in (torch.zeros_like(column), column, yx[:, 0], yx[:, 1], score)))
 
 
 def maps_of(model, photo, *, mean, std, size, flip):
@@ -93,40 +103,70 @@ def maps_of(model, photo, *, mean, std, size, flip):
     return found
 
 
-def answers(probability, center, offset, allowed, *, config):
+def answers(probability, center, offset, allowed, *, config, points=None):
     """(number (1, h, w) int64, column (n,) int64, score (n,) float32 in [0, 1]) by the rule "test" of photo_instances.
 
-    number : 0, or 1 + the row of the instance. allowed : (1, K) bool.
+    number : 0, or 1 + the row of the instance. allowed : (1, K) bool. points : Points or None.
+    In each 8-connected component of a class, of at least config.min_area pixels, the centres are found, and clustered,
+    as in the refinement, down to config.test_threshold; a component without any is one instance (config.test_whole).
+    Given points are the centres instead. An instance's score is its centre's value times the mean probability of its
+    class over its pixels; one of fewer than config.min_area pixels is left out. Source: BESTIE's released code; the
+    least area of an instance is ours.
     """
     classes = allowed_classes(probability, allowed)
-    count = center.shape[1]
-    centers = find_centers(
-        of_class(center, classes), classes, count=count, window=config.window, threshold=config.test_threshold,
-        most=config.test_most,
-    )  # fmt: skip
-    number = group(classes, offset, centers, count=count)
+    number, count = components(classes, connectivity=8)
+    number, classes = without_small(number, classes, count=count, least=config.min_area)
+    value = of_class(center, classes)
+    if points is not None:
+        centers = given_centers(points, number, classes, count=count)
+    else:
+        centers = find_centers(
+            value, number, count=count, window=config.window, threshold=config.test_threshold, most=config.test_most
+        )
+        if config.cluster:
+            centers = clustered_centers(
+                centers, value, offset, number, classes=classes, count=count, most=config.test_most,
+                length=config.cluster_offset, area=config.cluster_area, threshold=config.cluster_threshold,
+                distance=config.cluster_distance,
+            )  # fmt: skip
+        if config.test_whole:
+            centers = with_whole(centers, value, number, count=count)
+    column = classes[centers.photo, centers.y, centers.x] - 1
+    number = group(number, offset, centers, count=count)
     place = number.flatten().nonzero()[:, 0]
     row = number.flatten()[place] - 1
     rows = len(centers.region)
     mean = mean_of(of_class(probability[:, 1:], classes).flatten()[place], row, rows)
     kept = torch.bincount(row, minlength=rows) >= config.min_area
     renumbered = torch.cat([kept.new_zeros(1, dtype=torch.int64), torch.where(kept, kept.cumsum(0), 0)])
-    return renumbered[number], centers.region[kept] - 1, (centers.value.clamp(0, 1) * mean)[kept]
+    return renumbered[number], column[kept], (centers.value.clamp(0, 1) * mean)[kept]
+
+
+def with_whole(centers, value, number, *, count):
+    """`centers`, and the pixel of the largest value for every region that has none."""
+    has = torch.zeros(count + 1, dtype=torch.bool, device=number.device)
+    has[centers.region] = True
+    more = find_centers(value, torch.where(has[number], 0, number), count=count, window=1, threshold=-torch.inf, most=1)
+    both = Centers(*(torch.cat(pair) for pair in zip(centers, more)))
+    order = both.region.argsort(stable=True)
+    return Centers(*(column[order] for column in both))
 
 
 def predict_photos(photos, weights, *, config, job, count=None):
-    """Instances table of `photos`: an iterable of (image id, (H, W, 3) uint8 RGB, category ids it may show or None).
+    """Instances table of `photos`: an iterable of (image id, (H, W, 3) uint8 RGB, category ids it may show or None,
+    Marks that are its centres or None).
 
-    config : Config whose Config.TEST are used, or None for those of the weights.
+    config : Config whose Config.TEST are used, or None for those that it was trained with, defaults for those that
+    only testing reads.
     """
     training.start(job.seed, job.device, threads=job.threads)
     test = {} if config is None else config.model_dump(include=Config.TEST)
     model, config, ids = load(weights, device=job.device, **test)
     table = InstancesBuilder({int(c): name for c, name in weights.meta["categories"].items()})
-    for name, photo, tags in job.progress(photos, total=count, what="BESTIE"):
+    for name, photo, tags, points in job.progress(photos, total=count, what="BESTIE"):
         masks, columns, scores = photo_instances(
             model, photo, config=config, mean=weights.meta["mean"], std=weights.meta["std"],
-            tags=None if tags is None else np.isin(ids, list(tags)),
+            tags=None if tags is None else np.isin(ids, list(tags)), points=points,
         )  # fmt: skip
         table.add(name, photo.shape[:2], masks, category=ids[columns], score=scores)
     return table.finish()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from stages.bestie import infer, losses, network, refine
-from stages.bestie.data import Marks, class_numbers, collate, training_sample
+from stages.bestie.data import NO_MARKS, class_numbers, collate, marks_of, training_sample
 from stages.bestie.labels import Labels, drawn, gaussians
 from stages.common import training
 from stages.common.backbone import normalise
@@ -37,7 +37,7 @@ def learn(index, transfer, semantic, *, points=None, config, job):
     model.to(job.device)
     make = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser]
     optimiser = make(network.groups(model, config), lr=config.rate)
-    snapshots = Snapshots(index, model, total=total, config=config, mean=mean, std=std, job=job)
+    snapshots = Snapshots(index, model, marks=photos.marks, total=total, config=config, mean=mean, std=std, job=job)
     begin, last = config.refine_from * total, total - max(1, total // 10)
     tally = dict.fromkeys(("refined_iterations", "instances", "pseudo_pixels", "refined_pixels"), 0)
 
@@ -59,8 +59,10 @@ def learn(index, transfer, semantic, *, points=None, config, job):
             labels = refined_labels(output, tags.to(job.device), given, config=config)
             refined = drawn(labels, classes, sigma=config.sigma)
             count(t, labels, pseudo, refined)
-        centers = None if given.points is None else pointed(given, classes, sigma=config.sigma)
-        return losses.total(output, pseudo, refined, given.target, config=config, points=centers)
+        if given.points is not None:  # their centre map takes the place of both (BESTIE, Sec. 4.3)
+            center = pointed(given, classes, sigma=config.sigma)
+            pseudo, refined = pseudo._replace(center=center), refined and refined._replace(center=center)
+        return losses.total(output, pseudo, refined, given.target, config=config)
 
     def count(t, labels, pseudo, refined):
         tally["refined_iterations"] += len(labels.photo) > 0
@@ -98,17 +100,18 @@ def refined_labels(output, tags, given, *, config):
     semantic, center, offset = (one.detach() for one in output)
     probability = semantic.softmax(1)
     probability[:, 1:] *= given.photo[:, None]
-    return refine.refined(probability, center, offset, tags, config=config, points=given.points)
+    classes = None
+    if config.refine_on == "semantic":
+        classes = torch.where(given.target == VOID, 0, given.target)
+    return refine.refined(probability, center, offset, tags, config=config, points=given.points, classes=classes)
 
 
 def pointed(given, classes, *, sigma):
-    """((B, K, H, W) centre map of the points, (B,) bool photos that have points) of a Batch."""
+    """(B, K, H, W) float32: the centre map of the points of a Batch."""
     points = given.points
     center = torch.stack([points.y, points.x], 1)
     number = torch.zeros_like(given.labels.number)
-    return gaussians(Labels(number, points.photo, points.column, center, points.score), classes, sigma=sigma), (
-        given.pointed
-    )
+    return gaussians(Labels(number, points.photo, points.column, center, points.score), classes, sigma=sigma)
 
 
 def shares(tally, total, last, config):
@@ -189,21 +192,6 @@ class Photos:
         )  # fmt: skip
 
 
-NO_MARKS = Marks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0, np.float32))
-
-
-def marks_of(points, column):
-    """image id -> Marks, of the photos that have points. points : Table peaks/1. column : category id -> place."""
-    found = {}
-    for k, name in enumerate(points["image_id"]):
-        rows = np.arange(points["first"][k], points["first"][k + 1])
-        rows = rows[[int(c) in column for c in points["category"][rows]]] if len(rows) else rows
-        if len(rows):
-            columns = np.array([column[int(c)] for c in points["category"][rows]], np.int64)
-            found[str(name)] = Marks(columns, points["yx"][rows].astype(np.float64), points["score"][rows])
-    return found
-
-
 class Snapshots:
     """Refined labels of training photos at config.snapshots equal intervals of the training, the last at its end.
 
@@ -211,7 +199,8 @@ class Snapshots:
     resumed training has the earlier ones too. Source: BESTIE, Fig. 6.
     """
 
-    def __init__(self, index, model, *, total, config, mean, std, job):
+    def __init__(self, index, model, *, marks, total, config, mean, std, job):
+        self.marks = marks
         self.index, self.model, self.config, self.mean, self.std, self.job = index, model, config, mean, std, job
         self.at = sorted({max(1, round(total * (k + 1) / config.snapshots)) for k in range(config.snapshots)})
         photos = index.where("with_masks")
@@ -239,7 +228,7 @@ class Snapshots:
             tags[[self.column[c] for c in self.index.tags(i)]] = True
             masks, columns, scores = infer.photo_instances(
                 self.model, self.index.photo(i), config=self.config, mean=self.mean, std=self.std, tags=tags,
-                rule="refine",
+                rule="refine", points=None if self.marks is None else self.marks.get(self.index.image_id[i], NO_MARKS),
             )  # fmt: skip
             found = np.array([categories[k] for k in columns], int)
             name = f"{done:06d}/{self.index.image_id[i]}"

@@ -4,27 +4,23 @@ Pseudo and refined labels come as `Drawn` maps (stages.bestie.labels). A pixel's
 or the two components of the offset; |P| counts the guided pixels of the whole batch, and an empty P costs 0.
 """
 
+import math
+
 from torch.nn import functional
 
 from stages.segment.data import VOID
 
 
-def total(output, pseudo, refined, target, *, config, points=None):
+def total(output, pseudo, refined, target, *, config):
     """Scalar of Eq. 6.
 
     output : network.Output. pseudo, refined : Drawn; refined None before the refinement begins, or without it.
-    target : (B, H, W) int64 in 0..K, 255 not counted. points : None, or ((B, K, H, W) centre map drawn from point
-    labels, (B,) bool photos that have points): it then takes the place of the pseudo and the refined centre map
-    (BESTIE, Sec. 4.3), in one term over all pixels of those photos, as every object has a point and none is missing;
-    "all pixels" is ours. The offsets are guided as without points. Source: BESTIE, Sec. 3.5, Eq. 6.
+    target : (B, H, W) int64 in 0..K, 255 not counted. Source: BESTIE, Sec. 3.5, Eq. 6.
     """
     everywhere = not config.instance_aware
-    if points is None:
-        center = both(center_loss, output.center, pseudo, refined, terms=config.terms, everywhere=everywhere)
-    else:
-        center = pointed_loss(output.center, *points)
+    center = both(center_loss, output.center, pseudo, refined, terms=config.terms, everywhere=everywhere)
     offset = both(offset_loss, output.offset, pseudo, refined, terms=config.terms, everywhere=everywhere)
-    semantic = semantic_loss(output.semantic, target)
+    semantic = semantic_loss(output.semantic, target, share=config.semantic_share)
     return config.center_weight * center + config.offset_weight * offset + config.semantic_weight * semantic
 
 
@@ -63,16 +59,14 @@ def guided_mean(error, drawn, *, everywhere, soft):
     return (error * drawn.inside).sum() / drawn.inside.sum().clamp(min=1)
 
 
-def pointed_loss(center, wanted, pointed):
-    """Mean over all pixels of the photos in `pointed` ((B,) bool) of the squared error of the centre maps."""
-    error = (center - wanted).square().sum(1).mean((1, 2))
-    return (error * pointed).sum() / pointed.sum().clamp(min=1)
-
-
-def semantic_loss(scores, target):
-    """Eq. 5: mean cross-entropy over the pixels that are not 255, 0 where all are.
+def semantic_loss(scores, target, *, share=1.0):
+    """Eq. 5: mean cross-entropy over the pixels that are not 255, 0 where all are; of the batch's pixels only the
+    `share` that costs most (BESTIE's code).
 
     scores : (B, K + 1, H, W) float32. target : (B, H, W) int64.
     """
-    found = functional.cross_entropy(scores, target, ignore_index=VOID, reduction="sum")
-    return found / (target != VOID).sum().clamp(min=1)
+    counted = int((target != VOID).sum())
+    if share == 1 or not counted:
+        return functional.cross_entropy(scores, target, ignore_index=VOID, reduction="sum") / max(counted, 1)
+    found = functional.cross_entropy(scores, target, ignore_index=VOID, reduction="none")
+    return found.flatten().topk(math.ceil(share * counted)).values.mean()

@@ -8,21 +8,22 @@ from stages.bestie.labels import Labels
 
 
 @torch.no_grad()
-def refined(probability, center, offset, tags, *, config, points=None):
+def refined(probability, center, offset, tags, *, config, points=None, classes=None):
     """Labels of the instances that the network sees in a batch.
 
     probability : (B, K + 1, H, W) float32, softmax, 0 the background. center : (B, K, H, W) float32. offset :
     (B, 2, H, W) float32, y then x, pixels. tags : (B, K) bool, the classes that a photo may show. points : Points or
-    None. Nothing is modified.
+    None. classes : (B, H, W) int64, the foreground where it is not the network's own: 0, or 1 + column. Nothing is
+    modified.
 
     The pixels of the most probable class, tagged or background, fall into 8-connected components; of those of at
     least config.min_area pixels the centres are found (and clustered, config.cluster), and the pixels grouped. Given
-    points are the centres instead. An instance's new centre is the centroid of its pixels, its weight (Eq. 2) the
-    centre map at the old one, within [0, 1] (or the point's score), with `refine_weight: center_semantic` times the
+    points are the centres instead, and stay. An instance's new centre is the centroid of its pixels, its weight (Eq. 2)
+    the centre map at the old one, within [0, 1] (or the point's score), with `refine_weight: center_semantic` times the
     mean probability of its class over its pixels. Components without a centre, or without a point, give nothing.
     Sources: BESTIE, Sec. 3.5, Eq. 1 and 2; minimum size and the second weight: its released code.
     """
-    classes = allowed_classes(probability, tags)
+    classes = allowed_classes(probability, tags) if classes is None else classes
     number, count = components(classes, connectivity=8)
     number, classes = without_small(number, classes, count=count, least=config.min_area)
     value = of_class(center, classes)
@@ -40,7 +41,7 @@ def refined(probability, center, offset, tags, *, config, points=None):
     else:
         centers = given_centers(points, number, classes, count=count)
     grouped = group(number, offset, centers, count=count)
-    return labels_of(grouped, centers, classes, probability, weight=config.refine_weight)
+    return labels_of(grouped, centers, classes, probability, weight=config.refine_weight, stay=points is not None)
 
 
 def allowed_classes(probability, tags):
@@ -81,8 +82,11 @@ def given_centers(points, number, classes, *, count):
     return Centers(region, ranks(region, count), photo, y, x, points.score[row])
 
 
-def labels_of(grouped, centers, classes, probability, *, weight):
-    """Labels of the instances in `grouped` (B, H, W), the rows of `centers`; those without a pixel are left out."""
+def labels_of(grouped, centers, classes, probability, *, weight, stay=False):
+    """Labels of the instances in `grouped` (B, H, W), the rows of `centers`; those without a pixel are left out.
+
+    stay : their centres are those of `centers`, not the centroids of their pixels.
+    """
     rows = len(centers.region)
     place = grouped.flatten().nonzero()[:, 0]
     row = grouped.flatten()[place] - 1
@@ -92,6 +96,8 @@ def labels_of(grouped, centers, classes, probability, *, weight):
     sums = torch.zeros((2, rows), dtype=torch.int64, device=place.device)
     sums.index_add_(1, row, torch.stack([place // width % height, place % width]))
     middle = (sums.double() / pixels.clamp(min=1)).T.float()
+    if stay:
+        middle = torch.stack([centers.y, centers.x], 1).float()
     value = centers.value.clamp(0, 1)
     if weight == "center_semantic":
         value = value * mean_of(of_class(probability[:, 1:], classes).flatten()[place], row, rows)

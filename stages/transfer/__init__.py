@@ -33,7 +33,7 @@ def run(inputs, config, job):
         rows = slice(*peaks["first"][cues[name] : cues[name] + 2])
         masks, categories, scores = [np.zeros((0, *label_map.shape), bool)], [], []
         for category in index.tags(i):
-            mine = peaks["category"][rows] == category
+            mine = (peaks["category"][rows] == category) & (peaks["score"][rows] >= config.floor)
             kept = single_peak_components(
                 label_map, category, peaks=peaks["yx"][rows][mine], scores=peaks["score"][rows][mine],
                 min_area=config.min_area,

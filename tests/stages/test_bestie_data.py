@@ -126,7 +126,7 @@ def test_instances_of_a_batch_are_numbered_through():
     assert batch.labels.weight.tolist() == [1, 1, 1] and batch.labels.center.dtype == torch.float32
     assert [sorted(set(number.unique().tolist())) for number in batch.labels.number] == [[0, 1], [0], [0, 2, 3]]
     assert (batch.labels.number[2] == 2).sum() == 200 and (batch.labels.number[2] == 3).sum() == 16
-    assert batch.points is None and not batch.pointed.any()
+    assert batch.points is None
     assert np.array_equal(batch.photo.numpy(), np.stack([s.photo for s in (one, none, two)]))
     empty = data.collate([none, none])
     assert len(empty.labels.photo) == 0 and empty.labels.center.shape == (0, 2)
@@ -136,7 +136,6 @@ def test_points_of_a_batch():
     points = Marks(np.array([1, 0]), np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([0.5, 1], np.float32))
     nothing = Marks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0, np.float32))
     batch = data.collate([made(points=nothing), made(points=points)]).to("cpu")
-    assert batch.pointed.tolist() == [False, True]
     assert batch.points.photo.tolist() == [1, 1] and batch.points.column.tolist() == [1, 0]
     assert batch.points.score.tolist() == [0.5, 1] and batch.points.y.dtype == torch.float32
     # both points moved alike: the photo lies 24 rows and 4 columns short of the crop, somewhere in it

@@ -10,6 +10,7 @@ from PIL import Image
 from stages.bestie import infer, network
 from stages.bestie.__main__ import main
 from stages.bestie.config import Config
+from stages.bestie.data import Marks
 from stages.common.errors import UserError
 from stages.common.instances import Instances
 from stages.common.job import Job
@@ -68,10 +69,15 @@ def test_one_class_two_objects_and_the_score():
     assert scores.tolist() == pytest.approx([0.9 * SURE, 0.5 * SURE, SURE], abs=1e-5)
 
 
-def test_pieces_of_a_class_belong_together_in_testing_and_not_in_refinement():
-    photo = painted([(1, (5, 15), (5, 15)), (1, (5, 15), (20, 30))], [(10, 10, 0.8)])
-    masks, _, _ = found_in(photo)
-    assert masks.shape[0] == 1 and masks.sum() == 200
+def test_a_piece_without_a_centre_is_one_instance_in_testing_and_none_in_refinement():
+    photo = painted([(1, (5, 15), (5, 15)), (1, (5, 15), (20, 30))], [(10, 10, 0.8), (7, 22, 0.06), (8, 24, 0.04)])
+    sure = SMALL.model_copy(update={"test_threshold": 0.1})
+    masks, columns, scores = found_in(photo, config=sure)
+    assert masks[0, 5:15, 5:15].all() and masks[1, 5:15, 20:30].all() and masks.sum() == 200
+    assert columns.tolist() == [0, 0] and scores.tolist() == pytest.approx([0.8 * SURE, 0.06 * SURE], abs=1e-5)
+    masks, _, _ = found_in(photo, config=sure.model_copy(update={"test_whole": False}))
+    assert masks.shape[0] == 1 and masks[0, 5:15, 5:15].all() and masks.sum() == 100
+    photo[7:9, 20:30, 1] = 0
     masks, columns, scores = found_in(photo, rule="refine")
     assert masks.shape[0] == 1 and masks[0, 5:15, 5:15].all() and masks.sum() == 100
     assert columns.tolist() == [0] and scores.tolist() == pytest.approx([0.8])  # the weight: C alone
@@ -82,7 +88,7 @@ def test_threshold_most_least_area_and_tags():
     photo = painted(classes, [(10, 6, 0.5), (10, 13, 0.4), (25, 10, 0.32)])
 
     def columns(update=None, **keys):
-        return found_in(photo, config=SMALL.model_copy(update=update or {}), **keys)[1]
+        return found_in(photo, config=SMALL.model_copy(update={"test_whole": False, **(update or {})}), **keys)[1]
 
     assert columns().tolist() == [0, 0, 1]
     assert columns({"test_threshold": 0.35}).tolist() == [0, 0]
@@ -94,6 +100,35 @@ def test_threshold_most_least_area_and_tags():
     assert columns(rule="refine", tags=[True, False]).tolist() == [0, 0]
     nothing = found_in(painted([]))
     assert [part.shape for part in nothing] == [(0, 40, 50), (0,), (0,)]
+
+
+def test_clusters_count_in_testing_too():
+    """Offsets point to (10, 10) and are short at 21 pixels around it; C is 0.06 there, below the threshold of 0.1."""
+
+    class Pointing(Painted):
+        def forward(self, x):
+            found = super().forward(x)
+            y, x = (10.0 - torch.arange(n) for n in found.offset.shape[2:])
+            return found._replace(offset=torch.stack(torch.broadcast_tensors(y[:, None], x))[None])
+
+    photo = painted([(1, (5, 16), (5, 16))], [(10, 10, 0.06)])
+    update = {"test_threshold": 0.1, "test_flip": False, "test_whole": False}
+    config = SMALL.model_copy(update=update)
+    masks, _, scores = found_in(photo, model=Pointing(), config=config)
+    assert masks.sum() == 121 and scores.tolist() == pytest.approx([0.06 * SURE], abs=1e-5)
+    assert len(found_in(photo, model=Pointing(), config=config.model_copy(update={"cluster": False}))[0]) == 0
+
+
+def test_given_points_are_the_centres_in_testing():
+    """Two points in one object of 10 x 20 pixels, where the network sees one centre; at half the size as well."""
+    photo = painted([(1, (6, 16), (6, 26)), (2, (20, 30), (6, 16))], [(10, 15, 0.9)])
+    points = Marks(np.array([0, 0]), np.array([[10.0, 8.0], [10.0, 22.0]]), np.ones(2, np.float32))
+    for size in (1.0, 0.5):
+        config = SMALL.model_copy(update={"test_size": size})
+        masks, columns, scores = found_in(photo, points=points, config=config)
+        assert columns.tolist() == [0, 0] and masks.sum() == 200  # the other class has no point, so no instance
+        assert masks[0, 6:16, 6:14].all() and masks[1, 6:16, 18:26].all()
+        assert scores.tolist() == pytest.approx([SURE] * 2, abs=0.02)  # the point's score, 1, for C
 
 
 def test_mirror_image_averages_and_turns_the_offset_back():
@@ -145,6 +180,9 @@ def test_load_gives_the_network_back_and_refuses_another(weights):
     other = Weights({**weights.meta, "categories": {"1": "cat"}}, weights.tensors)
     with pytest.raises(UserError, match="not those of the network they describe"):
         infer.load(other)
+    older = Weights({**weights.meta, "config": {**weights.meta["config"], "gone": 1}}, weights.tensors)
+    with pytest.raises(UserError, match="gone is not a known key"):
+        infer.load(older)
 
 
 def test_photos_of_odd_sizes_and_their_tags(weights, monkeypatch):
@@ -152,6 +190,7 @@ def test_photos_of_odd_sizes_and_their_tags(weights, monkeypatch):
     other = Weights({**weights.meta, "mean": [0] * 3, "std": [1] * 3}, weights.tensors)
     photo = painted([(1, (2, 9), (2, 9)), (2, (12, 20), (2, 9))], [(5, 5, 0.5), (15, 5, 0.5)], size=(21, 33))
     photos = [("a/b", photo, None), ("c", photo, (7,)), ("d", photo, ()), ("e", photo[:2, :3], None)]
+    photos = [(*one, None) for one in photos]
     table = infer.predict_photos(photos, other, config=SMALL, job=Job(), count=4)
     assert table.image_id == ["a/b", "c", "d", "e"] and table.size.tolist() == [[21, 33]] * 3 + [[2, 3]]
     assert table.category.tolist() == [3, 7, 7] and table.first.tolist() == [0, 2, 3, 3, 3]

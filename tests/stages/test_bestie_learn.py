@@ -212,15 +212,31 @@ def test_the_centre_map_of_points_by_hand():
     none = torch.zeros(0, dtype=torch.int64)
     labels = Labels(torch.zeros(2, 1, 4, dtype=torch.int64), none, none, torch.zeros(0, 2), torch.zeros(0))
     points = Points(*(torch.tensor([v]) for v in (1, 0)), *(torch.tensor([v]) for v in (0.0, 2.0, 0.3)))
-    given = Batch(None, None, None, labels, points, torch.tensor([False, True]))
-    center, counted = pointed(given, 2, sigma=1.0)
+    center = pointed(Batch(None, None, None, labels, points), 2, sigma=1.0)
     # photo 1, class 0, column 2: exp(-d^2 / 2) at distances 2, 1, 0, 1; the score does not lower it
     assert center[1, 0, 0].tolist() == pytest.approx(np.exp([-2, -0.5, 0, -0.5]))
-    assert not center[0].any() and not center[1, 1].any() and counted.tolist() == [False, True]
+    assert not center[0].any() and not center[1, 1].any()
+
+
+@pytest.mark.parametrize("refine_on", ["network", "semantic"])
+def test_the_foreground_that_is_refined(refine_on):
+    """The network sees class 1 in the left two pixels, the semantic map class 2 in the third; the last is undecided."""
+    from stages.bestie.data import Batch
+    from stages.bestie.network import Output
+
+    semantic = torch.zeros(1, 3, 1, 4)
+    semantic[0, 1, 0, :2] = semantic[0, 0, 0, 2:] = 5.0
+    output = Output(semantic, torch.full((1, 2, 1, 4), 0.9), torch.zeros(1, 2, 1, 4))
+    target = torch.tensor([[[0, 0, 2, 255]]])
+    given = Batch(None, target, torch.ones(1, 1, 4, dtype=torch.bool), None, None)
+    config = Config(refine_on=refine_on, min_area=1, window=41)
+    labels = learn.refined_labels(output, torch.ones(1, 2, dtype=torch.bool), given, config=config)
+    wanted = {"network": ([[[1, 1, 0, 0]]], [0]), "semantic": ([[[0, 0, 1, 0]]], [1])}[refine_on]
+    assert (labels.number.tolist(), labels.column.tolist()) == wanted
 
 
 def test_marks_of_points_leave_other_classes_out():
-    from stages.bestie.learn import marks_of
+    from stages.bestie.data import marks_of
 
     table = Table(
         "peaks/1",
@@ -292,7 +308,7 @@ def test_answers_for_a_shard_and_for_validation(plain, tmp_path):
     assert bestie.run(given, free, Job())["instances"].image_id == ["p0", "p1", "p2", "p3"]
     # no centre reaches the threshold
     job = Job()
-    none = bestie.predict(given, Config(**{**TINY, "test_threshold": 1e6}), job)["predictions"]
+    none = bestie.predict(given, Config(**{**TINY, "test_threshold": 1e6, "test_whole": False}), job)["predictions"]
     assert len(none) == 0 and none.images == 2 and "finds no instance" in job.warnings[0]
     Weights({**weights.meta, "categories": {"3": "disc"}}, weights.tensors).save(given.weights)
     with pytest.raises(UserError, match="other classes than the index"):

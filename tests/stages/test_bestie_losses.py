@@ -82,6 +82,10 @@ def test_semantic_loss_by_hand():
     target = torch.tensor([[[0, 2, 255]]])
     assert float(semantic_loss(scores, target)) == pytest.approx((np.log(2) + np.log(4)) / 2)
     assert float(semantic_loss(scores, torch.full_like(target, 255))) == 0
+    # of the two pixels that count the worse one alone; a third of two is one; without any, nothing
+    assert float(semantic_loss(scores, target, share=0.5)) == pytest.approx(np.log(4))
+    assert float(semantic_loss(scores, target, share=0.3)) == pytest.approx(np.log(4))
+    assert float(semantic_loss(scores, torch.full_like(target, 255), share=0.3)) == 0
 
 
 SCORES = torch.zeros(1, 3, 1, 4)  # every class as probable as the others: log 3 a pixel
@@ -116,26 +120,6 @@ def test_total_without_instance_aware_guidance():
     found = total(OUTPUT, PSEUDO, REFINED, TARGET, config=Config(instance_aware=False))
     offset = (4 + 0 + 8) / 4 + 5 / 4
     assert float(found) == pytest.approx(200 * (2.75 / 4 + 0.8125 / 4) + 0.01 * offset + np.log(3), rel=1e-5)
-
-
-def test_points_take_the_place_of_both_centre_maps():
-    wanted = torch.zeros_like(CENTER)
-    wanted[0, 0, 0, 0] = 1.0
-    # pixel 0 0.25 + 0; 1 0.25 + 1; 2 0.25; 3 0.25 + 1: 3 over 4 pixels, weight 1, guided or not
-    config = Config()
-    rest = 0.01 * (2 + REFINED_OFFSET) + np.log(3)
-    found = total(OUTPUT, PSEUDO, REFINED, TARGET, config=config, points=(wanted, torch.tensor([True])))
-    assert float(found) == pytest.approx(200 * 0.75 + rest)
-    # a photo without points says nothing of its centres
-    found = total(OUTPUT, PSEUDO, REFINED, TARGET, config=config, points=(wanted, torch.tensor([False])))
-    assert float(found) == pytest.approx(rest)
-    two = Output(*(torch.cat([one, one]) for one in OUTPUT))
-    twice = Drawn(*(torch.cat([one, one]) for one in PSEUDO))
-    found = total(
-        two, twice, None, torch.cat([TARGET, TARGET]), config=config,
-        points=(torch.cat([wanted, wanted]), torch.tensor([True, False])),
-    )  # fmt: skip
-    assert float(found) == pytest.approx(200 * 0.75 + 0.01 * 2 + np.log(3))
 
 
 def test_pixels_have_the_weight_centre_and_offset_of_their_instance():

@@ -29,7 +29,7 @@ def every(probability):
 def test_defaults_are_the_released_codes():
     config = Config()
     assert (config.refine_threshold, config.window, config.refine_most, config.min_area) == (0.3, 41, 5, 50)
-    assert (config.cluster_offset, config.cluster_area) == (2.5, (18, 24))
+    assert (config.cluster_offset, config.cluster_area) == (2.5, (19, 23))
     assert (config.cluster_threshold, config.cluster_distance) == (0.05, 100.0)
     assert (config.refine, config.cluster, config.refine_weight) == (True, True, "center")
 
@@ -151,7 +151,7 @@ def test_points_are_the_centres():
     # fourth; x = 7 and y = -3 lie outside, (1, 0, 2) on the background: the components without a point stay empty
     assert labels.number.tolist() == [[[1, 1, 2, 2, 0, 0, 0]], [[0, 0, 0, 3, 3, 3, 3]]]
     assert labels.weight.tolist() == pytest.approx([0.5, 1.0, 0.7]) and labels.column.tolist() == [0, 0, 1]
-    assert labels.center.tolist() == [[0.0, 0.5], [0.0, 2.5], [0.0, 4.5]]
+    assert labels.center.tolist() == [[0.0, 0.0], [0.0, 3.0], [0.0, 6.0]]  # the points, not the centroids
 
 
 def test_all_points_of_a_component_count_and_two_on_one_pixel_are_the_first():
@@ -161,6 +161,16 @@ def test_all_points_of_a_component_count_and_two_on_one_pixel_are_the_first():
     assert len(labels.photo) == 7 and labels.number[0, 0, :5].tolist() == [1, 1, 2, 2, 2]  # more than refine_most
     none = Points(*(column[:0] for column in points))
     assert not refined(probability, center, offset, every(probability), config=SMALL, points=none).number.any()
+
+
+def test_the_foreground_may_be_given():
+    probability, center, offset = maps([[[1, 1, 0, 0]]])
+    center[0, :, 0, 2] = 0.9
+    config = SMALL.model_copy(update={"cluster": False})
+    assert not refined(probability, center, offset, every(probability), config=config).number.any()
+    given = torch.tensor([[[0, 0, 2, 2]]])
+    labels = refined(probability, center, offset, every(probability), config=config, classes=given)
+    assert labels.number.tolist() == [[[0, 0, 1, 1]]] and labels.column.tolist() == [1]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -117,9 +117,13 @@ def test_points_take_the_place_of_peaks(tmp_path):
     assert made.image_id == ["a"] and made.category.tolist() == [1] and made.score.tolist() == [0.5]
     assert made.bbox.tolist() == [[0, 0, 2, 2]]
     assert job.numbers["several_peaks"] == 1 and job.numbers["without_peak"] == 1  # the dog has no point
+    # the first point falls below the floor; the two at 1 stay two in one component
+    assert len(run(inputs, Config(cues="points", min_area=1, floor=0.6), job)["instances"]) == 0
+    assert len(run(inputs, Config(cues="points", min_area=1, floor=0.5), job)["instances"]) == 1
+    job.warnings.clear()
     run(inputs, Config(cues="points"), job)
     assert job.warnings[0].startswith("No component of any semantic map holds exactly one point")
 
 
 def test_defaults_are_the_released_codes():
-    assert Config().min_area == 50 and Config().cues == "peaks"
+    assert Config().min_area == 50 and Config().cues == "peaks" and Config().floor == 0

@@ -32,7 +32,7 @@ def test_every_row_is_a_shown_recipe_and_differs_from_the_default_as_the_table_s
         assert (own["instance_aware"], own["refine"], own["refine"] and own["cluster"]) == (guidance, refine, cluster)
     for recipe, variant, *_ in ablate.MAPS:
         assert pipeline.semantic_of(*pipeline.source(recipe)) == {variant}
-    assert [pipeline.supervision(row[0]) for row in ablate.SUPERVISION] == ["tags", "points", "points"]
+    assert [pipeline.supervision(row[0]) for row in ablate.SUPERVISION] == ["tags", "points"]
     assert pipeline.supervision("oracle_semantic") == "semantic masks"
 
 

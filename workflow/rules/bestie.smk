@@ -31,9 +31,9 @@ rule bestie_train:
 
 rule bestie:
     input:
+        unpack(bestie_inputs),
         index=ancient(INDEX),
-        weights=lambda w: at("bestie", w.variant, "weights.pt"),
-        manifests=lambda w: manifests(INDEX, at("bestie", w.variant, "weights.pt")),
+        manifests=lambda w: manifests(INDEX, *bestie_inputs(w).values()),
     output:
         instances=f"{OUT}/bestie/{{variant}}/{{shard}}.zarr.zip",
         manifest=f"{OUT}/bestie/{{variant}}/{{shard}}.json",

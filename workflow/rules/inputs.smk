@@ -71,6 +71,13 @@ def bestie_train_inputs(w):
     return found
 
 
+def bestie_inputs(w):
+    found = {"weights": at("bestie", w.variant, "weights.pt")}
+    if PLAN.reads_points("bestie", w.variant):
+        found["points"] = ancient(POINTS)
+    return found
+
+
 def reference_inputs(w):
     kind = PLAN.config("reference", w.variant)["kind"]
     found = {"truth": ancient(TRUTH)} if PLAN.reads_truth("reference", w.variant) else {}
