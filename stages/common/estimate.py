@@ -11,10 +11,12 @@ from stages.images.voc import split_ids
 
 # Measured on photos of about 500 x 400 pixels, in kB a photo; scenes of 160 x 160 need about a third.
 KB_PER_PHOTO = {
-    "proposals": 140, "cam": 1, "semantic": 3, "transfer": 1, "bestie": 2, "mil": 12, "reference": 3, "pseudo_labels": 8,
+    "proposals": 140, "cam": 1, "semantic": 3, "transfer": 1, "bestie": 2, "mil": 12, "reference": 3,
+    "pseudo_labels": 8,
 }  # fmt: skip
 GRAPH_KB = 1.5  # a node of the graph, at own tags
-PEAK_MB = {"refine": 2600, "classifier": 2000, "cam": 1250, "mil": 1500, "bestie": 2000, "proposals": 700}  # with config/cpu.yaml
+# with config/cpu.yaml
+PEAK_MB = {"refine": 2600, "classifier": 2000, "cam": 1250, "mil": 1500, "bestie": 2000, "proposals": 700}
 
 
 def lines(plan):
