@@ -11,7 +11,7 @@ demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
 
 test: $(ENV)
-	$(RUN) pytest -q -n 2 --dist loadgroup -m "not slow" tests
+	$(RUN) pytest -q -n 2 --dist loadfile -m "not slow" tests
 
 test-slow: $(ENV)
 	$(RUN) pytest -q -m slow tests

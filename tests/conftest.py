@@ -1,5 +1,6 @@
 """Helpers to run the workflow as a user does."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -10,12 +11,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "workflow" / "tiny.yaml"
-
-
-def pytest_collection_modifyitems(items):
-    """Two processes share the work: files stay whole, for their fixtures, and one process makes the finished run."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("tiny" if "tiny" in item.fixturenames else item.nodeid.split("::")[0]))
 
 
 class Workflow:
@@ -64,9 +59,16 @@ class Workflow:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """A finished run of the tiny configuration; tests must not change it."""
-    workflow = Workflow(tmp_path_factory.mktemp("tiny"))
-    workflow.output = workflow.run()
+    """A finished run of the tiny configuration, one for all processes of the tests; tests must not change it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
+    folder.mkdir(exist_ok=True)
+    workflow, said = Workflow(folder), folder / "output.txt"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            said.write_text(workflow.run())
+    workflow.output = said.read_text()
     return workflow
 
 

@@ -312,13 +312,15 @@ def test_curve_of_true_positives_by_hand():
     """The axis ends at 4 hits; 632 - 44 + ... : x from 44 to 632, y from 214 (none) to 8 (all four)."""
     rows = [{"name": "bestie", "tone": "method0", "snapshots": [snapshot(50, 1), snapshot(100, 4)]},
             {"name": "full", "tone": "full", "snapshots": None}]  # fmt: skip
+    again = curves.true_positives([rows[0], {**rows[0], "name": "more"}])
+    assert [line["dashed"] for line in again["lines"]] == [False, True]  # a seventh method has the first one's colour
     found = curves.true_positives(rows)
     assert [line["name"] for line in found["lines"]] == ["bestie"]
     assert found["lines"][0]["points"] == "338.0,162.5 632.0,8.0" and found["lines"][0]["text"] == "4 of 10"
     assert [text for _, text in found["y"]] == ["0", "1", "2", "3", "4"]
     assert [x for x, _ in found["x"]] == [44, 191, 338, 485, 632]
     assert curves.true_positives(rows[1:]) is None
-    assert [curves.rounded_up(value) for value in (0, 4, 5, 9, 21, 41, 401)] == [4, 4, 8, 20, 40, 80, 800]
+    assert [curves.rounded_up(value) for value in (0, 4, 5, 9, 21, 33, 41, 223)] == [4, 4, 8, 12, 24, 40, 80, 240]
 
 
 def test_own_network_and_refined_labels_are_shown(trial, page, tmp_path):
