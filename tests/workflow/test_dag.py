@@ -145,7 +145,7 @@ def test_only_the_named_rules_read_ground_truth(tmp_path):
             readers.add((name, variant and variant.group(1)))
     references = {("reference", "full"), ("reference", "oracle_boxes")}
     assert readers == references | {("evaluate", None), ("report", None), ("semantic", "truth")}
-    assert pointed == {("transfer", "points"), ("bestie_train", "points")}
+    assert pointed == {("transfer", "points"), ("bestie_train", "points"), ("bestie", "points")}
 
 
 @pytest.mark.parametrize(
