@@ -55,7 +55,7 @@ class Case:
 def cases(*, small=2_000, middle=20_000, large=200_000, coco=600_000, regimes=REGIMES):
     """All cases. small, middle, large, coco : nodes of the problems against PuLP, the LP, the bar, COCO's shape."""
     grid = [(r, n, labels) for labels in ("tags", "all") for r in regimes for n in ("mutual", "union")]
-    found = [Case(r, large, n, labels, limit=300.0 if labels == "all" else 600.0) for r, n, labels in grid]
+    found = [Case(r, large, n, labels) for r, n, labels in grid]
     found += [Case(r, small, n, labels, peer="pulp") for r, n, labels in grid]
     found += [Case(r, middle, n, labels, peer="lp") for r, n, labels in grid if (r, labels) != ("noisy", "all")]
     found += [Case("noisy", middle, n, "all") for n in ("mutual", "union") if "noisy" in regimes]
