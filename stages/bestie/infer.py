@@ -7,9 +7,9 @@ from torch.nn import functional
 from stages.bestie import network
 from stages.bestie.components import components
 from stages.bestie.config import Config
-from stages.bestie.grouping import Centers, clustered_centers, find_centers, group
+from stages.bestie.grouping import Centers, find_centers, group
 from stages.bestie.labels import Points
-from stages.bestie.refine import allowed_classes, given_centers, mean_of, of_class, refined, without_small
+from stages.bestie.refine import allowed_classes, given_centers, mean_of, of_class, refined, seen_centers, without_small
 from stages.classifier.augment import resize
 from stages.common import training
 from stages.common.backbone import normalise
@@ -120,15 +120,10 @@ def answers(probability, center, offset, allowed, *, config, points=None):
     if points is not None:
         centers = given_centers(points, number, classes, count=count)
     else:
-        centers = find_centers(
-            value, number, count=count, window=config.window, threshold=config.test_threshold, most=config.test_most
-        )
-        if config.cluster:
-            centers = clustered_centers(
-                centers, value, offset, number, classes=classes, count=count, most=config.test_most,
-                length=config.cluster_offset, area=config.cluster_area, threshold=config.cluster_threshold,
-                distance=config.cluster_distance,
-            )  # fmt: skip
+        centers = seen_centers(
+            value, offset, number, classes=classes, count=count, threshold=config.test_threshold,
+            most=config.test_most, config=config,
+        )  # fmt: skip
         if config.test_whole:
             centers = with_whole(centers, value, number, count=count)
     column = classes[centers.photo, centers.y, centers.x] - 1

@@ -26,18 +26,11 @@ def refined(probability, center, offset, tags, *, config, points=None, classes=N
     classes = allowed_classes(probability, tags) if classes is None else classes
     number, count = components(classes, connectivity=8)
     number, classes = without_small(number, classes, count=count, least=config.min_area)
-    value = of_class(center, classes)
     if points is None:
-        centers = find_centers(
-            value, number, count=count, window=config.window, threshold=config.refine_threshold,
-            most=config.refine_most,
+        centers = seen_centers(
+            of_class(center, classes), offset, number, classes=classes, count=count, threshold=config.refine_threshold,
+            most=config.refine_most, config=config,
         )  # fmt: skip
-        if config.cluster:
-            centers = clustered_centers(
-                centers, value, offset, number, classes=classes, count=count, most=config.refine_most,
-                length=config.cluster_offset, area=config.cluster_area, threshold=config.cluster_threshold,
-                distance=config.cluster_distance,
-            )  # fmt: skip
     else:
         centers = given_centers(points, number, classes, count=count)
     grouped = group(number, offset, centers, count=count)
@@ -66,6 +59,21 @@ def without_small(number, classes, *, count, least):
 def of_class(maps, classes):
     """(B, H, W): at every pixel the one of maps (B, K, H, W) of its class (1 + column); column 0 where it has none."""
     return maps.gather(1, (classes - 1).clamp(min=0)[:, None])[:, 0]
+
+
+def seen_centers(value, offset, number, *, classes, count, threshold, most, config):
+    """Centers of at least `threshold`, at most `most` of a component, and with config.cluster the clustered ones.
+
+    value : (B, H, W) float32, the centre map of each pixel's class. offset, number, classes, count : as in
+    `grouping.clustered_centers`.
+    """
+    centers = find_centers(value, number, count=count, window=config.window, threshold=threshold, most=most)
+    if not config.cluster:
+        return centers
+    return clustered_centers(
+        centers, value, offset, number, classes=classes, count=count, most=most, length=config.cluster_offset,
+        area=config.cluster_area, threshold=config.cluster_threshold, distance=config.cluster_distance,
+    )  # fmt: skip
 
 
 def given_centers(points, number, classes, *, count):
