@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from stages.bestie.labels import Labels, Points
-from stages.classifier.augment import resize
+from stages.classifier.augment import jittered, resize
 from stages.segment.data import VOID, window
 
 
@@ -140,14 +140,6 @@ def training_sample(photo, label, *, masks, column, config, mean, rng, points=No
 
     marks = None if points is None else points._replace(yx=moved(points.yx))
     return Sample(crop, target, place, seen, np.asarray(column, np.int64), moved(center), marks)
-
-
-def jittered(photo, amount, rng):
-    """`photo` (H, W, 3) uint8 with its contrast about the mean and its brightness times 1 +- up to `amount`."""
-    contrast, brightness = 1 + amount * rng.uniform(-1, 1, 2)
-    mean = float(photo.mean())
-    table = np.clip(((np.arange(256) - mean) * contrast + mean) * brightness, 0, 255)
-    return np.rint(table).astype(np.uint8)[photo]
 
 
 class Batch(NamedTuple):

@@ -14,7 +14,6 @@ from stages.classifier.augment import resize
 from stages.common import training
 from stages.common.backbone import normalise
 from stages.common.config import parse
-from stages.common.errors import UserError
 from stages.common.instances import InstancesBuilder
 
 CELL = 32  # the network takes sides that are multiples of it
@@ -29,11 +28,7 @@ def load(weights, *, device="cpu", **test):
     config = parse(Config, {**weights.meta["config"], **test, "weights": "none"}, where="the weights' bestie")
     ids = np.array(sorted(map(int, weights.meta["categories"])), np.int64)
     model, _, _ = network.build(config, len(ids), seed=0)
-    try:
-        model.load_state_dict(weights.tensors)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(f"these weights are not those of the network they describe ({first}); train it again") from None
+    weights.fill(model)
     return model.to(device).eval(), config, ids
 
 

@@ -71,7 +71,7 @@ def drawn(labels, classes, *, sigma):
 
 
 def gaussians(labels, classes, *, sigma):
-    """(B, K, H, W) float32: the centre map of `labels`, see `drawn`."""
+    """(B, K, H, W) float32: the centre map of `labels`, see `drawn`; classes lie side by side, as the network's do."""
     batch, height, width = labels.number.shape
     device = labels.number.device
     found = torch.zeros(batch * classes * height * width, device=device)
@@ -85,7 +85,7 @@ def gaussians(labels, classes, *, sigma):
         away = (y - labels.center[rows, 0, None, None]) ** 2 + (x - labels.center[rows, 1, None, None]) ** 2
         value = torch.exp(-away / (2 * sigma**2))
         kept = (away <= (REACH * sigma) ** 2) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        plane = (labels.photo[rows] * classes + labels.column[rows]).view(-1, 1, 1)
-        place = (plane * height + y) * width + x
+        photo, column = labels.photo[rows].view(-1, 1, 1), labels.column[rows].view(-1, 1, 1)
+        place = ((photo * height + y) * width + x) * classes + column
         found.scatter_reduce_(0, place[kept], value[kept], "amax")
-    return found.view(batch, classes, height, width)
+    return found.view(batch, height, width, classes).permute(0, 3, 1, 2)

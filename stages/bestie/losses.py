@@ -39,7 +39,7 @@ def center_loss(center, drawn, *, everywhere=False, soft=False):
     center : (B, K, H, W) float32. drawn : Drawn. Guided are the pixels of labelled instances (Sec. 3.4), or with
     `everywhere` all pixels; W is 0 outside instances in both cases (Eq. 2).
     """
-    return guided_mean((center - drawn.center).square().sum(1), drawn, everywhere=everywhere, soft=soft)
+    return guided_mean(squares, center, drawn.center, drawn, everywhere=everywhere, soft=soft)
 
 
 def offset_loss(offset, drawn, *, everywhere=False, soft=False):
@@ -47,16 +47,26 @@ def offset_loss(offset, drawn, *, everywhere=False, soft=False):
 
     offset : (B, 2, H, W) float32, pixels. See `center_loss`.
     """
-    return guided_mean((offset - drawn.offset).abs().sum(1), drawn, everywhere=everywhere, soft=soft)
+    return guided_mean(lengths, offset, drawn.offset, drawn, everywhere=everywhere, soft=soft)
 
 
-def guided_mean(error, drawn, *, everywhere, soft):
-    """error : (B, H, W) float32. Its mean, times W if `soft`, over P; 0 where P is empty."""
-    if soft:
-        error = error * drawn.weight
-    if everywhere:
-        return error.mean()
-    return (error * drawn.inside).sum() / drawn.inside.sum().clamp(min=1)
+def squares(found, wanted):
+    return (found - wanted).square()
+
+
+def lengths(found, wanted):
+    return (found - wanted).abs()
+
+
+def guided_mean(error, found, wanted, drawn, *, everywhere, soft):
+    """Mean over P of `error` of two (B, C, H, W) maps, summed over C, times W if `soft`; 0 where P is empty."""
+    weight = drawn.weight.flatten()
+    found, wanted = (maps.permute(0, 2, 3, 1).flatten(0, 2) for maps in (found, wanted))
+    if not everywhere:  # the few guided pixels alone: there are as many maps as the dataset has classes
+        guided = drawn.inside.flatten().nonzero()[:, 0]
+        found, wanted, weight = found[guided], wanted[guided], weight[guided]
+    cost = error(found, wanted).sum(1)
+    return (cost * weight if soft else cost).sum() / max(len(cost), 1)
 
 
 def semantic_loss(scores, target, *, share=1.0):

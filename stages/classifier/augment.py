@@ -27,12 +27,15 @@ def augment(photo, rng, *, size, area, aspect, flip, jitter):
     mirrored = bool(rng.integers(2)) and flip
     if mirrored:
         crop = crop[:, ::-1]
-    contrast, brightness = 1 + jitter * rng.uniform(-1, 1), 1 + jitter * rng.uniform(-1, 1)
-    if jitter:
-        mean = float(crop.mean())
-        table = np.clip(((np.arange(256) - mean) * contrast + mean) * brightness, 0, 255)
-        crop = np.round(table).astype(np.uint8)[crop]
-    return np.ascontiguousarray(crop)
+    return np.ascontiguousarray(jittered(crop, jitter, rng))
+
+
+def jittered(photo, amount, rng):
+    """`photo` (H, W, 3) uint8 with its contrast about the mean and its brightness times 1 +- up to `amount`."""
+    contrast, brightness = 1 + amount * rng.uniform(-1, 1, 2)
+    mean = float(photo.mean())
+    table = np.clip(((np.arange(256) - mean) * contrast + mean) * brightness, 0, 255)
+    return np.rint(table).astype(np.uint8)[photo]
 
 
 def resize(photo, size):

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from stages.common import backbone
-from stages.common.errors import UserError
 
 
 class PeakAttention(nn.Module):
@@ -109,12 +108,6 @@ def build(meta, *, weights="none", output_stride=None):
 def restore(weights, *, output_stride=None):
     """The trained network of a `Weights` of kind "classifier", in evaluation mode; it normalises as it was trained."""
     model = build(weights.meta, output_stride=output_stride)
-    try:
-        model.load_state_dict(weights.tensors)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(
-            f"These weights are not those of the classifier that they describe ({first}); train it again."
-        ) from None
+    weights.fill(model)
     model.backbone.mean, model.backbone.std = tuple(weights.meta["mean"]), tuple(weights.meta["std"])
     return model.eval()

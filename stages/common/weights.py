@@ -1,6 +1,7 @@
 """Trained weights in one file that unpickles nothing but tensors and plain values."""
 
 import io
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,18 @@ class Weights:
             "tensors": len(self.tensors),
             "parameters": int(sum(t.numel() for t in self.tensors.values())),
         }
+
+    def fill(self, model):
+        """Give `model` (torch.nn.Module) these tensors; UserError when they are not those of that network."""
+        try:
+            model.load_state_dict(self.tensors)
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+            first = textwrap.shorten(first, 200, placeholder=" ...")
+            raise UserError(
+                f"These weights are not those of the {self.meta.get('kind')} network that they describe ({first}); "
+                "train it again."
+            ) from None
 
     def save(self, path):
         """Write to `path` (.pt) as `.part`, then rename."""

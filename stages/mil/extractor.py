@@ -106,11 +106,7 @@ def restore(weights):
         meta["backbone"], "none", output_stride=meta["output_stride"], dilate=meta["dilate"], head=meta["last_conv"],
         frozen_norm=meta["frozen_norm"],
     )  # fmt: skip
-    try:
-        net.load_state_dict(weights.tensors)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(f"These weights are not those of the extractor that they describe ({first}).") from None
+    weights.fill(net)
     net.mean, net.std = tuple(meta["mean"]), tuple(meta["std"])
     return net.eval()
 

@@ -79,10 +79,6 @@ def restore(weights):
             f"These weights are of mil.scores {weights.meta.get('scores')!r}, not 'network'; train the stage again."
         )
     model = build(weights.meta)
-    try:
-        model.load_state_dict(weights.tensors)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(f"These weights are not those of the network that they describe ({first}).") from None
+    weights.fill(model)
     model.backbone.mean, model.backbone.std = tuple(weights.meta["mean"]), tuple(weights.meta["std"])
     return model.eval()

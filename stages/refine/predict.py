@@ -7,7 +7,6 @@ import torch
 from detectron2.modeling import detector_postprocess
 
 from stages.common import rle, training
-from stages.common.errors import UserError
 from stages.common.instances import InstancesBuilder
 from stages.refine import model as networks
 from stages.refine.config import Config
@@ -21,13 +20,7 @@ def load(weights, *, device="cpu", **test):
     """
     config = Config.model_validate({**weights.meta["config"], **test, "weights": "none"})
     model = networks.build(config, len(weights.meta["categories"]))
-    try:
-        model.load_state_dict(weights.tensors)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(
-            f"these weights are not those of the Mask R-CNN they describe ({first}); train it again"
-        ) from None
+    weights.fill(model)
     networks.set_pixels(model, mean=weights.meta["pixel_mean"], std=weights.meta["pixel_std"])
     return model.to(device).eval(), config
 

@@ -7,7 +7,6 @@ from torch.nn import functional
 from stages.classifier.augment import resize
 from stages.common import training
 from stages.common.backbone import normalise
-from stages.common.errors import UserError
 from stages.common.maps import MapsBuilder
 from stages.segment import network
 from stages.segment.config import Config
@@ -21,11 +20,7 @@ def load(weights, *, device="cpu", **test):
     """
     config = Config.model_validate({**weights.meta["config"], **test, "weights": "none"})
     model, _, _ = network.build(config, len(weights.meta["categories"]) + 1)
-    try:
-        model.load_state_dict(weights.tensors)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(f"these weights are not those of the DeepLab they describe ({first}); train it again") from None
+    weights.fill(model)
     return model.to(device).eval(), config
 
 

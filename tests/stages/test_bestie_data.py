@@ -105,17 +105,6 @@ def test_what_is_drawn_at_random_does_not_depend_on_the_labels():
     assert not np.array_equal(a.crop, made(seed=2, **keys).crop)
 
 
-def test_jitter_by_hand():
-    class Fixed:
-        def uniform(self, low, high, count):
-            return np.array([0.5, -1.0])
-
-    # contrast 1 + 0.2 * 0.5 = 1.1 about the mean 100, brightness 0.8: (50 - 100) 1.1 + 100 = 45, 36; 150 -> 155, 124
-    photo = np.array([[[50] * 3, [150] * 3]], np.uint8)
-    assert data.jittered(photo, 0.2, Fixed())[0, :, 0].tolist() == [36, 124]
-    assert np.array_equal(data.jittered(photo, 0.0, Fixed()), photo)
-
-
 def test_instances_of_a_batch_are_numbered_through():
     none = made(masks=np.zeros((0, 40, 60), bool))._replace(column=np.zeros(0, np.int64))
     one = made()

@@ -178,7 +178,7 @@ def test_load_gives_the_network_back_and_refuses_another(weights):
     state = model.state_dict()
     assert all(torch.equal(state[name], value.reshape(state[name].shape)) for name, value in weights.tensors.items())
     other = Weights({**weights.meta, "categories": {"1": "cat"}}, weights.tensors)
-    with pytest.raises(UserError, match="not those of the network they describe"):
+    with pytest.raises(UserError, match="not those of the bestie network that they describe"):
         infer.load(other)
     older = Weights({**weights.meta, "config": {**weights.meta["config"], "gone": 1}}, weights.tensors)
     with pytest.raises(UserError, match="gone is not a known key"):

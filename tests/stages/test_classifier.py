@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from stages import classifier
-from stages.classifier.augment import augment, crop_box, network_size, resize
+from stages.classifier.augment import augment, crop_box, jittered, network_size, resize
 from stages.classifier.config import Config
 from stages.classifier.learn import mean_average_precision, schedule
 from stages.classifier.model import PeakAttention, build, restore
@@ -159,6 +159,17 @@ def test_augmentation_mirrors_and_changes_light_by_the_generator_alone():
     assert 80 <= min(light) < 90 and 110 < max(light) <= 120
     again = [augment(grey, np.random.default_rng(k), flip=False, **same | {"jitter": 0.2})[0, 0, 0] for k in range(50)]
     assert light == again
+
+
+def test_jitter_by_hand():
+    class Fixed:
+        def uniform(self, low, high, count):
+            return np.array([0.5, -1.0])
+
+    # contrast 1 + 0.2 * 0.5 = 1.1 about the mean 100, brightness 0.8: (50 - 100) 1.1 + 100 = 45, 36; 150 -> 155, 124
+    photo = np.array([[[50] * 3, [150] * 3]], np.uint8)
+    assert jittered(photo, 0.2, Fixed())[0, :, 0].tolist() == [36, 124]
+    assert np.array_equal(jittered(photo, 0.0, Fixed()), photo)
 
 
 def test_network_size_keeps_area_and_tiles_cells():

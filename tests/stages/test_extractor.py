@@ -258,5 +258,5 @@ def test_weights_of_another_kind_are_one_sentence(index):
     with pytest.raises(UserError, match="not 'attention'"):
         extractor.restore(weights)
     weights.meta |= {"scores": "attention", "backbone": "test_resnet"}
-    with pytest.raises(UserError, match="not those of the extractor"):
+    with pytest.raises(UserError, match="not those of the mil network"):
         extractor.restore(weights)

@@ -289,7 +289,7 @@ def test_what_is_amiss_is_said_in_a_sentence(dataset):
     weights, _ = train(dataset, epochs=0.1)
     with pytest.raises(UserError, match="other classes"):
         infer(dataset, Weights(weights.meta | {"labels": [0, 1, 2, 3]}, weights.tensors), 0)
-    with pytest.raises(UserError, match="not those of the network"):
+    with pytest.raises(UserError, match="not those of the mil network"):
         restore(Weights(weights.meta | {"labels": [0, 3]}, weights.tensors))
     with pytest.raises(UserError, match="not 'network'"):
         restore(Weights({"kind": "mil", "scores": "attention"}, {}))

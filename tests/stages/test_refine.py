@@ -314,7 +314,7 @@ def test_weights_of_something_else_are_refused(trained, tmp_path):
         refine.run(SimpleNamespace(index=inputs.index, weights=tmp_path / "c.pt"), config, Job())
     wrong = {**weights.meta, "config": {**weights.meta["config"], "mask_channels": 24}}
     Weights(wrong, weights.tensors).save(tmp_path / "d.pt")
-    with pytest.raises(UserError, match="not those of the Mask R-CNN"):
+    with pytest.raises(UserError, match="not those of the refine network"):
         refine.run(SimpleNamespace(index=inputs.index, weights=tmp_path / "d.pt"), config, Job())
 
 

@@ -365,7 +365,7 @@ def test_weights_of_something_else_are_refused(trained, tmp_path):
         segment.run(given, config, Job())
     wrong = {**weights.meta, "config": {**weights.meta["config"], "atrous_rates": [1, 2, 3]}}
     Weights(wrong, weights.tensors).save(given.weights)
-    with pytest.raises(UserError, match="not those of the DeepLab"):
+    with pytest.raises(UserError, match="not those of the segment network"):
         segment.run(given, config, Job())
 
 
