@@ -201,3 +201,26 @@ def centres(truth, names):
         "category": np.concatenate(category), "yx": np.concatenate(yx),
         "score": np.ones(first[-1], np.float32),
     })  # fmt: skip
+
+
+def cut_rows(*names):
+    rows = [{"name": name, "tone": f"method{k}"} for k, name in enumerate(names)]
+    return rows, [{"stage": "graph_cut", "variant": name} for name in names]
+
+
+def write_cut(folder, variant, *, config=None, **counts):
+    path = folder / "graph_cut" / variant / "labels.json"
+    section = {"config": {**CUT_CONFIG, **(config or {})}}
+    manifest.write_json(path, {"counts": {**CUT_COUNTS, **counts}, "section": section})
+    return path
+
+
+def snapshot(iteration, hits, labels=10):
+    return {
+        "iteration": iteration,
+        "photos": 4,
+        "objects": 8,
+        "instances": labels,
+        "true_positives": hits,
+        "mAP50": 0.1,
+    }

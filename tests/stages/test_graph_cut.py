@@ -1,55 +1,25 @@
-"""The multi-way cut: its energy, its proof, its special cases, and the stage around it."""
+"""The multi-way cut: its energy, its proof, its special cases, and what is refused."""
 
 import itertools
-import os
-import subprocess
-import sys
-import textwrap
-from types import SimpleNamespace
 
 import networkx as nx
 import numpy as np
 import pulp
 import pytest
-from conftest import ROOT
+from cut_problems import FRACTIONAL, NO_EDGES, NO_WEIGHT, brute, graph_of, problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
 from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import InstancesBuilder
-from stages.common.job import Job
-from stages.common.tables import Table
-from stages.graph_cut import __main__ as main_module
-from stages.graph_cut import cut, few_labels, run
+from stages.graph_cut import cut
 from stages.graph_cut import solve as solve_module
 from stages.graph_cut.branch import reference
-from stages.graph_cut.collapse import under_best_label
 from stages.graph_cut.config import Config
-from stages.graph_cut.costs import CostGraph
 from stages.graph_cut.energy import checked, energy_of
-from stages.graph_cut.expansion import expanded
-from stages.graph_cut.flow import smallest_side
 from stages.graph_cut.network import network
-from stages.graph_cut.pairs import Pairs
-from stages.graph_cut.persistency import Left, persistency
 from stages.graph_cut.relax import relaxed
 from stages.graph_cut.solve import solve
-
-NO_EDGES, NO_WEIGHT = np.zeros((0, 2), np.int64), np.zeros(0)
-# Three photos with tags {1, 2}, {2, 3}, {1, 3}, all alike: half-and-half labellings cut half of every edge.
-FRACTIONAL = dict(
-    prob=np.array([[0, 0.5, 0.5, 0], [0, 0, 0.5, 0.5], [0, 0.5, 0, 0.5]]),
-    allowed=np.array([[1, 1, 1, 0], [1, 0, 1, 1], [1, 1, 0, 1]], bool),
-    edges=np.array([[0, 1], [1, 2], [0, 2]]),
-    weight=np.full(3, 0.7),
-)
-
-
-def brute(prob, allowed, edges, weight):
-    choices = [np.flatnonzero(row) for row in allowed]
-    return min(energy_of(np.array(x, np.int64), prob, edges, weight) for x in itertools.product(*choices))
 
 
 def assert_solved(problem, **options):
@@ -66,102 +36,10 @@ def without(problem, name):
     return [value for key, value in problem.items() if key != name]
 
 
-@st.composite
-def problems(draw):
-    """Small graphs; a third with small whole numbers (ties), a third with few labels a node (fractional ones)."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    kind, n, labels, m = draw(st.integers(0, 2)), rng.integers(1, 8), rng.integers(1, 5), rng.integers(0, 13)
-    prob = rng.random((n, labels)) if kind == 0 else rng.integers(0, 3, (n, labels)) * 0.5
-    allowed = rng.random((n, labels)) < 0.6
-    allowed[np.arange(n), rng.integers(0, labels, n)] = True
-    if kind == 2:
-        prob = np.where(allowed, 0.5, 0) + rng.integers(0, 2, (n, labels)) * 0.1
-    weight = rng.random(m) * rng.choice([0.1, 0.5, 5]) if kind == 0 else rng.integers(0, 3, m) * 0.5
-    return dict(prob=prob, allowed=allowed, edges=rng.integers(0, n, (m, 2)), weight=weight)
-
-
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(problems(), st.sampled_from([1, 20_000]))
 def test_agrees_with_brute_force(problem, batch):
     assert_solved(problem, batch=batch)
-
-
-def graph_of(problem):
-    neat = checked(**problem)
-    return CostGraph(neat.cost(), neat.edges, neat.weight), neat
-
-
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(problems(), st.sampled_from([(persistency,), (under_best_label,), (persistency, under_best_label)]))
-def test_proven_labels_belong_to_an_optimum(problem, steps):
-    graph, neat = graph_of(problem)
-    left = Left(graph)
-    for step in steps:
-        if len(left.nodes):
-            step(left, deadline=lambda: False)
-    fixed = (left.label < 0)[:, None] | (np.arange(neat.prob.labels) == left.label[:, None])
-    fixed &= problem["allowed"]
-    assert brute(**{**problem, "allowed": fixed}) == pytest.approx(brute(**problem), abs=1e-6)
-
-
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(problems())
-def test_any_duals_give_a_lower_bound(problem):
-    graph, neat = graph_of(problem)
-    flow = np.random.default_rng(0).normal(size=len(graph.arcs.edge))
-    bound = graph.cost.replaced(graph.moved(flow)).least().sum()
-    assert bound + neat.outside <= brute(**problem) + 1e-9
-
-
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(problems())
-def test_expansion_never_raises_the_energy(problem):
-    graph, neat = graph_of(problem)
-    start = neat.argmax()
-    end = expanded(start, graph, deadline=lambda: False)
-    assert problem["allowed"][np.arange(len(end)), end].all()
-    assert neat.energy(end) <= neat.energy(start) + 1e-9
-    # Potts energies: at most twice the optimum in the edges' part (Boykov, Veksler, Zabih)
-    assert neat.energy(end) <= 2 * brute(**problem) + 1e-9
-
-
-def test_smallest_cut_agrees_with_networkx():
-    rng = np.random.default_rng(1)
-    for _ in range(30):
-        n = 6
-        pairs = np.array([p for p in itertools.combinations(range(n), 2) if rng.random() < 0.5]).reshape(-1, 2)
-        unary = rng.integers(-5, 6, n)
-        forward, backward = rng.integers(0, 4, len(pairs)), rng.integers(0, 4, len(pairs))
-        graph = nx.DiGraph()
-        graph.add_nodes_from(["s", "t", *range(n)])
-        for u, value in enumerate(unary):
-            graph.add_edge(*(("s", u) if value < 0 else (u, "t")), capacity=abs(int(value)))
-        for (u, v), f, b in zip(pairs.tolist(), forward, backward):
-            graph.add_edge(u, v, capacity=int(f))
-            graph.add_edge(v, u, capacity=int(b))
-        least = nx.minimum_cut_value(graph, "s", "t") + unary[unary < 0].sum()
-        side, _ = smallest_side(unary, *pairs.T, forward=forward, backward=backward)
-        u_in, v_in = side[pairs[:, 0]], side[pairs[:, 1]]
-        assert unary[side].sum() + forward[u_in & ~v_in].sum() + backward[v_in & ~u_in].sum() == least
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_few_labels_first_end_at_the_relaxation_of_all(seed, monkeypatch):
-    """One likely label a node is too few: what the flows find short joins, until the duals hold for every label."""
-    rng, n, k = np.random.default_rng(seed), 60, 8
-    edges = rng.integers(0, n, (110, 2))
-    problem = dict(prob=rng.random((n, k)), allowed=rng.random((n, k)) < 0.9, edges=edges, weight=rng.random(110))
-    problem["allowed"][:, 0] = True
-    graph, _ = graph_of(problem)
-    monkeypatch.setattr(few_labels, "NEAR", 1)
-    programs = []
-    monkeypatch.setattr(few_labels, "relaxed", lambda g, **k: programs.append(len(g.cost.column)) or relaxed(g, **k))
-    x, flow, finished = few_labels.relaxed_with_few_labels(graph, time_limit=60)
-    _, every, _ = relaxed(graph, time_limit=60)
-    bounds = [graph.cost.replaced(graph.moved(f)).least().sum() for f in (flow, every)]
-    assert finished and bounds[0] == pytest.approx(bounds[1], abs=1e-6)
-    assert len(programs) > 1 and programs[0] < programs[-1] < len(graph.cost.column)
-    assert graph.cost.replaced(x).total() == pytest.approx(np.ones(n))
 
 
 def test_two_labels_agree_with_networkx():
@@ -188,42 +66,6 @@ def test_agrees_with_the_reference_formulation():
         program, _ = reference(graph)
         program.solve(pulp.HiGHS(msg=False, gapRel=0.0))
         assert solve(**problem).energy == pytest.approx(pulp.value(program.objective) + neat.outside, abs=1e-6)
-
-
-def test_labels_beyond_one_word_are_found():
-    """130 labels: bits 0, 63, 64, 127, 128 of a node's three words and their places."""
-    own = [[0, 63, 64, 127, 128], [64], [1, 129]]
-    first = np.cumsum([0, *map(len, own)])
-    pairs = Pairs(first, np.concatenate(own), np.zeros(8), 130)
-    node, column = np.array([0, 0, 0, 0, 0, 1, 1, 2, 2]), np.array([0, 63, 64, 127, 128, 63, 64, 129, 128])
-    assert pairs.place(node, column).tolist() == [0, 1, 2, 3, 4, -1, 5, 7, -1]
-
-
-def test_a_component_that_collapses_is_proven_without_a_linear_program(monkeypatch):
-    """A ring of heavy edges: each node alone wants a label of its own, together they are cheapest as label 0, and
-    no single cut against all the rest shows it (each of those may take its cheapest label for nothing)."""
-    n = 9
-    prob = np.full((n, 4), 0.1)
-    prob[:, 0] = 0.4
-    prob[np.arange(n), 1 + np.arange(n) % 3] = 0.6
-    edges = np.stack([np.arange(n), (np.arange(n) + 1) % n], 1)
-    problem = dict(prob=prob, allowed=np.ones((n, 4), bool), edges=edges, weight=np.full(n, 1.5))
-    monkeypatch.setattr(solve_module, "relaxed", None)
-    solution = solve(**problem)
-    # 9 (0.1 + 0.1 + 0.6) with label 0; any other labelling cuts two edges at least or gives up 0.4 nine times
-    assert solution.label.tolist() == [0] * n and solution.energy == pytest.approx(9 * 0.8) and solution.fixed == 1.0
-    left = Left(graph_of(problem)[0])
-    persistency(left, deadline=lambda: False)
-    assert len(left.nodes) == n  # 9 x 0.2 = 1.8 is more than the lightest edge: neither rule of `persistency` holds
-
-
-def test_costs_beyond_the_integers_of_the_flow_leave_the_node_out():
-    """Node 1 would have to pay 9 and more; node 0 pays the arc to it and still gains 1, node 2 would not."""
-    side, _ = smallest_side(
-        np.array([-3.0, 9.0, -2.0]), np.array([0, 1]), np.array([1, 2]),
-        forward=np.array([2.0, 0.0]), backward=np.array([0.0, 2.0]),
-    )  # fmt: skip
-    assert side.tolist() == [True, False, False]
 
 
 def test_fractional_relaxation_is_branched(monkeypatch):
@@ -287,16 +129,6 @@ def test_energy_by_hand():
     assert apart.label.tolist() == [1, 0] and apart.energy == pytest.approx(0.8)
 
 
-def test_terminal_edges_of_the_released_code():
-    """A row of five: of the four largest p only those above the floor stay; a sure row keeps its largest alone."""
-    prob = sparse.csr_array(np.array([[0.3, 0.25, 0.25, 0.15, 0.05], [0.95, 0.05, 1e-5, 2e-4, 3e-4]]))
-    code = cut.with_terminals(prob, most=4, floor=1e-4, sure=0.9)
-    assert code.toarray().tolist() == [[0.3, 0.25, 0.25, 0.15, 0], [0.95, 0, 0, 0, 0]] and code.nnz == 10
-    assert cut.with_terminals(prob, floor=1e-4).toarray()[1].tolist() == [0.95, 0.05, 0, 2e-4, 3e-4]
-    assert cut.with_terminals(prob, most=2).toarray()[0].tolist() == [0.3, 0.25, 0, 0, 0]
-    assert cut.with_terminals(prob) is prob
-
-
 def test_isolated_nodes_single_labels_ties_and_the_empty_graph():
     prob = np.array([[0.5, 0.5], [0.1, 0.9], [0.9, 0.1]])
     allowed = np.array([[1, 1], [1, 0], [0, 1]], bool)
@@ -358,125 +190,3 @@ def test_a_time_limit_is_never_silent(stop, monkeypatch):
         assert solution.bound <= 2.9 <= solution.energy
     assert solution.status == "time_limit" and solution.gap > 0.1
     assert solution.gap == pytest.approx((solution.energy - solution.bound) / solution.energy)
-
-
-def stores(folder, *, cosine):
-    """Two photos of two shards with tags {5} and {5, 9}, two proposals each of which the first is kept; both linked."""
-    categories = {5: "cat", 9: "dog"}
-    index = Index.build(
-        folder, categories, image_id=["a", "b"], path=["a.jpg", "b.jpg"], size=[[4, 6], [4, 6]],
-        tags=[(5,), (5, 9)], train=[True, True], shards=2,
-    )  # fmt: skip
-    index.save(folder / "index.zarr.zip")
-    p = [[[0.6, 0.4, 0.0]], [[0.2, 0.5, 0.3]]]
-    for shard, name in enumerate("ab"):
-        builder = InstancesBuilder(categories)
-        masks = np.zeros((2, 4, 6), bool)
-        masks[0, :2, :3], masks[1, 2:, 3:] = True, True
-        builder.add(name, (4, 6), masks, category=0, score=[1.0, 0.5])
-        builder.finish().save(folder / f"proposals{shard}.zarr.zip")
-        arrays = dict(
-            image_id=np.array([name]), first=np.array([0, 1]), row=np.array([shard]),
-            p=np.array(p[shard], np.float32), f=np.ones((1, 2), np.float16),
-        )  # fmt: skip
-        Table("mil/1", arrays, {"labels": [0, 5, 9]}).save(folder / f"mil{shard}.zarr.zip")
-    arrays = dict(edge=np.array([[0, 1]]), cosine=np.array([cosine], np.float32))
-    Table("graph/1", arrays, {"nodes": 2}).save(folder / "edges.zarr.zip")
-    return SimpleNamespace(
-        index=folder / "index.zarr.zip", edges=folder / "edges.zarr.zip",
-        mil=[folder / f"mil{k}.zarr.zip" for k in (0, 1)],
-        proposals=[folder / f"proposals{k}.zarr.zip" for k in (0, 1)],
-    )  # fmt: skip
-
-
-def test_stage_gives_the_labelled_proposals(tmp_path):
-    job = Job()
-    made = run(stores(tmp_path, cosine=-1.0), Config(), job)
-    instances, labels = made["instances"], made["labels"]
-    assert labels["label"].tolist() == [5, 5] and labels.meta["status"] == "optimal"
-    assert labels.meta["energy"] == pytest.approx(0.6 + 0.5)  # both background would cost 0.4 + 0.8
-    assert instances.image_id == ["a", "b"] and instances.first.tolist() == [0, 1, 2]
-    assert instances.category.tolist() == [5, 5] and instances.id.tolist() == [1, 2]
-    assert instances.score == pytest.approx([0.4, 0.5])
-    assert instances.bbox.tolist() == [[0, 0, 3, 2], [3, 2, 3, 2]]  # row 0 of the first store, row 1 of the second
-    assert job.numbers["changed_by_cut"] == 0.5 and job.numbers["component_sizes"] == [[2, 3, 1]]
-    assert job.numbers["label_share"] == {"cat": 1.0}
-    assert len(job.warnings) == 1 and "label cat to 100.0 %" in job.warnings[0]
-
-
-def test_stage_without_edges_is_the_argmax(tmp_path):
-    inputs, job = stores(tmp_path, cosine=1.0), Job()
-    del inputs.edges
-    made = run(inputs, Config(solver="argmax"), job)
-    assert made["labels"]["label"].tolist() == [0, 5] and made["labels"].meta["status"] == "argmax"
-    assert made["instances"].first.tolist() == [0, 0, 1] and job.warnings == []
-
-
-def test_stage_small_delta_follows_p(tmp_path):
-    made = run(stores(tmp_path, cosine=1.0), Config(delta=0.1), Job())
-    assert made["labels"]["label"].tolist() == [0, 5]
-
-
-def test_stage_warns_at_the_time_limit(tmp_path):
-    job = Job()
-    run(stores(tmp_path, cosine=1.0), Config(time_limit=1e-9), job)
-    assert job.numbers["status"] == "time_limit" and "time_limit of 1e-09 s" in job.warnings[0]
-
-
-def test_labels_all_allows_what_no_tag_names(tmp_path):
-    inputs = stores(tmp_path, cosine=1.0)
-    index, table = Index.load(inputs.index), Table.load(inputs.mil[0], "mil/1")
-    own = cut.allowed_pairs(table, index, np.array([0, 5, 9]), "tags")
-    assert own.indices.tolist() == [0, 1] and own.data == pytest.approx([0.6, 0.4])
-    every = cut.allowed_pairs(table, index, np.array([0, 5, 9]), "all")
-    assert every.indices.tolist() == [0, 1, 2] and every.data == pytest.approx([0.6, 0.4, 0.0])
-    keywords = cut.allowed_pairs(table, index, np.array([0, 5, 9]), "keywords")
-    assert keywords.indices.tolist() == [1] and keywords.data == pytest.approx([0.4])
-
-
-def test_the_number_kept_is_the_floor_of_the_decimal():
-    assert [cut.kept_of(r, 100) for r in (0.29, 0.57, 1.0, 0.0, 0.999)] == [29, 57, 100, 0, 99]
-    assert cut.kept_of(0.6, 7) == 4  # 4.2
-
-
-def command(*arguments):
-    words = [sys.executable, "-m", "stages.graph_cut", *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True)
-
-
-def test_command_line(tmp_path):
-    np.savez(tmp_path / "graph.npz", **FRACTIONAL)
-    done = command(tmp_path / "graph.npz", "--out", tmp_path / "labels.npz")
-    assert done.returncode == 0 and "optimal" in done.stdout
-    with np.load(tmp_path / "labels.npz") as labels:
-        assert labels["label"].shape == (3,) and labels["status"] == "optimal"
-        assert labels["energy"] == pytest.approx(2.9) and labels["bound"] == pytest.approx(2.9, abs=1e-6)
-
-
-def test_the_example_of_the_help_runs(tmp_path):
-    example = textwrap.dedent("".join(main_module.__doc__.split("column 0)")[1].partition("\n\n")[2]))
-    words = [sys.executable, "-c", example]
-    done = subprocess.run(
-        words, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    assert done.stderr == "" and done.stdout.splitlines()[-1] == example.splitlines()[-1].removeprefix("# ")
-    assert len(example.strip().splitlines()) == 10
-
-
-def test_command_line_partition_and_picture(tmp_path, capsys):
-    prob = np.array([[0, 0.9], [0, 0.2], [0, 0.5]])
-    np.savez(tmp_path / "graph.npz", prob=prob, allowed=np.ones((3, 2), bool), edges=NO_EDGES, weight=NO_WEIGHT)
-    words = [tmp_path / "graph.npz", "--out", tmp_path / "labels.npz", "--picture", tmp_path / "graph.png"]
-    assert main_module.main([*map(str, words), "--solver", "partition", "--keep", "2", "--beta", "10"]) == 0
-    with np.load(tmp_path / "labels.npz") as labels:
-        assert labels["label"].tolist() == [1, 0, 1] and labels["energy"] == pytest.approx(10 * (0.9 + 0.5))
-    assert (tmp_path / "graph.png").stat().st_size > 1000 and "optimal" in capsys.readouterr().out
-
-
-def test_command_line_refuses_pickles_and_missing_arrays(tmp_path):
-    np.savez(tmp_path / "graph.npz", **{**FRACTIONAL, "prob": np.array([[1], [{}]], object)})
-    done = command(tmp_path / "graph.npz", "--out", tmp_path / "labels.npz")
-    assert done.returncode == 1 and "cannot be read" in done.stderr and done.stderr.count("\n") == 1
-    np.savez(tmp_path / "graph.npz", prob=FRACTIONAL["prob"])
-    done = command(tmp_path / "graph.npz", "--out", tmp_path / "labels.npz")
-    assert "lacks the array allowed" in done.stderr and not (tmp_path / "labels.npz").exists()

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
+from refine_photos import CATEGORIES, TINY, dataset, photo_with
 
 from stages import refine
 from stages.common import store
@@ -21,51 +21,6 @@ from stages.common.instances import Instances, InstancesBuilder
 from stages.common.job import Job
 from stages.common.weights import Weights
 from stages.refine.config import Config
-
-TINY = dict(
-    fpn_channels=16, fpn_levels=[3, 4], anchor_sizes=[16, 32], box_channels=32, mask_layers=1, mask_channels=16,
-    rpn_batch=32, rpn_pre_nms=(50, 50), rpn_post_nms=(20, 20), roi_batch=16, batch=2, rate_batch=2, iterations=4,
-    optimiser="adamw", learning_rate=1e-3, schedule="one_cycle", short_side=[64, 80], test_short_side=64, max_side=96,
-    score_threshold=0.0, checkpoint_every=2, weights="none",
-)  # fmt: skip
-CATEGORIES = {3: "disc", 7: "box"}
-
-
-def photo_with(category, *, size=(64, 64), at=(20, 16), side=24, seed=0):
-    """A grey photo with one bright shape; returns photo and mask (1, H, W)."""
-    rng = np.random.default_rng(seed)
-    photo = rng.integers(60, 100, (*size, 3)).astype(np.uint8)
-    mask = np.zeros(size, np.uint8)
-    y, x = at
-    if category == 3:
-        cv2.circle(mask, (x + side // 2, y + side // 2), side // 2, 1, -1)
-    else:
-        mask[y : y + side, x : x + side] = 1
-    photo[mask > 0] = (230, 40, 40) if category == 3 else (40, 60, 230)
-    return photo, mask[None].astype(bool)
-
-
-def dataset(folder, count=6, *, ignore=()):
-    """Index and label store of `count` photos, the last two for validation; paths."""
-    (folder / "photos").mkdir(parents=True)
-    builder = InstancesBuilder(CATEGORIES)
-    names, tags = [f"p{k}" for k in range(count)], []
-    for k, name in enumerate(names):
-        category = 3 if k % 2 == 0 else 7
-        photo, masks = photo_with(category, at=(8 + 4 * k, 30 - 3 * k), seed=k)
-        Image.fromarray(photo).save(folder / "photos" / f"{name}.png")
-        tags.append((category,))
-        if k < count - 2:
-            builder.add(name, photo.shape[:2], masks, category=category, ignore=[int(k in ignore)])
-    flags = np.arange(count) < count - 2
-    index = Index.build(
-        folder / "photos", CATEGORIES, image_id=names, path=[f"{n}.png" for n in names], size=[(64, 64)] * count,
-        tags=tags, train=flags, with_masks=flags & (np.arange(count) < 2), val=~flags,
-    )  # fmt: skip
-    inputs = SimpleNamespace(index=folder / "index.zarr.zip", labels=folder / "labels.zarr")
-    index.save(inputs.index)
-    builder.finish().save(inputs.labels)
-    return inputs
 
 
 @pytest.fixture(scope="module")
@@ -102,18 +57,6 @@ def test_wrong_keys_are_refused(keys, word):
 def test_the_stage_is_cheap_to_import():
     code = "import sys, stages.refine, stages.refine.config; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
-
-
-def test_bridge_stands_in_for_the_compiled_part_and_says_so():
-    from stages.refine import detectron
-
-    before = sys.modules[detectron.NAME]
-    detectron.bridge()
-    assert sys.modules[detectron.NAME] is before and Image.LINEAR == Image.BILINEAR
-    if not detectron._compiled():
-        with pytest.raises(ImportError, match="compiled part of detectron2"):
-            before.COCOevalAccumulate()
-        assert not hasattr(before, "__path__")
 
 
 def test_scaled_size_by_hand():
@@ -153,30 +96,6 @@ def test_objects_that_vanish_when_scaled_are_left_out():
     assert sample["instances"].gt_classes.tolist() == [0]
 
 
-def test_frozen_stages_and_fixed_statistics():
-    from stages.refine.model import build
-
-    model = build(Config(**{**TINY, "freeze_stages": 2}), 2)
-    net = model.backbone.bottom_up.net.net
-    trained = {
-        name.split(".")[1] for name, p in net.named_parameters() if name.startswith("blocks") and p.requires_grad
-    }
-    assert trained == {"2", "3", "4", "5", "6"}  # blocks 0 and 1 are strides 2 and 4
-    assert not net.conv_stem.weight.requires_grad
-    before = net.blocks[2][0].bn1.running_mean.clone()
-    model.train()
-    model.backbone(torch.rand(2, 3, 64, 64) * 9)
-    assert torch.equal(before, net.blocks[2][0].bn1.running_mean)
-
-
-def test_packaged_weights_are_normalised_by_one_half():
-    from stages.refine.model import build
-
-    model = build(Config(**{**TINY, "weights": "imagenet"}), 2)
-    assert torch.allclose(model.pixel_mean.flatten(), torch.full((3,), 127.5))
-    assert torch.allclose(model.pixel_std.flatten(), torch.full((3,), 127.5))
-
-
 def test_inference_normalises_as_training_did(tmp_path):
     from stages.refine.predict import load
 
@@ -186,15 +105,6 @@ def test_inference_normalises_as_training_did(tmp_path):
     model, _ = load(Weights.load(tmp_path / "weights.pt"))
     assert model.pixel_mean.flatten().tolist() == model.pixel_std.flatten().tolist() == [127.5] * 3
     assert not model.training
-
-
-def test_building_depends_on_the_seed_alone_and_leaves_the_random_state():
-    from stages.refine.model import build
-
-    state = torch.get_rng_state()
-    a, b, c = (build(Config(**TINY), 2, seed=s).state_dict() for s in (1, 1, 2))
-    assert all(torch.equal(a[k], b[k]) for k in a) and any(not torch.equal(a[k], c[k]) for k in a)
-    assert torch.equal(state, torch.get_rng_state())
 
 
 def test_training_lowers_the_loss(tmp_path):
@@ -257,16 +167,6 @@ def test_which_photos_are_trained_on(tmp_path):
         labelled_photos(index, labels, "all")
 
 
-def test_rate_and_linear_rule():
-    from stages.refine.learn import make_optimiser, rate_of
-
-    config = Config(batch=4)
-    optimiser = make_optimiser(torch.nn.Linear(1, 1), config)
-    assert optimiser.param_groups[0]["lr"] == pytest.approx(0.005)
-    rate = rate_of(config)
-    assert [round(rate(t), 6) for t in (0, 500, 1000, 59_999, 60_000, 80_000)] == [0.001, 0.5005, 1, 1, 0.1, 0.01]
-
-
 def test_predictions_are_the_validation_photos_with_dataset_categories(trained):
     inputs, config, _ = trained
     table = refine.run(inputs, config, Job())["predictions"]
@@ -316,38 +216,6 @@ def test_weights_of_something_else_are_refused(trained, tmp_path):
     Weights(wrong, weights.tensors).save(tmp_path / "d.pt")
     with pytest.raises(UserError, match="not those of the refine network"):
         refine.run(SimpleNamespace(index=inputs.index, weights=tmp_path / "d.pt"), config, Job())
-
-
-def test_resnet_weights_by_both_namings_and_another_architecture_refused(tmp_path):
-    import timm
-    from torchvision.models import resnet50
-
-    from stages.refine.model import RESNET, build
-
-    keys = {**TINY, "backbone": RESNET, "fpn_levels": [3, 4, 5], "anchor_sizes": [16, 32, 64]}
-    state = resnet50().state_dict()
-    torch.save(state, tmp_path / "tv.pth")
-    model = build(Config(**{**keys, "weights": str(tmp_path / "tv.pth")}), 2)
-    ours = model.backbone.bottom_up.state_dict()
-    assert torch.equal(ours["stem.conv1.weight"], state["conv1.weight"])
-    assert torch.equal(ours["res3.0.shortcut.norm.running_var"], state["layer2.0.downsample.1.running_var"])
-    assert torch.equal(ours["res5.2.conv3.norm.weight"], state["layer4.2.bn3.weight"])
-    x = torch.rand(1, 3, 64, 64)
-    theirs = timm.create_model("resnet50", features_only=True)
-    theirs.load_state_dict({k: v for k, v in state.items() if not k.startswith("fc")})
-    assert torch.allclose(model.backbone.bottom_up.eval()(x)["res4"], theirs.eval()(x)[3], atol=1e-5)
-
-    torch.save({"model": {f"backbone.bottom_up.{k}": v for k, v in ours.items()}}, tmp_path / "d2.pth")
-    again = build(Config(**{**keys, "weights": str(tmp_path / "d2.pth")}), 2).backbone.bottom_up.state_dict()
-    assert all(torch.equal(ours[k], again[k]) for k in ours)
-
-    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "r18.pth")
-    with pytest.raises(UserError, match="r18.pth does not hold a ResNet-50"):
-        build(Config(**{**keys, "weights": str(tmp_path / "r18.pth")}), 2)
-    with pytest.raises(UserError, match="no packaged weights for R-50"):
-        build(Config(**{**keys, "weights": "imagenet"}), 2)
-    with pytest.raises(UserError, match="not those of the backbone"):
-        build(Config(**{**TINY, "weights": str(tmp_path / "r18.pth")}), 2)
 
 
 def test_predict_command_on_a_folder(trained, tmp_path, capsys):
