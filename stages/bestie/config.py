@@ -37,6 +37,7 @@ class Config(Section):
         [3, 6, 9],
         description="cells between the pyramid's samples; Panoptic-DeepLab at stride 32: 3, 6, 9",
     )
+    dropout: float = Field(0.5, ge=0, lt=1, description="share of the pyramids' values; Panoptic-DeepLab's code: 0.5")
     aspp_channels: int = Field(256, ge=4, description="channels of the spatial pyramid; Panoptic-DeepLab 3.1: 256")
     semantic_channels: int = Field(256, ge=4, description="of the semantic decoder; Panoptic-DeepLab 3.1: 256")
     instance_channels: int = Field(128, ge=4, description="of the instance decoder; Panoptic-DeepLab 3.1: 128")

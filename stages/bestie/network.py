@@ -61,7 +61,7 @@ class Decoder(nn.Module):
 
     def __init__(self, coarse, lower, channels, config):
         super().__init__()
-        self.pyramid = Pyramid(coarse, config.aspp_channels, config.atrous_rates)
+        self.pyramid = Pyramid(coarse, config.aspp_channels, config.atrous_rates, dropout=config.dropout)
         self.project, self.fuse = nn.ModuleList(), nn.ModuleList()
         inside = config.aspp_channels
         for k, level in enumerate(lower):
@@ -84,12 +84,12 @@ class Pyramid(nn.Module):
     The mean's branch has no batch norm: it has a single value a photo and channel (Panoptic-DeepLab's code).
     """
 
-    def __init__(self, channels, out, rates):
+    def __init__(self, channels, out, rates, *, dropout):
         super().__init__()
         dilated = [block(channels, out, kernel=3, dilation=rate) for rate in rates]
         self.branches = nn.ModuleList([block(channels, out), *dilated])
         self.mean = nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), nn.ReLU())
-        self.project = nn.Sequential(block((len(rates) + 2) * out, out), nn.Dropout(0.5))
+        self.project = nn.Sequential(block((len(rates) + 2) * out, out), nn.Dropout(dropout))
 
     def forward(self, x):
         """(B, C, h, w) -> (B, out, h, w)."""

@@ -37,6 +37,17 @@ def test_channels_are_panoptic_deeplab_s():
     assert small == [False, True, False]  # the centres alone begin at 0
 
 
+def test_dropout_is_the_pyramids_alone():
+    def dropouts(**keys):
+        model, _, _ = network.build(Config(weights="none", **keys), 2)
+        return {name: one.p for name, one in model.named_modules() if isinstance(one, torch.nn.Dropout) and one.p}
+
+    assert dropouts() == {
+        "semantic_decoder.pyramid.project.1": 0.5, "instance_decoder.pyramid.project.1": 0.5
+    }  # fmt: skip
+    assert dropouts(dropout=0.1).keys() == dropouts().keys() and not dropouts(dropout=0.0)
+
+
 def test_offsets_are_in_pixels_and_the_heads_independent():
     model, _, _ = network.build(Config(weights="none"), 3)
     with torch.no_grad():
