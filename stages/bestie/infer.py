@@ -143,20 +143,28 @@ def with_whole(centers, value, number, *, count):
 
 
 def predict_photos(photos, weights, *, config, job, count=None):
-    """Instances table of `photos`: an iterable of (image id, (H, W, 3) uint8 RGB, category ids it may show or None,
-    Marks that are its centres or None).
+    """Instances table of `photos`, an iterable as of `instances_of`.
 
     config : Config whose Config.TEST are used, or None for those that it was trained with, defaults for those that
     only testing reads.
     """
     training.start(job.seed, job.device, threads=job.threads)
     test = {} if config is None else config.model_dump(include=Config.TEST)
-    model, config, ids = load(weights, device=job.device, **test)
-    table = InstancesBuilder({int(c): name for c, name in weights.meta["categories"].items()})
-    for name, photo, tags, points in job.progress(photos, total=count, what="BESTIE"):
+    model, config, _ = load(weights, device=job.device, **test)
+    return instances_of(
+        model, job.progress(photos, total=count, what="BESTIE"), config=config, mean=weights.meta["mean"],
+        std=weights.meta["std"], categories={int(c): name for c, name in weights.meta["categories"].items()},
+    )  # fmt: skip
+
+
+def instances_of(model, photos, *, config, mean, std, categories, rule="test"):
+    """Instances table of `photos`: an iterable of (image id, (H, W, 3) uint8 RGB, category ids it may show or None,
+    Marks that are its centres or None). categories : {id: name}, the model's classes. rule : see `photo_instances`."""
+    ids, table = np.array(sorted(categories), np.int64), InstancesBuilder(categories)
+    for name, photo, allowed, points in photos:
+        tags = None if allowed is None else np.isin(ids, list(allowed))
         masks, columns, scores = photo_instances(
-            model, photo, config=config, mean=weights.meta["mean"], std=weights.meta["std"],
-            tags=None if tags is None else np.isin(ids, list(tags)), points=points,
-        )  # fmt: skip
+            model, photo, config=config, mean=mean, std=std, tags=tags, points=points, rule=rule
+        )
         table.add(name, photo.shape[:2], masks, category=ids[columns], score=scores)
     return table.finish()

@@ -205,7 +205,6 @@ class Snapshots:
         self.at = sorted({max(1, round(total * (k + 1) / config.snapshots)) for k in range(config.snapshots)})
         photos = index.where("with_masks")
         self.photos = (photos if len(photos) else index.where("train"))[: config.snapshot_photos]
-        self.column = {category: k for k, category in enumerate(sorted(index.categories))}
         self.kept = {}
 
     def after(self, t):
@@ -222,18 +221,18 @@ class Snapshots:
 
     def taken(self, done):
         """Instances of the chosen photos by the rules of the refinement."""
-        categories, builder = sorted(self.index.categories), InstancesBuilder(self.index.categories)
-        for i in self.photos:
-            tags = np.zeros(len(categories), bool)
-            tags[[self.column[c] for c in self.index.tags(i)]] = True
-            masks, columns, scores = infer.photo_instances(
-                self.model, self.index.photo(i), config=self.config, mean=self.mean, std=self.std, tags=tags,
-                rule="refine", points=None if self.marks is None else self.marks.get(self.index.image_id[i], NO_MARKS),
-            )  # fmt: skip
-            found = np.array([categories[k] for k in columns], int)
-            name = f"{done:06d}/{self.index.image_id[i]}"
-            builder.add(name, self.index.size[i], masks, category=found, score=scores)
-        return builder.finish()
+        names = self.index.image_id
+        photos = (
+            (f"{done:06d}/{names[i]}", self.index.photo(i), self.index.tags(i), self.points_of(names[i]))
+            for i in self.photos
+        )
+        return infer.instances_of(
+            self.model, photos, config=self.config, mean=self.mean, std=self.std, categories=self.index.categories,
+            rule="refine",
+        )  # fmt: skip
+
+    def points_of(self, name):
+        return None if self.marks is None else self.marks.get(name, NO_MARKS)
 
     def path(self, done):
         return self.job.checkpoints / f"snapshot-{done:06d}.zarr.zip"
