@@ -41,3 +41,25 @@ def describe(error, model, where):
     given = first.get("input")
     shown = f" (given: {given!r})" if not isinstance(given, dict) else ""
     return f"{path}: {message}{shown}."
+
+
+def ordered(value):
+    """Dicts with their keys sorted at every depth: a mere reorder of YAML keys reruns nothing."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value)}
+    return [ordered(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def mapping(value, where):
+    """A section as a dict, an empty one for nothing; UserError for anything else. where : its place in the file."""
+    if value is not None and not isinstance(value, dict):
+        name = where.split(".")[-1]
+        raise UserError(f"{where}: keys and values are needed, as {name}: {{key: value}}, not {value!r}.")
+    return dict(value or {})
+
+
+def strings(value, where):
+    """A list of names; `--config show=a` or `show=[a,b]` may hand over one string."""
+    if not isinstance(value, str | list | tuple):
+        raise UserError(f"{where}: a list of recipes is needed, as [transfer, full], not {value!r}.")
+    return [value] if isinstance(value, str) else list(value)

@@ -1,11 +1,12 @@
 """The whole configuration as one typed object: sections, variants and recipes, and what each job needs of them."""
 
 import importlib
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
-from stages.common.config import Section, parse
+from stages.common.config import Section, mapping, ordered, parse, strings
 from stages.common.errors import UserError
 
 # What each stage reads of other stages. Only `images` writes ground truth; who may read it is `reads_truth`.
@@ -29,6 +30,7 @@ SCHEMAS = {
     "transfer": "instances/1", "bestie": "weights/1", "mil": "mil/1", "graph": "graph/1", "graph_cut": "instances/1",
     "reference": "instances/1", "pseudo_labels": "instances/1", "refine": "weights/1", "segment": "weights/1",
 }  # fmt: skip
+OUTSIDE = ("weights", "path", "labelled_folder")  # keys that name files and folders from outside the run
 NAME = r"^[A-Za-z0-9_-]+$"
 
 
@@ -175,6 +177,26 @@ class Pipeline(Section):
         through = [name for name in READS[stage] if wanted in reachable(name)]
         return self.upstream(through[0], self.upstream(stage, variant, through[0]), wanted)
 
+    def outside(self, stage, variant="default"):
+        """{key: path} of the files and folders from outside the run that the stage reads in this variant."""
+        config = self.config(stage, variant)
+        return {key: config[key] for key in OUTSIDE if config.get(key) not in (None, "", "imagenet", "none")}
+
+    def look_outside(self):
+        """UserError where a file or folder that a shown recipe needs is not there, before any work is done."""
+        used = {pair for recipe in self.show for pair in self.reads(*self.source(recipe))}
+        used |= {("refine", "default")} if any(map(self.trains, self.show)) else set()
+        used |= {("segment", "default")} if self.train_segment else set()
+        for stage, variant in sorted(used):
+            for key, path in self.outside(stage, variant).items():
+                if not Path(path).exists():
+                    raise UserError(f"{stage}.{key} ({variant}): {path} does not exist; name one that does.")
+
+    def reads(self, stage, variant):
+        """{(stage, variant)} of this one and of all that it reads, directly or not."""
+        near = [self.reads(name, self.upstream(stage, variant, name)) for name in READS[stage]]
+        return {(stage, variant)}.union(*near)
+
     def source(self, recipe):
         """(stage, variant) whose instances become this recipe's pseudo labels."""
         return next(iter(self.recipes[recipe].items()))
@@ -263,25 +285,3 @@ def reachable(stage):
 def model_of(stage):
     """The pydantic model of a stage's section."""
     return importlib.import_module(f"stages.{stage}.config").Config
-
-
-def ordered(value):
-    """Dicts with their keys sorted at every depth: a mere reorder of YAML keys reruns nothing."""
-    if isinstance(value, dict):
-        return {key: ordered(value[key]) for key in sorted(value)}
-    return [ordered(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-def mapping(value, where):
-    """A section as a dict, an empty one for nothing; UserError for anything else. where : its place in the file."""
-    if value is not None and not isinstance(value, dict):
-        name = where.split(".")[-1]
-        raise UserError(f"{where}: keys and values are needed, as {name}: {{key: value}}, not {value!r}.")
-    return dict(value or {})
-
-
-def strings(value, where):
-    """A list of names; `--config show=a` or `show=[a,b]` may hand over one string."""
-    if not isinstance(value, str | list | tuple):
-        raise UserError(f"{where}: a list of recipes is needed, as [transfer, full], not {value!r}.")
-    return [value] if isinstance(value, str) else list(value)

@@ -50,6 +50,28 @@ def test_what_recipes_are(config):
     assert plan.section("pseudo_labels", are_proposals=False)["config"]["box_nms"] is None
 
 
+def test_what_lies_outside_must_be_there_before_any_work(config, tmp_path):
+    def look(**keys):
+        Pipeline.load({**config, **keys}).look_outside()
+
+    look()
+    there = tmp_path / "there.json"
+    there.write_text("[]")
+    proposals = {"source": "coco_rle", "path": str(tmp_path / "away.json")}
+    with pytest.raises(
+        UserError, match=r"^proposals\.path \(default\): .*away\.json does not exist; name one that does"
+    ):
+        look(proposals=proposals, show=["cam_cut"])
+    look(proposals=proposals, show=["transfer"])  # reads no proposals
+    look(proposals={**proposals, "path": str(there)}, show=["cam_cut"])
+    with pytest.raises(UserError, match=r"^mil\.labelled_folder \(attention\): nowhere does not exist"):
+        look(mil={**config["mil"], "labelled_folder": "nowhere"}, show=["fan"])
+    weights = {**config["refine"], "weights": "away.pth"}
+    with pytest.raises(UserError, match=r"^refine\.weights"):
+        look(refine=weights, show=["transfer"])
+    look(refine=weights, show=["transfer"], train=[])
+
+
 def test_which_variants_of_mil_learn(config):
     plan = Pipeline.load(config)
     assert {name: plan.learns(name) for name in plan.variants["mil"]} == {

@@ -15,6 +15,7 @@ from stages.common.pipeline import STAGES, Pipeline
 
 try:
     PLAN = Pipeline.load(config)
+    PLAN.look_outside()
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

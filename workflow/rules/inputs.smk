@@ -3,8 +3,7 @@
 
 def local_files(stage, variant="default"):
     """Files from outside the run that a stage reads: weights, proposals made elsewhere. When one changes, it reruns."""
-    config = PLAN.config(stage, variant)
-    return [config[key] for key in ("weights", "path") if os.path.isfile(config.get(key) or "")]
+    return [path for path in PLAN.outside(stage, variant).values() if os.path.isfile(path)]
 
 
 def semantic_inputs(w):
