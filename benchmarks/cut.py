@@ -1,6 +1,6 @@
 """The multi-way cut at a dataset's size, against its bar and its plain peers (design/multiway_cut.md), in one run.
 
-    python -m benchmarks.cut                      # everything, about 45 minutes on two idle cores
+    python -m benchmarks.cut                      # everything, about 36 minutes on two cores
     python -m benchmarks.cut --quick              # small sizes, minutes; prints, writes no page
     python -m benchmarks.cut --only coco --fresh  # some cases again
 
