@@ -33,10 +33,10 @@ def train(inputs, config, job):
 def run(inputs, config, job):
     """{"instances": Instances} of one shard, of all training photos where job.shard is None.
 
-    inputs : index, weights, points (path of a peaks/1, optional: they are the centres then). With config.clean_tags
-    only classes that a photo is tagged with.
+    inputs : index, weights, points (path of a peaks/1, optional: in photos that have any they are the centres). With
+    config.clean_tags only classes that a photo is tagged with.
     """
-    from stages.bestie.data import NO_MARKS, marks_of
+    from stages.bestie.data import marks_of
     from stages.common.index import Index
     from stages.common.tables import Table
 
@@ -47,7 +47,7 @@ def run(inputs, config, job):
     if points:
         column = {category: k for k, category in enumerate(sorted(index.categories))}
         found = marks_of(Table.load(points, "peaks/1"), column)
-        marks = {index.image_id[i]: found.get(index.image_id[i], NO_MARKS) for i in photos}
+        marks = {index.image_id[i]: found.get(index.image_id[i]) for i in photos}
     return {"instances": answered(index, photos, inputs, config, job, clean=config.clean_tags, marks=marks)}
 
 

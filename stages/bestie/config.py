@@ -43,7 +43,9 @@ class Config(Section):
     instance_channels: int = Field(128, ge=4, description="of the instance decoder; Panoptic-DeepLab 3.1: 128")
     head_channels: int = Field(32, ge=4, description="of the centre and offset heads; Panoptic-DeepLab 3.1: 32")
     low_levels: list[int] = Field(
-        [8, 4], description="strides of the finer features that the decoders take in; Panoptic-DeepLab 3.1: 8, 4"
+        [8, 4],
+        min_length=1,
+        description="strides of the finer features that the decoders take in; Panoptic-DeepLab 3.1: 8, 4",
     )
     # --- guidance (Sec. 3.3, 3.4, Eq. 2 to 6)
     sigma: float = Field(6.0, gt=0, description="standard deviation of a centre's Gaussian, pixels; BESTIE 3.3: 6")
@@ -81,9 +83,14 @@ class Config(Section):
         description="most instances of a component of the semantic map, the strongest; BESTIE's code 5, which leaves a "
         "component of more alone",
     )
+    refine_center: Literal["centroid", "peak"] = Field(
+        "centroid",
+        description="where a refined instance's centre lies: at its pixels' centroid, as in 3.3 and 3.5, or at the "
+        "pixel of it where C is largest (BESTIE's code)",
+    )
     refine_weight: Literal["center", "center_semantic"] = Field(
         "center",
-        description="weight W of a refined instance: C at its centre (Eq. 2), or that times its mean semantic "
+        description="weight W of a refined instance: C at that centre (Eq. 2), or that times its mean semantic "
         "probability (BESTIE's code)",
     )
     window: int = Field(41, ge=3, description="odd side of the window whose maximum a centre is; BESTIE's code 41")

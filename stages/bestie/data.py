@@ -40,9 +40,9 @@ def marks_of(points, column):
 
 class Sample(NamedTuple):
     """crop : (S, S, 3) uint8 RGB. target : (S, S) uint8, 0 background, k + 1 class k, 255 not counted. number : (S, S)
-    int32, 0 or 1 + the row of the instance. photo : (S, S) bool, inside the photo. column : (n,) int64. center :
-    (n, 2) float64 y, x of the whole mask's centroid in pixels of the crop, perhaps outside it. points : Marks in pixels
-    of the crop, or None."""
+    int32, 0 or 1 + the row of the instance; none lies outside the crop. photo : (S, S) bool, inside the photo. column :
+    (n,) int64. center : (n, 2) float64 y, x, centroid of its pixels in the crop. points : Marks in pixels of the crop,
+    perhaps outside it, or None."""
 
     crop: np.ndarray
     target: np.ndarray
@@ -95,11 +95,12 @@ def numbered(masks):
     return number
 
 
-def centroids(masks):
-    """(n, 2) float64: mean y and x of the pixels of `masks` (n, H, W) bool, none of them empty. BESTIE, Sec. 3.3."""
-    y, x = np.arange(masks.shape[1]), np.arange(masks.shape[2])
-    area = masks.sum((1, 2))
-    return np.stack([masks.sum(2) @ y / area, masks.sum(1) @ x / area], 1).reshape(-1, 2)
+def centroids(number):
+    """(n, 2) float64: mean y and x of the pixels of each number 1 to n in `number` (H, W). Source: BESTIE, Sec. 3.3."""
+    y, x = number.nonzero()
+    of = number[y, x] - 1
+    area = np.bincount(of)
+    return np.stack([np.bincount(of, y), np.bincount(of, x)], 1) / area[:, None]
 
 
 def training_sample(photo, label, *, masks, column, config, mean, rng, points=None):
@@ -108,13 +109,14 @@ def training_sample(photo, label, *, masks, column, config, mean, rng, points=No
     photo : (H, W, 3) uint8 RGB. label : (H, W) uint8 as Sample.target. masks : (n, H, W) bool of the transferred
     instances. column : (n,) int. mean : 3 floats in 0..1, the colour outside the photo, where the target is 255 and
     no instance lies. points : Marks in photo pixels, or None. rng : np.random.Generator. Returns Sample; nothing is
-    modified. Draws the same numbers whatever the labels are.
+    modified. Draws the same numbers whatever the labels are. Centres are those of what the crop shows, as those of
+    refined labels are; an instance that it does not show is left out (BESTIE's code).
     """
     side = config.size
     factor = rng.uniform(*config.scales) * (min(1.0, config.side / max(label.shape)) if config.side else 1.0)
     flip = rng.random() < config.flip
     size = tuple(max(1, round(n * factor)) for n in label.shape)
-    number, center, scale = numbered(masks), centroids(masks), np.divide(size, label.shape)
+    number, scale = numbered(masks), np.divide(size, label.shape)
     if size != label.shape:
         photo = resize(photo, size)
         label, number = (
@@ -139,7 +141,9 @@ def training_sample(photo, label, *, masks, column, config, mean, rng, points=No
         return new + (y - a, x - b)
 
     marks = None if points is None else points._replace(yx=moved(points.yx))
-    return Sample(crop, target, place, seen, np.asarray(column, np.int64), moved(center), marks)
+    shown, place = np.unique(np.append(place, 0), return_inverse=True)
+    place = place[:-1].reshape(side, side).astype(np.int32)
+    return Sample(crop, target, place, seen, np.asarray(column, np.int64)[shown[1:] - 1], centroids(place), marks)
 
 
 class Batch(NamedTuple):
@@ -188,7 +192,7 @@ def collate(samples):
 
 def joined(marks):
     """Points of a batch from one Marks (or None) a photo."""
-    marks = [Marks(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0)) if one is None else one for one in marks]
+    marks = [NO_MARKS if one is None else one for one in marks]
     yx = np.concatenate([one.yx for one in marks]).astype(np.float32)
     return Points(
         photo=torch.from_numpy(np.repeat(np.arange(len(marks)), [len(one.column) for one in marks])),

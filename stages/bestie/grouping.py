@@ -159,6 +159,11 @@ def accepted(centers, more, order, *, count, most, distance):
         used = used + (first < len(row))
     kept = rank >= 0
     more = Centers(*(column[kept] for column in more._replace(rank=rank)))
+    return together(centers, more)
+
+
+def together(centers, more):
+    """Centers of both, region by region, in a region those of `centers` first."""
     both = Centers(*(torch.cat(pair) for pair in zip(centers, more)))
     order = both.region.argsort(stable=True)
     return Centers(*(column[order] for column in both))

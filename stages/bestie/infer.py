@@ -5,11 +5,10 @@ import torch
 from torch.nn import functional
 
 from stages.bestie import network
-from stages.bestie.components import components
 from stages.bestie.config import Config
-from stages.bestie.grouping import Centers, find_centers, group
+from stages.bestie.grouping import find_centers, group, together
 from stages.bestie.labels import Points
-from stages.bestie.refine import allowed_classes, given_centers, mean_of, of_class, refined, seen_centers, without_small
+from stages.bestie.refine import allowed_classes, columns_of, located, mean_of, of_class, refined
 from stages.classifier.augment import resize
 from stages.common import training
 from stages.common.backbone import normalise
@@ -37,11 +36,11 @@ def photo_instances(model, photo, *, config, mean, std, tags=None, points=None, 
     """Instances of one photo (H, W, 3) uint8 RGB, none over another.
 
     tags : (K,) bool, the classes that may be found, None: all. points : Marks in photo pixels, which are the centres
-    then, or None. Returns (masks (n, H, W) bool, columns (n,) int64 in
-    [0, K), scores (n,) float32 in [0, 1]); masks come back to the photo by nearest pixels, empty ones are left out.
-    rule "test": the photo enters at config.test_size and is averaged with its mirror image (config.test_flip); see
-    `answers`. rule "refine": the labels that training would make for itself at scale 1 (`refine.refined`), score =
-    weight. Sources: BESTIE, Sec. 3.2, 3.5, Eq. 1; mirror image: its released code.
+    then, or None. Returns (masks (n, H, W) bool, columns (n,) int64 in [0, K), scores (n,) float32 in [0, 1]); masks
+    come back to the photo by nearest pixels, empty ones are left out. rule "test": the photo enters at
+    config.test_size and is averaged with its mirror image (config.test_flip); see `answers`. rule "refine": the labels
+    that training makes for itself of the network's own foreground, at scale 1 (`refine.refined`), score = weight.
+    Sources: BESTIE, Sec. 3.2, 3.5, Eq. 1; mirror image: its released code.
     """
     test = rule == "test"
     probability, center, offset = maps_of(
@@ -102,30 +101,22 @@ def answers(probability, center, offset, allowed, *, config, points=None):
     """(number (1, h, w) int64, column (n,) int64, score (n,) float32 in [0, 1]) by the rule "test" of photo_instances.
 
     number : 0, or 1 + the row of the instance. allowed : (1, K) bool. points : Points or None.
-    In each 8-connected component of a class, of at least config.min_area pixels, the centres are found, and clustered,
-    as in the refinement, down to config.test_threshold; a component without any is one instance (config.test_whole).
-    Given points are the centres instead. An instance's score is its centre's value times the mean probability of its
-    class over its pixels; one of fewer than config.min_area pixels is left out. Source: BESTIE's released code; the
-    least area of an instance is ours.
+    Regions and centres are those of the refinement (`refine.located`), down to config.test_threshold; a component
+    without any is one instance (config.test_whole). An instance's score is its centre's value times the mean
+    probability of its class over its pixels; one of fewer than config.min_area pixels is left out. Source: BESTIE's
+    released code; the least area of an instance is ours.
     """
-    classes = allowed_classes(probability, allowed)
-    number, count = components(classes, connectivity=8)
-    number, classes = without_small(number, classes, count=count, least=config.min_area)
-    value = of_class(center, classes)
-    if points is not None:
-        centers = given_centers(points, number, classes, count=count)
-    else:
-        centers = seen_centers(
-            value, offset, number, classes=classes, count=count, threshold=config.test_threshold,
-            most=config.test_most, config=config,
-        )  # fmt: skip
-        if config.test_whole:
-            centers = with_whole(centers, value, number, count=count)
-    column = classes[centers.photo, centers.y, centers.x] - 1
+    number, classes, centers, count = located(
+        allowed_classes(probability, allowed), center, offset, points, threshold=config.test_threshold,
+        most=config.test_most, config=config,
+    )  # fmt: skip
+    if config.test_whole and points is None:
+        centers = with_whole(centers, of_class(center, classes), number, count=count)
     number = group(number, offset, centers, count=count)
     place = number.flatten().nonzero()[:, 0]
     row = number.flatten()[place] - 1
     rows = len(centers.region)
+    column = columns_of(classes, place, row, rows)
     mean = mean_of(of_class(probability[:, 1:], classes).flatten()[place], row, rows)
     kept = torch.bincount(row, minlength=rows) >= config.min_area
     renumbered = torch.cat([kept.new_zeros(1, dtype=torch.int64), torch.where(kept, kept.cumsum(0), 0)])
@@ -137,9 +128,7 @@ def with_whole(centers, value, number, *, count):
     has = torch.zeros(count + 1, dtype=torch.bool, device=number.device)
     has[centers.region] = True
     more = find_centers(value, torch.where(has[number], 0, number), count=count, window=1, threshold=-torch.inf, most=1)
-    both = Centers(*(torch.cat(pair) for pair in zip(centers, more)))
-    order = both.region.argsort(stable=True)
-    return Centers(*(column[order] for column in both))
+    return together(centers, more)
 
 
 def predict_photos(photos, weights, *, config, job, count=None):

@@ -16,7 +16,7 @@ class Labels(NamedTuple):
 
     number : (B, H, W) int64, 0 where no instance lies, else 1 + the row of its instance below.
     photo : (N,) int64, place in the batch. column : (N,) int64 in [0, K), place of its class. center : (N, 2) float32
-    y, x in pixels, may lie outside the map (a crop may cut it off). weight : (N,) float32, W of Eq. 2; 1 for pseudo
+    y, x in pixels, a given point may lie outside the map. weight : (N,) float32, W of Eq. 2; 1 for pseudo
     labels.
     """
 

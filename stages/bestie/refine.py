@@ -3,7 +3,7 @@
 import torch
 
 from stages.bestie.components import components
-from stages.bestie.grouping import Centers, clustered_centers, find_centers, group, ranks
+from stages.bestie.grouping import Centers, clustered_centers, find_centers, group, ranks, unravel
 from stages.bestie.labels import Labels
 
 
@@ -16,25 +16,23 @@ def refined(probability, center, offset, tags, *, config, points=None, classes=N
     None. classes : (B, H, W) int64, the foreground where it is not the network's own: 0, or 1 + column. Nothing is
     modified.
 
-    The pixels of the most probable class, tagged or background, fall into 8-connected components; of those of at
-    least config.min_area pixels the centres are found (and clustered, config.cluster), and the pixels grouped. Given
-    points are the centres instead, and stay. An instance's new centre is the centroid of its pixels, its weight (Eq. 2)
-    the centre map at the old one, within [0, 1] (or the point's score), with `refine_weight: center_semantic` times the
-    mean probability of its class over its pixels. Components without a centre, or without a point, give nothing.
-    Sources: BESTIE, Sec. 3.5, Eq. 1 and 2; minimum size and the second weight: its released code.
+    Of the pixels of the most probable class, tagged or background, the centres are found (see `located`) and the
+    pixels grouped; regions without a centre give nothing. What instances are labelled with: see `labels_of`. Source:
+    BESTIE, Sec. 3.5, Eq. 1 and 2.
     """
-    classes = allowed_classes(probability, tags) if classes is None else classes
-    number, count = components(classes, connectivity=8)
-    number, classes = without_small(number, classes, count=count, least=config.min_area)
-    if points is None:
-        centers = seen_centers(
-            of_class(center, classes), offset, number, classes=classes, count=count, threshold=config.refine_threshold,
-            most=config.refine_most, config=config,
-        )  # fmt: skip
-    else:
-        centers = given_centers(points, number, classes, count=count)
+    classes = allowed_classes(probability, tags) if classes is None else tagged(classes, tags)
+    number, classes, centers, count = located(
+        classes, center, offset, points, threshold=config.refine_threshold, most=config.refine_most, config=config
+    )
     grouped = group(number, offset, centers, count=count)
-    return labels_of(grouped, centers, classes, probability, weight=config.refine_weight, stay=points is not None)
+    return labels_of(grouped, centers, classes, probability, center, config=config, stay=points is not None)
+
+
+def tagged(classes, tags):
+    """(B, H, W) `classes` (0, or 1 + column) with 0 where a photo's tags, (B, K) bool, do not name the class."""
+    allowed = torch.nn.functional.pad(tags, (1, 0), value=True)
+    photo = torch.arange(len(classes), device=classes.device).view(-1, 1, 1)
+    return torch.where(allowed[photo, classes], classes, 0)
 
 
 def allowed_classes(probability, tags):
@@ -61,58 +59,91 @@ def of_class(maps, classes):
     return maps.gather(1, (classes - 1).clamp(min=0)[:, None])[:, 0]
 
 
-def seen_centers(value, offset, number, *, classes, count, threshold, most, config):
-    """Centers of at least `threshold`, at most `most` of a component, and with config.cluster the clustered ones.
+def located(classes, center, offset, points, *, threshold, most, config):
+    """(number (B, H, W) int64, classes, Centers, count): regions of `classes` and the centres in each.
 
-    value : (B, H, W) float32, the centre map of each pixel's class. offset, number, classes, count : as in
-    `grouping.clustered_centers`.
+    Regions are the 8-connected components of a class of at least config.min_area pixels, `classes` is 0 elsewhere;
+    their centres have at least `threshold`, at most `most` in each, and with config.cluster there are the clustered
+    ones. Given Points are the centres instead, then a region is a class of a photo. Sources: BESTIE, Sec. 3.5; the
+    least size, and that points know no components: its released code.
     """
+    if points is not None:
+        number, centers, count = given_centers(points, classes, columns=center.shape[1])
+        return number, classes, centers, count
+    number, count = components(classes, connectivity=8)
+    number, classes = without_small(number, classes, count=count, least=config.min_area)
+    value = of_class(center, classes)
     centers = find_centers(value, number, count=count, window=config.window, threshold=threshold, most=most)
-    if not config.cluster:
-        return centers
-    return clustered_centers(
-        centers, value, offset, number, classes=classes, count=count, most=most, length=config.cluster_offset,
-        area=config.cluster_area, threshold=config.cluster_threshold, distance=config.cluster_distance,
-    )  # fmt: skip
+    if config.cluster:
+        centers = clustered_centers(
+            centers, value, offset, number, classes=classes, count=count, most=most, length=config.cluster_offset,
+            area=config.cluster_area, threshold=config.cluster_threshold, distance=config.cluster_distance,
+        )  # fmt: skip
+    return number, classes, centers, count
 
 
-def given_centers(points, number, classes, *, count):
-    """Centers at the points that lie on a component of their class, in a component in their given order."""
-    _, height, width = number.shape
-    y, x = points.y.round().long(), points.x.round().long()
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
-    inside &= (number[points.photo, y, x] > 0) & (classes[points.photo, y, x] == points.column + 1)
-    row = inside.nonzero()[:, 0]
-    row = row[number[points.photo[row], y[row], x[row]].argsort(stable=True)]
-    photo, y, x = points.photo[row], y[row], x[row]
-    region = number[photo, y, x]
-    return Centers(region, ranks(region, count), photo, y, x, points.score[row])
+def given_centers(points, classes, *, columns):
+    """(number (B, H, W) int64, Centers, count) of Points: a region is a class of a photo, its centres the points of
+    that class in their given order, also those that lie beside its pixels or beside the map."""
+    photo = torch.arange(len(classes), device=classes.device).view(-1, 1, 1)
+    number = torch.where(classes > 0, photo * columns + classes, 0)
+    region = points.photo * columns + points.column + 1
+    order = region.argsort(stable=True)
+    region, count = region[order], len(classes) * columns
+    y, x = points.y[order].round().long(), points.x[order].round().long()
+    return number, Centers(region, ranks(region, count), points.photo[order], y, x, points.score[order]), count
 
 
-def labels_of(grouped, centers, classes, probability, *, weight, stay=False):
+def labels_of(grouped, centers, classes, probability, center, *, config, stay=False):
     """Labels of the instances in `grouped` (B, H, W), the rows of `centers`; those without a pixel are left out.
 
-    stay : their centres are those of `centers`, not the centroids of their pixels.
+    An instance's centre is the centroid of its pixels, or the first of those with the largest C
+    (config.refine_center); its weight W (Eq. 2) is C of its class there, within [0, 1], with `refine_weight:
+    center_semantic` times the mean probability of its class over its pixels. stay : centres and weights are the places
+    and values of `centers`.
     """
     rows = len(centers.region)
     place = grouped.flatten().nonzero()[:, 0]
     row = grouped.flatten()[place] - 1
-    _, height, width = grouped.shape
-    pixels = torch.bincount(row, minlength=rows)
-    # sums of whole numbers: exact in any order
-    sums = torch.zeros((2, rows), dtype=torch.int64, device=place.device)
-    sums.index_add_(1, row, torch.stack([place // width % height, place % width]))
-    middle = (sums.double() / pixels.clamp(min=1)).T.float()
+    column = columns_of(classes, place, row, rows)
     if stay:
-        middle = torch.stack([centers.y, centers.x], 1).float()
-    value = centers.value.clamp(0, 1)
-    if weight == "center_semantic":
+        y, x, value = centers.y, centers.x, centers.value
+        middle = torch.stack([y, x], 1).float()
+    else:
+        middles = centroids if config.refine_center == "centroid" else tops
+        middle = middles(place, row, rows, of_class(center, classes))
+        y, x = middle.round().long().T
+        value = center[centers.photo, column, y, x]
+    value = value.clamp(0, 1)
+    if config.refine_weight == "center_semantic":
         value = value * mean_of(of_class(probability[:, 1:], classes).flatten()[place], row, rows)
-    column = classes[centers.photo, centers.y, centers.x] - 1
-    kept = pixels > 0
+    kept = torch.bincount(row, minlength=rows) > 0
     renumbered = torch.cat([kept.new_zeros(1, dtype=torch.int64), kept.cumsum(0)])
     return Labels(renumbered[grouped], centers.photo[kept], column[kept], middle[kept], value[kept])
+
+
+def columns_of(classes, place, row, rows):
+    """(rows,) int64: the column of the class that all pixels (`place`, flat) of a row have; 0 where it has none."""
+    found = torch.zeros(rows, dtype=torch.int64, device=place.device)
+    return found.scatter_reduce_(0, row, classes.flatten()[place] - 1, "amax")
+
+
+def centroids(place, row, rows, value):
+    """(rows, 2) float32: mean y, x of the pixels `place` (flat, of maps like `value`) of each row, 0 where none is."""
+    _, y, x = unravel(place, value.shape[1:])
+    # sums of whole numbers: exact in any order
+    sums = torch.zeros((2, rows), dtype=torch.int64, device=place.device).index_add_(1, row, torch.stack([y, x]))
+    return (sums.double() / torch.bincount(row, minlength=rows).clamp(min=1)).T.float()
+
+
+def tops(place, row, rows, value):
+    """(rows, 2) float32: y, x of the first pixel of each row with its largest `value`, 0 where it has none."""
+    of = value.flatten()[place]
+    top = torch.full((rows,), -torch.inf, device=of.device).scatter_reduce_(0, row, of, "amax")
+    at = of == top[row]
+    first = torch.full((rows,), value.numel(), device=place.device).scatter_reduce_(0, row[at], place[at], "amin")
+    _, y, x = unravel(torch.where(first < value.numel(), first, 0), value.shape[1:])
+    return torch.stack([y, x], 1).float()
 
 
 def mean_of(values, row, rows):
