@@ -62,7 +62,7 @@ def guided_mean(error, found, wanted, drawn, *, everywhere, soft):
     """Mean over P of `error` of two (B, C, H, W) maps, summed over C, times W if `soft`; 0 where P is empty."""
     weight = drawn.weight.flatten()
     found, wanted = (maps.permute(0, 2, 3, 1).flatten(0, 2) for maps in (found, wanted))
-    if not everywhere:  # the few guided pixels alone: there are as many maps as the dataset has classes
+    if not everywhere:  # only these pixels: there are as many maps as the dataset has classes
         guided = drawn.inside.flatten().nonzero()[:, 0]
         found, wanted, weight = found[guided], wanted[guided], weight[guided]
     cost = error(found, wanted).sum(1)
@@ -75,8 +75,8 @@ def semantic_loss(scores, target, *, share=1.0):
 
     scores : (B, K + 1, H, W) float32. target : (B, H, W) int64.
     """
-    counted = int((target != VOID).sum())
-    if share == 1 or not counted:
-        return functional.cross_entropy(scores, target, ignore_index=VOID, reduction="sum") / max(counted, 1)
+    counted = (target != VOID).sum().clamp(min=1)
+    if share == 1:
+        return functional.cross_entropy(scores, target, ignore_index=VOID, reduction="sum") / counted
     found = functional.cross_entropy(scores, target, ignore_index=VOID, reduction="none")
-    return found.flatten().topk(math.ceil(share * counted)).values.mean()
+    return found.flatten().topk(math.ceil(share * int(counted))).values.mean()
