@@ -131,6 +131,23 @@ def test_given_points_are_the_centres_in_testing():
         assert scores.tolist() == pytest.approx([SURE] * 2, abs=0.02)  # the point's score, 1, for C
 
 
+def test_a_point_has_all_pieces_of_its_class_in_testing_too():
+    """Two pieces of class 1 share a point on the background between them; that of class 2 lies outside the photo."""
+    photo = painted([(1, (6, 16), (6, 16)), (1, (6, 16), (30, 40)), (2, (20, 30), (6, 16))], [(10, 10, 0.9)])
+    points = Marks(np.array([1, 0]), np.array([[25.0, -3.0], [10.0, 20.0]]), np.array([0.5, 0.7], np.float32))
+    masks, columns, scores = found_in(photo, points=points)
+    assert columns.tolist() == [0, 1] and masks.sum() == 300
+    assert masks[0, 6:16, 6:16].all() and masks[0, 6:16, 30:40].all() and masks[1, 20:30, 6:16].all()
+    assert scores.tolist() == pytest.approx([0.7 * SURE, 0.5 * SURE], abs=1e-5)
+    # pieces have no least size, instances have: 200 pixels in two pieces stay, 100 do not
+    config = SMALL.model_copy(update={"min_area": 101})
+    masks, columns, _ = found_in(photo, points=points, config=config)
+    assert columns.tolist() == [0] and masks.sum() == 200
+    # in the refinement the labels are the same; its weights are the points' scores
+    masks, columns, scores = found_in(photo, points=points, rule="refine")
+    assert columns.tolist() == [0, 1] and masks.sum() == 300 and scores.tolist() == pytest.approx([0.7, 0.5])
+
+
 def test_mirror_image_averages_and_turns_the_offset_back():
     # every pixel points 6 to the right: x = 17, 16, ... would go to the right centre; both photos' mean points nowhere
     photo = painted([(1, (5, 15), (5, 35))], [(10, 10, 0.5), (10, 28, 0.4)])

@@ -256,6 +256,27 @@ def test_answers_for_a_shard_and_for_validation(plain, tmp_path):
         bestie.predict(given, config, Job())
 
 
+def test_photos_without_points_are_answered_by_the_network_s_own_centres(plain, tmp_path):
+    inputs, weights, _, _ = plain
+    given = SimpleNamespace(index=inputs.index, weights=tmp_path / "weights.pt", points=tmp_path / "points.zarr.zip")
+    weights.save(given.weights)
+    points = {  # one on p2; p3 stands in the table without any that counts: class 9 is not of this dataset
+        "image_id": np.array(["p2", "p3"]), "first": np.array([0, 1, 2]), "yx": np.array([[30, 24]] * 2, np.int32),
+        "category": np.array([3, 9], np.int16), "score": np.array([0.5, 1], np.float32),
+    }  # fmt: skip
+    Table("peaks/1", points).save(given.points)
+    config, job = Config(**TINY), Job(shard=1, shards=2)
+    found = bestie.run(given, config, job)["instances"]
+    given.points = None
+    own = bestie.run(given, config, job)["instances"]
+    assert found.image_id == own.image_id == ["p2", "p3"]
+    # the one point has all pixels of its class, in however many pieces; its score bounds that of the instance
+    assert len(found.masks(0)) == 1 and found.masks(0)[0][own.masks(0).any(0)].all()
+    assert len(own.masks(0)) > 1 and 0 < found.score[0] <= 0.5
+    assert len(found.masks(1)) and np.array_equal(found.masks(1), own.masks(1))
+    assert np.array_equal(found.score[found.rows(1)], own.score[own.rows(1)])
+
+
 @pytest.mark.parametrize(("undecided", "wanted"), [("background", {0, 1}), ("ignore", {1, 255})])
 def test_what_undecided_pixels_teach(tmp_path, undecided, wanted):
     """The left half of a map is class 3, the first, the right half undecided; a map of 255 alone is no photo."""

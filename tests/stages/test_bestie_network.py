@@ -5,6 +5,7 @@ import torch
 
 from stages.bestie import network
 from stages.bestie.config import Config
+from stages.common.config import parse
 from stages.common.errors import UserError
 
 
@@ -77,6 +78,17 @@ def test_dilated_levels_and_other_finer_ones():
         assert model.backbone.strides == strides
     with pytest.raises(UserError, match="no features of stride 3"):
         network.build(Config(weights="none", low_levels=[8, 3]), 2)
+
+
+def test_finer_levels_that_are_none_or_do_not_fall_are_refused_in_one_sentence():
+    for levels, sentence in (
+        ([], r"^bestie\.low_levels: .*at least 1 item"),
+        ([4, 8], "^bestie: .*falling strides below output_stride"),
+        ([32, 8], "^bestie: .*falling strides below output_stride"),
+    ):
+        with pytest.raises(UserError, match=sentence) as error:
+            parse(Config, {"low_levels": levels}, where="bestie")
+        assert "\n" not in str(error.value)
 
 
 def test_one_photo_a_batch_can_be_trained_on_and_the_backbone_s_statistics_stay():

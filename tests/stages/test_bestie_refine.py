@@ -8,7 +8,7 @@ from test_bestie_grouping import slow_centers, slow_clusters, slow_group
 
 from stages.bestie.config import Config
 from stages.bestie.labels import Points
-from stages.bestie.refine import allowed_classes, refined
+from stages.bestie.refine import allowed_classes, refined, tagged
 
 SMALL = Config(min_area=1, window=3, cluster=False)
 
@@ -31,7 +31,11 @@ def test_defaults_are_the_released_codes():
     assert (config.refine_threshold, config.window, config.refine_most, config.min_area) == (0.3, 41, 5, 50)
     assert (config.cluster_offset, config.cluster_area) == (2.5, (19, 23))
     assert (config.cluster_threshold, config.cluster_distance) == (0.05, 100.0)
-    assert (config.refine, config.cluster, config.refine_weight) == (True, True, "center")
+    assert (config.refine, config.cluster) == (True, True)
+
+
+def test_where_the_paper_says_otherwise_the_defaults_are_the_papers():
+    assert (Config().refine_center, Config().refine_weight) == ("centroid", "center")
 
 
 def test_two_touching_objects_by_hand():
@@ -39,12 +43,33 @@ def test_two_touching_objects_by_hand():
     center[0, 0, 0, 1], center[0, 0, 1, 5], center[0, 1, 2, 6] = 0.6, 1.3, 0.4
     center[0, 1, 0, 3] = 0.9  # of the other class: not looked at here
     offset[0, 1, 0, 3] = 1.5  # (0, 3) points at (0, 4.5): nearer to (1, 5); (1, 3) at itself: 2.24 from (0, 1), 2 away
+    center[0, 0, 0, 4], center[0, 0, 1, 4], center[0, 0, 0, 2], center[0, 0, 1, 2] = 1.2, 0.1, 0.5, 0.2
     labels = refined(probability, center, offset, every(probability), config=SMALL)
     assert labels.number.tolist() == [[[0, 2, 2, 1, 1, 1, 0], [0, 2, 2, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0, 3]]]
-    # the strongest first: columns 3, 4, 5 of two rows, centroid (0.5, 4), C = 1.3 counts as 1; then (0.5, 1.5)
+    # the strongest first: columns 3, 4, 5 of two rows, centroid (0.5, 4); then (0.5, 1.5)
     assert labels.center.tolist() == [[0.5, 4.0], [0.5, 1.5], [2.0, 6.0]]
-    assert labels.weight.tolist() == pytest.approx([1.0, 0.6, 0.4])
+    # halves go to the even side: C at (0, 4), 1.2, counts as 1; at (0, 2) 0.5; the last at its own pixel
+    assert labels.weight.tolist() == pytest.approx([1.0, 0.5, 0.4])
     assert labels.photo.tolist() == [0, 0, 0] and labels.column.tolist() == [0, 0, 1]
+
+
+def test_a_peak_as_the_centre_is_the_first_of_the_largest_of_its_pixels():
+    probability, center, offset = maps([[[1] * 7] * 2])
+    center[0, 0, 0, 1], center[0, 0, 0, 5], center[0, 1] = 0.9, 0.8, 0.95  # found at (0, 1), (0, 5); the other class
+    center[0, 0, 0, 2] = center[0, 0, 1, 0] = 0.2
+    center[0, 0, 1, 2], center[0, 0, 0, 4] = 0.15, -0.05
+    offset[0, 1, 0, 1] = 4  # the pixel (0, 1) points at (0, 5)
+    config = SMALL.model_copy(update={"refine_center": "peak"})
+    labels = refined(probability, center, offset, every(probability), config=config)
+    # column 3 is as far from 1 as from 5: to the stronger
+    assert labels.number.tolist() == [[[1, 2, 1, 1, 2, 2, 2], [1, 1, 1, 1, 2, 2, 2]]]
+    # the first has 0.2 at (0, 2) and (1, 0): the first in row order; the second 0.9 at (0, 1), which is its own now
+    assert labels.center.tolist() == [[0, 2], [0, 1]] and labels.weight.tolist() == pytest.approx([0.2, 0.9])
+    labels = refined(probability, center, offset, every(probability), config=SMALL)
+    # centroids: (4 / 7, (0 + 2 + 3 + 0 + 1 + 2 + 3) / 7), pixel (1, 2); (3 / 7, (1 + 4 + 5 + 6 + 4 + 5 + 6) / 7), pixel
+    # (0, 4), where C is below 0
+    assert labels.center.flatten().tolist() == pytest.approx([4 / 7, 11 / 7, 3 / 7, 31 / 7])
+    assert labels.weight.tolist() == pytest.approx([0.15, 0.0])
 
 
 def test_weight_with_the_mean_probability():
@@ -53,7 +78,8 @@ def test_weight_with_the_mean_probability():
     center[0, 0, 0, 0], center[0, 1, 0, 3] = 0.5, 0.9
     config = SMALL.model_copy(update={"refine_weight": "center_semantic"})
     labels = refined(probability, center, offset, every(probability), config=config)
-    assert labels.weight.tolist() == pytest.approx([0.5 * 0.7, 0.9 * 0.8])  # (0.8 + 0.6) / 2 over its own two pixels
+    # C at pixel 0, the even one beside the centroid 0.5; (0.8 + 0.6) / 2 over its own two pixels
+    assert labels.weight.tolist() == pytest.approx([0.5 * 0.7, 0.9 * 0.8])
 
 
 def test_the_most_probable_of_background_and_tagged_classes():
@@ -110,23 +136,26 @@ def test_an_object_of_five_pixels():
 
 def test_a_centre_that_no_pixel_points_to_is_no_instance():
     probability, center, offset = maps([[[1, 1, 1, 1, 1, 0, 1]]])
-    center[0, 0, 0, 0], center[0, 0, 0, 4], center[0, 0, 0, 6] = 0.9, 0.8, 0.7
+    center[0, 0, 0, 0], center[0, 0, 0, 4], center[0, 0, 0, 6], center[0, 0, 0, 2] = 0.9, 0.8, 0.7, 0.2
     offset[0, 1, 0, :5] = torch.tensor([4.0, 3.0, 2.0, 1.0, 0.0])  # all point to x = 4, the second centre
     labels = refined(probability, center, offset, every(probability), config=SMALL)
     assert labels.number.tolist() == [[[1, 1, 1, 1, 1, 0, 2]]]
-    assert labels.center.tolist() == [[0.0, 2.0], [0.0, 6.0]] and labels.weight.tolist() == pytest.approx([0.8, 0.7])
+    assert labels.center.tolist() == [[0.0, 2.0], [0.0, 6.0]]
+    assert labels.weight.tolist() == pytest.approx([0.2, 0.7])  # C at the centroids
 
 
 def test_clusters_add_what_the_centre_map_misses():
     probability, center, offset = maps(np.ones((1, 11, 150), np.int64))
     center[0, 0, 5, 20], center[0, 0, 5, 130] = 0.9, 0.1
+    center[0, 0, 5, 37], center[0, 0, 5, 74], center[0, 0, 5, 112] = 0.2, 0.25, 0.15  # below the threshold of 0.3
     x = torch.arange(150.0)
     offset[0, 0] = 5 - torch.arange(11.0)[:, None]
     offset[0, 1] = torch.where(x < 75, 20 - x, 130 - x)
     alone = refined(probability, center, offset, every(probability), config=Config(cluster=False))
-    assert alone.weight.tolist() == pytest.approx([0.9]) and (alone.number == 1).all()
+    # columns 0 to 149: the centroid 74.5 is read at 74
+    assert alone.weight.tolist() == pytest.approx([0.25]) and (alone.number == 1).all()
     both = refined(probability, center, offset, every(probability), config=Config())
-    assert both.weight.tolist() == pytest.approx([0.9, 0.1])
+    assert both.weight.tolist() == pytest.approx([0.2, 0.15])
     assert (both.number[..., :75] == 1).all() and (both.number[..., 75:] == 2).all()
     assert both.center.tolist() == [[5.0, 37.0], [5.0, 112.0]]  # columns 0..74 and 75..149
 
@@ -143,18 +172,44 @@ def test_points_are_the_centres():
     probability, center, offset = maps([[[1, 1, 1, 1, 0, 2, 2]], [[1, 1, 0, 2, 2, 2, 2]]])
     center[:] = 0.9  # not looked at
     points = points_of(
-        (0, 0, 0.4, 0.4, 0.5), (0, 0, 0, 3, 1), (0, 1, 0, 1, 1), (0, 0, 0, 5, 1), (1, 1, 0, 6, 0.7), (1, 1, 0, 7, 1),
-        (1, 1, -3, 4, 1), (1, 0, 0, 2, 1),
+        (0, 0, 0.4, 0.4, 0.5), (0, 0, 0, 3, 1), (0, 1, 0, 1, 0.8), (0, 0, 0, 5, 1), (1, 1, 0, 6, 0.7), (1, 1, 0, 7, 1),
+        (1, 1, -1, 4, 0.9), (1, 0, 0, 2, 0.6),
     )  # fmt: skip
     labels = refined(probability, center, offset, every(probability), config=SMALL, points=points)
-    # (0.4, 0.4) is pixel (0, 0); x = 2 is nearer to 3. The third is of another class than its component, so is the
-    # fourth; x = 7 and y = -3 lie outside, (1, 0, 2) on the background: the components without a point stay empty
-    assert labels.number.tolist() == [[[1, 1, 2, 2, 0, 0, 0]], [[0, 0, 0, 3, 3, 3, 3]]]
-    assert labels.weight.tolist() == pytest.approx([0.5, 1.0, 0.7]) and labels.column.tolist() == [0, 0, 1]
-    assert labels.center.tolist() == [[0.0, 0.0], [0.0, 3.0], [0.0, 6.0]]  # the points, not the centroids
+    # class 1 of the first photo: (0.4, 0.4) is pixel (0, 0), x = 2 is nearer to 3; no pixel is nearest to 5, which lies
+    # on class 2. The point of class 2 on pixels of class 1 has all of class 2. In the second photo x = 2 is background
+    # and has class 1; of class 2 x = 7 lies outside and is nobody's nearest, (-1, 4) too, but it is nearest to x = 3
+    # (1 + 1 against 9) and 4 (1 against 4), not to 5 (1 + 1 against 1)
+    assert labels.number.tolist() == [[[1, 1, 2, 2, 0, 3, 3]], [[4, 4, 0, 6, 6, 5, 5]]]
+    assert labels.weight.tolist() == pytest.approx([0.5, 1.0, 0.8, 0.6, 0.7, 0.9])  # the scores
+    assert labels.photo.tolist() == [0, 0, 0, 1, 1, 1] and labels.column.tolist() == [0, 0, 1, 0, 1, 1]
+    # the points, not the centroids
+    assert labels.center.tolist() == [[0, 0], [0, 3], [0, 1], [0, 2], [0, 6], [-1, 4]]
 
 
-def test_all_points_of_a_component_count_and_two_on_one_pixel_are_the_first():
+def test_a_point_has_all_pieces_of_its_class_and_a_class_without_a_point_gives_nothing():
+    probability, center, offset = maps([[[1, 1, 0, 2, 1]]])
+    center[:] = 0.9
+    points = points_of((0, 0, 0, 0, 0.5))
+    for refine_weight, weight in (("center", 0.5), ("center_semantic", 0.5 * 0.8)):
+        config = Config(refine_weight=refine_weight)  # pieces of 2 and 1 pixels, min_area 50
+        labels = refined(probability, center, offset, every(probability), config=config, points=points)
+        assert labels.number.tolist() == [[[1, 1, 0, 0, 1]]] and labels.column.tolist() == [0]
+        assert labels.center.tolist() == [[0, 0]] and labels.weight.tolist() == pytest.approx([weight])
+
+
+def test_a_point_in_a_hole_of_its_object_keeps_the_object_from_its_neighbour():
+    # one piece of two objects; the middle of the right one is background
+    probability, center, offset = maps([[[1] * 7, [1, 1, 1, 1, 1, 0, 1], [1] * 7]])
+    points = points_of((0, 0, 1, 1, 0.7), (0, 0, 1, 5, 0.6))
+    labels = refined(probability, center, offset, every(probability), config=SMALL, points=points)
+    # column 3 is 2 from both: the first
+    side = [1, 1, 1, 1, 2, 2, 2]
+    assert labels.number.tolist() == [[side, [1, 1, 1, 1, 2, 0, 2], side]]
+    assert labels.center.tolist() == [[1, 1], [1, 5]] and labels.weight.tolist() == pytest.approx([0.7, 0.6])
+
+
+def test_all_points_of_a_class_count_and_two_on_one_pixel_are_the_first():
     probability, center, offset = maps([[[1] * 21]])
     points = points_of(*((0, 0, 0, x, 1) for x in (*range(0, 21, 3), 0)))
     labels = refined(probability, center, offset, every(probability), config=SMALL, points=points)
@@ -173,6 +228,17 @@ def test_the_foreground_may_be_given():
     assert labels.number.tolist() == [[[0, 0, 1, 1]]] and labels.column.tolist() == [1]
 
 
+def test_a_given_foreground_shows_tagged_classes_alone():
+    probability, center, offset = maps([[[0] * 4]] * 2)
+    center[:] = 0.9
+    given, tags = torch.tensor([[[1, 0, 2, 2]], [[1, 0, 2, 2]]]), torch.tensor([[False, True], [True, False]])
+    assert tagged(given, tags).tolist() == [[[0, 0, 2, 2]], [[1, 0, 0, 0]]]
+    assert given.tolist() == [[[1, 0, 2, 2]]] * 2  # not modified
+    for points in (None, points_of(*((b, k, 0, x, 1) for b in (0, 1) for k, x in ((0, 0), (1, 2))))):
+        labels = refined(probability, center, offset, tags, config=SMALL, classes=given, points=points)
+        assert labels.number.tolist() == [[[0, 0, 1, 1]], [[2, 0, 0, 0]]] and labels.column.tolist() == [1, 0]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_random_maps_against_slow_parts(seed):
     rng = np.random.default_rng(seed)
@@ -183,7 +249,8 @@ def test_random_maps_against_slow_parts(seed):
     tags = torch.tensor([[True, False, True], [True, True, True]])
     config = Config(
         min_area=17, window=9, refine_most=3, cluster_area=(2, 9), cluster_distance=5,
-        refine_threshold=(0.9, 1)[seed % 2], refine_weight="center_semantic",
+        refine_threshold=(0.9, 1)[seed // 2 % 2], refine_weight="center_semantic",
+        refine_center=("centroid", "peak")[seed % 2],
     )  # fmt: skip
     before = [map_.clone() for map_ in (probability, center, offset, tags)]
     labels = refined(probability, center, offset, tags, config=config)
@@ -208,13 +275,18 @@ def test_random_maps_against_slow_parts(seed):
     assert len(labels.photo) == len(kept) > 3
     for n, row in enumerate(kept):
         mask = grouped == row
-        _, b, y, x, v = centers[row - 1]
+        _, b, y, x, _ = centers[row - 1]
         assert ((labels.number.numpy() == n + 1) == mask).all() and labels.photo[n] == b
         column = classes[b, y, x] - 1
         assert labels.column[n] == column
-        assert labels.center[n].tolist() == pytest.approx(np.argwhere(mask)[:, 1:].mean(0).tolist())
+        pixels = np.argwhere(mask[b]).tolist()
+        middle = np.mean(pixels, 0)
+        if config.refine_center == "peak":
+            middle = max(pixels, key=lambda p: center[b, column, p[0], p[1]])  # of equals the first
+        assert labels.center[n].tolist() == pytest.approx(list(middle))
+        value = float(center[b, column, round(middle[0]), round(middle[1])])  # halves go to the even side
         mean = probability.numpy()[b, column + 1][mask[b]].mean()
-        assert float(labels.weight[n]) == pytest.approx(min(v, 1) * mean, rel=1e-5)
+        assert float(labels.weight[n]) == pytest.approx(value * mean, rel=1e-5)
     assert int((labels.number > 0).sum()) == int((grouped > 0).sum())
 
 

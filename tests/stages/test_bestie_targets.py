@@ -42,6 +42,18 @@ def test_the_foreground_that_is_refined(refine_on):
     assert (labels.number.tolist(), labels.column.tolist()) == wanted
 
 
+def test_the_semantic_map_shows_the_refinement_tagged_classes_alone():
+    from stages.bestie.data import Batch
+    from stages.bestie.network import Output
+
+    # the map says class 1 in two pixels and class 2 in two; the photo is tagged with the first alone
+    output = Output(torch.zeros(1, 3, 1, 5), torch.full((1, 2, 1, 5), 0.9), torch.zeros(1, 2, 1, 5))
+    given = Batch(None, torch.tensor([[[1, 1, 0, 2, 2]]]), torch.ones(1, 1, 5, dtype=torch.bool), None, None)
+    config = Config(refine_on="semantic", min_area=1)
+    labels = learn.refined_labels(output, torch.tensor([[True, False]]), given, config=config)
+    assert labels.number.tolist() == [[[1, 1, 0, 0, 0]]] and labels.column.tolist() == [0]
+
+
 def test_marks_of_points_leave_other_classes_out():
     from stages.bestie.data import marks_of
 
@@ -63,11 +75,12 @@ def test_outside_the_photo_nothing_is_refined():
 
     # all pixels look like class 0 and the centre map has its top at (8, 20); the photo ends at column 16
     center = torch.zeros(1, 1, 32, 32)
-    center[0, 0, 8, 4], center[0, 0, 8, 20] = 0.8, 0.9
+    center[0, 0, 8, 4], center[0, 0, 8, 20], center[0, 0, 16, 8] = 0.8, 0.9, 0.6
     output = Output(torch.tensor([0.0, 5.0]).view(1, 2, 1, 1).expand(1, 2, 32, 32), center, torch.zeros(1, 2, 32, 32))
     photo = torch.zeros(1, 32, 32, dtype=torch.bool)
     photo[..., :16] = True
     given = SimpleNamespace(photo=photo, points=None)
     found = refined_labels(output, torch.ones(1, 1, dtype=torch.bool), given, config=Config(cluster=False))
-    assert found.weight.tolist() == [pytest.approx(0.8)] and torch.equal(found.number > 0, photo)
+    # rows 0 to 31 and columns 0 to 15: C at (16, 8), the even sides of the halves
+    assert found.weight.tolist() == [pytest.approx(0.6)] and torch.equal(found.number > 0, photo)
     assert found.center.tolist() == [[15.5, 7.5]]
