@@ -42,17 +42,17 @@ RUN = [block[:4] for block in BLOCKS if block[4]]
 
 @pytest.fixture(scope="module")
 def place(tiny, tmp_path_factory):
-    """A copy of the finished run, beside a folder of tagged photos and one of other photos."""
+    """A copy of the finished run, beside a folder of tagged photos and one of other tagged photos."""
     folder = tmp_path_factory.mktemp("snippets")
     subprocess.run(["cp", "-a", f"{tiny.folder}/.", str(folder)], check=True)
-    table = ["file,tags"]
     for name, first, count in (("my-photos", 0, 8), ("other-photos", 100, 2)):
         (folder / name).mkdir()
+        table = ["file,tags"]
         for i in range(first, first + count):
             scene = make_scene(0, i, size=96)
             Image.fromarray(scene.photo).save(folder / name / f"{i}.png")
-            table += [f"{i}.png,{';'.join(CLASSES[c] for c in scene.tags)}"] if name == "my-photos" else []
-    (folder / "my-photos/tags.csv").write_text("\n".join(table) + "\n")
+            table.append(f"{i}.png,{';'.join(CLASSES[c] for c in scene.tags)}")
+        (folder / name / "tags.csv").write_text("\n".join(table) + "\n")
     return folder
 
 

@@ -185,7 +185,7 @@ def test_trained_weights_that_are_not_what_they_say(folder):
     meta = {"kind": "classifier", "classes": [1], "pam_channels": 8, **{key: getattr(config, key) for key in keys}}
     tensors = build(meta).state_dict()
     Weights({**meta, "head": "pam"}, tensors).save("weights.pt")
-    sentence(lambda: call(cam.run), "not those of the classifier that they describe")
+    sentence(lambda: call(cam.run), "not those of the classifier network that they describe")
     sentence(lambda: call(refine.run), "weights.pt holds weights of 'classifier', needed are those of 'refine'")
 
 
