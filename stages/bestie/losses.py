@@ -64,7 +64,7 @@ def guided_mean(error, found, wanted, drawn, *, everywhere, soft):
     found, wanted = (maps.permute(0, 2, 3, 1).flatten(0, 2) for maps in (found, wanted))
     if not everywhere:  # only these pixels: there are as many maps as the dataset has classes
         guided = drawn.inside.flatten().nonzero()[:, 0]
-        found, wanted, weight = found[guided], wanted[guided], weight[guided]
+        found, wanted, weight = (one.index_select(0, guided) for one in (found, wanted, weight))
     cost = error(found, wanted).sum(1)
     return (cost * weight if soft else cost).sum() / max(len(cost), 1)
 
