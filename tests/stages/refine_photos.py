@@ -1,13 +1,8 @@
 """Photos of one disc or box each with labels, and a tiny training, for the tests of `refine`."""
 
-from types import SimpleNamespace
-
 import cv2
 import numpy as np
-from PIL import Image
-
-from stages.common.index import Index
-from stages.common.instances import InstancesBuilder
+from shape_photos import written
 
 TINY = dict(
     fpn_channels=16, fpn_levels=[3, 4], anchor_sizes=[16, 32], box_channels=32, mask_layers=1, mask_channels=16,
@@ -15,7 +10,6 @@ TINY = dict(
     optimiser="adamw", learning_rate=1e-3, schedule="one_cycle", short_side=[64, 80], test_short_side=64, max_side=96,
     score_threshold=0.0, checkpoint_every=2, weights="none",
 )  # fmt: skip
-CATEGORIES = {3: "disc", 7: "box"}
 
 
 def photo_with(category, *, size=(64, 64), at=(20, 16), side=24, seed=0):
@@ -34,22 +28,5 @@ def photo_with(category, *, size=(64, 64), at=(20, 16), side=24, seed=0):
 
 def dataset(folder, count=6, *, ignore=()):
     """Index and label store of `count` photos, the last two for validation; paths."""
-    (folder / "photos").mkdir(parents=True)
-    builder = InstancesBuilder(CATEGORIES)
-    names, tags = [f"p{k}" for k in range(count)], []
-    for k, name in enumerate(names):
-        category = 3 if k % 2 == 0 else 7
-        photo, masks = photo_with(category, at=(8 + 4 * k, 30 - 3 * k), seed=k)
-        Image.fromarray(photo).save(folder / "photos" / f"{name}.png")
-        tags.append((category,))
-        if k < count - 2:
-            builder.add(name, photo.shape[:2], masks, category=category, ignore=[int(k in ignore)])
-    flags = np.arange(count) < count - 2
-    index = Index.build(
-        folder / "photos", CATEGORIES, image_id=names, path=[f"{n}.png" for n in names], size=[(64, 64)] * count,
-        tags=tags, train=flags, with_masks=flags & (np.arange(count) < 2), val=~flags,
-    )  # fmt: skip
-    inputs = SimpleNamespace(index=folder / "index.zarr.zip", labels=folder / "labels.zarr")
-    index.save(inputs.index)
-    builder.finish().save(inputs.labels)
-    return inputs
+    photos = [photo_with(3 if k % 2 == 0 else 7, at=(8 + 4 * k, 30 - 3 * k), seed=k) for k in range(count)]
+    return written(folder, photos, ignore=ignore)

@@ -1,14 +1,8 @@
 """Photos of one disc or box each with labels and truth, and a tiny training, for the tests of `segment`."""
 
-from types import SimpleNamespace
-
 import numpy as np
-from PIL import Image
+from shape_photos import written
 
-from stages.common.index import Index
-from stages.common.instances import InstancesBuilder
-
-CATEGORIES = {3: "disc", 7: "box"}
 TINY = dict(
     weights="none", output_stride=16, atrous_rates=[1, 2], batch=2, iterations=4, crop=64, scales=(0.8, 1.2),
     checkpoint_every=2,
@@ -30,26 +24,5 @@ def photo_with(category, *, size=(96, 96), at=(20, 16), side=48, seed=0):
 
 def dataset(folder, count=8):
     """Index, label store and ground truth of `count` photos, the last two for validation; paths."""
-    (folder / "photos").mkdir(parents=True)
-    labels, truth = InstancesBuilder(CATEGORIES), InstancesBuilder(CATEGORIES)
-    names, tags = [f"p{k}" for k in range(count)], []
-    for k, name in enumerate(names):
-        category = 3 if k % 2 == 0 else 7
-        photo, masks = photo_with(category, at=(6 + 4 * k, 42 - 4 * k), seed=k)
-        Image.fromarray(photo).save(folder / "photos" / f"{name}.png")
-        tags.append((category,))
-        truth.add(name, photo.shape[:2], masks, category=category)
-        if k < count - 2:
-            labels.add(name, photo.shape[:2], masks, category=category)
-    flags = np.arange(count) < count - 2
-    index = Index.build(
-        folder / "photos", CATEGORIES, image_id=names, path=[f"{n}.png" for n in names], size=[(96, 96)] * count,
-        tags=tags, train=flags, with_masks=flags & (np.arange(count) < 2), val=~flags,
-    )  # fmt: skip
-    inputs = SimpleNamespace(
-        index=folder / "index.zarr.zip", labels=folder / "labels.zarr", truth=folder / "truth.zarr.zip"
-    )
-    index.save(inputs.index)
-    labels.finish().save(inputs.labels)
-    truth.finish().save(inputs.truth)
-    return inputs
+    photos = [photo_with(3 if k % 2 == 0 else 7, at=(6 + 4 * k, 42 - 4 * k), seed=k) for k in range(count)]
+    return written(folder, photos)

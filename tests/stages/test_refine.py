@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
-from refine_photos import CATEGORIES, TINY, dataset, photo_with
+from refine_photos import TINY, dataset, photo_with
+from shape_photos import CATEGORIES
 
 from stages import refine
 from stages.common import store

@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
-from segment_photos import CATEGORIES, TINY, dataset, photo_with
+from segment_photos import TINY, dataset, photo_with
+from shape_photos import CATEGORIES
 
 from stages import evaluate, segment
 from stages.common import store

@@ -1,7 +1,8 @@
 """What DeepLab is trained on: instances merged by class, scaled, flipped and cropped samples."""
 
 import numpy as np
-from segment_photos import CATEGORIES, TINY
+from segment_photos import TINY
+from shape_photos import CATEGORIES
 
 from stages.common.instances import InstancesBuilder
 from stages.segment.config import Config
