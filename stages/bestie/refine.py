@@ -107,8 +107,7 @@ def labels_of(grouped, centers, classes, probability, center, *, config, stay=Fa
     row = grouped.flatten()[place] - 1
     column = columns_of(classes, place, row, rows)
     if stay:
-        y, x, value = centers.y, centers.x, centers.value
-        middle = torch.stack([y, x], 1).float()
+        middle, value = torch.stack([centers.y, centers.x], 1).float(), centers.value
     else:
         middles = centroids if config.refine_center == "centroid" else tops
         middle = middles(place, row, rows, of_class(center, classes))
