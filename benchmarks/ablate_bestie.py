@@ -13,10 +13,10 @@ import numpy as np
 
 from benchmarks import sections
 from benchmarks.ablate_liid import grid, minutes_of, read
-from stages.common.index import Index
-from stages.common.instances import Instances
-from stages.common.maps import Maps, MapsBuilder
 from stages.evaluate import measures
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances
+from tag2mask.data.maps import Maps, MapsBuilder
 
 # Table 3: (recipe, PAM, IAG, refinement, clustering, the paper's mAP50)
 STEPS = [

@@ -44,7 +44,7 @@ def measured(given):
     "instances": refined instances by form; "memory": most MB by "without" and "with"}."""
     from stages.bestie import network
     from stages.bestie.config import Config
-    from stages.common import training
+    from tag2mask.learn import training
 
     config = Config(batch=given.batch, size=given.size)
     training.start(0, given.device, threads=given.threads)
@@ -86,7 +86,7 @@ def step(model, optimiser, scene, kind, mean, std, *, config):
     from stages.bestie import losses
     from stages.bestie.labels import drawn
     from stages.bestie.learn import refined_labels
-    from stages.common.backbone import normalise
+    from tag2mask.learn.backbone import normalise
 
     batch, tags, answer = scene
     device = tags.device

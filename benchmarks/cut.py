@@ -21,7 +21,7 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks import cut_tables, sections
-from stages.common.code_digest import code_digest
+from tag2mask.run.code_digest import code_digest
 
 FOLDER = Path("results/bench-cut")
 VERSION = 1  # of what a case measures

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks import sections
 from benchmarks.cut import peak_mb
 from benchmarks.cut_tables import table
-from stages.common.code_digest import code_digest
+from tag2mask.run.code_digest import code_digest
 
 FOLDER = Path("results/bench-cut")
 METHODS = ("ours", "peer")

@@ -23,8 +23,8 @@ import numpy as np
 import pulp
 
 from benchmarks import sections
-from stages.common.code_digest import code_digest
 from stages.graph_cut.partition import objective_of, partition
+from tag2mask.run.code_digest import code_digest
 
 FOLDER = Path("results/bench-partition")
 VERSION = 1  # of what a case measures

@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages.common.photo import read_photo
 from stages.proposals.config import Config
 from stages.proposals.hierarchy import propose
+from tag2mask.data.photo import read_photo
 
 COUNTS = (20, 100, 500)
 SETTINGS = [

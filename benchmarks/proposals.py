@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import sections
-from stages.common import rle
-from stages.common.photo import read_photo
 from stages.proposals import proposed
 from stages.proposals.config import Config
+from tag2mask.data import rle
+from tag2mask.data.photo import read_photo
 
 COUNTS = (20, 100, 500)
 SIZES = (("small", 0, 32**2), ("medium", 32**2, 96**2), ("large", 96**2, np.inf))  # COCO's, pixels

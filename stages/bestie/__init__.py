@@ -15,10 +15,10 @@ def train(inputs, config, job):
     """
     from stages.bestie.data import LabelMaps
     from stages.bestie.learn import learn
-    from stages.common.index import Index
-    from stages.common.instances import Instances
-    from stages.common.maps import Maps
-    from stages.common.tables import Table
+    from tag2mask.data.index import Index
+    from tag2mask.data.instances import Instances
+    from tag2mask.data.maps import Maps
+    from tag2mask.data.tables import Table
 
     transfer = Instances.concat([Instances.load(path) for path in inputs.transfer])
     semantic = LabelMaps(Maps.load(path) for path in inputs.semantic)
@@ -37,8 +37,8 @@ def run(inputs, config, job):
     config.clean_tags only classes that a photo is tagged with.
     """
     from stages.bestie.data import marks_of
-    from stages.common.index import Index
-    from stages.common.tables import Table
+    from tag2mask.data.index import Index
+    from tag2mask.data.tables import Table
 
     index = Index.load(inputs.index)
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
@@ -53,7 +53,7 @@ def run(inputs, config, job):
 
 def predict(inputs, config, job):
     """{"predictions": Instances} of the validation photos, whose tags nobody looks at. inputs : index, weights."""
-    from stages.common.index import Index
+    from tag2mask.data.index import Index
 
     index = Index.load(inputs.index)
     return {"predictions": answered(index, index.where("val"), inputs, config, job, clean=False)}
@@ -62,8 +62,8 @@ def predict(inputs, config, job):
 def answered(index, photos, inputs, config, job, *, clean, marks=None):
     """Instances of `photos` (places in the index) by the network in inputs.weights. marks : {image id: Marks}."""
     from stages.bestie.infer import predict_photos
-    from stages.common.errors import UserError
-    from stages.common.weights import Weights
+    from tag2mask.errors import UserError
+    from tag2mask.store.weights import Weights
 
     weights = Weights.load(inputs.weights, "bestie")
     if weights.meta["categories"] != {str(c): index.categories[c] for c in sorted(index.categories)}:

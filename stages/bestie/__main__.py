@@ -11,7 +11,7 @@ in either form that a dataset of one's own has (`file,tags`, or `file,<class>,..
 import sys
 from pathlib import Path
 
-from stages.common.prediction import command, write_instances
+from tag2mask.view.prediction import command, write_instances
 
 OPTIONS = [
     ("--tags", {"type": Path, "default": None, "help": "CSV of the photos' classes (default: all classes)"}),
@@ -26,9 +26,9 @@ def main(arguments=None):
 
 
 def predict(given, files, weights, job):
-    """The command `predict`; see stages.common.prediction."""
+    """The command `predict`; see tag2mask.view.prediction."""
     from stages.bestie.infer import predict_photos
-    from stages.common.photo import readable
+    from tag2mask.data.photo import readable
 
     tags = tags_of(given.tags, weights, files) if given.tags else {}
     photos = ((name, photo, tags.get(name), None) for name, photo in readable(files, job))
@@ -41,9 +41,9 @@ def predict(given, files, weights, job):
 
 def tags_of(path, weights, files):
     """{photo: its category ids} of the CSV `path`; UserError for a photo that is not in `files` or an unknown class."""
-    from stages.common.errors import UserError
     from stages.images.folder import read_tags
     from stages.images.listing import category_ids
+    from tag2mask.errors import UserError
 
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -10,10 +10,10 @@ from stages.bestie.grouping import find_centers, group, together
 from stages.bestie.labels import Points
 from stages.bestie.refine import allowed_classes, columns_of, located, mean_of, of_class, refined
 from stages.classifier.augment import resize
-from stages.common import training
-from stages.common.backbone import normalise
-from stages.common.config import parse
-from stages.common.instances import InstancesBuilder
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.learn import training
+from tag2mask.learn.backbone import normalise
+from tag2mask.run.config import parse
 
 CELL = 32  # the network takes sides that are multiples of it
 

@@ -12,12 +12,12 @@ import torch
 from stages.bestie import infer, losses, network, refine
 from stages.bestie.data import NO_MARKS, class_numbers, collate, marks_of, training_sample
 from stages.bestie.labels import Labels, drawn, gaussians
-from stages.common import training
-from stages.common.backbone import normalise
-from stages.common.errors import UserError
-from stages.common.instances import Instances, InstancesBuilder
-from stages.common.weights import Weights
 from stages.segment.data import VOID
+from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.errors import UserError
+from tag2mask.learn import training
+from tag2mask.learn.backbone import normalise
+from tag2mask.store.weights import Weights
 
 
 def learn(index, transfer, semantic, *, points=None, config, job):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stages.common import backbone as networks
+from tag2mask.learn import backbone as networks
 
 
 class Output(NamedTuple):

@@ -17,13 +17,13 @@ def run(inputs, config, job):
     from stages.cam.maps import attention, class_maps, normalise
     from stages.cam.peaks import photo_peaks
     from stages.classifier.model import restore
-    from stages.common import training
-    from stages.common.errors import UserError
-    from stages.common.index import Index
-    from stages.common.instances import starts
-    from stages.common.maps import MapsBuilder
-    from stages.common.tables import Table
-    from stages.common.weights import Weights
+    from tag2mask.data.index import Index
+    from tag2mask.data.instances import starts
+    from tag2mask.data.maps import MapsBuilder
+    from tag2mask.data.tables import Table
+    from tag2mask.errors import UserError
+    from tag2mask.learn import training
+    from tag2mask.store.weights import Weights
 
     index, weights = Index.load(inputs.index), Weights.load(inputs.weights, "classifier")
     training.start(job.seed, job.device, threads=job.threads)

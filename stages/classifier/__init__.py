@@ -7,6 +7,6 @@ def train(inputs, config, job):
     inputs.index : path. Learns from tags only (K independent cross-entropies; LIID 4.2.1, BESTIE 3.3).
     """
     from stages.classifier.learn import learn
-    from stages.common.index import Index
+    from tag2mask.data.index import Index
 
     return {"weights": learn(Index.load(inputs.index), config, job)}

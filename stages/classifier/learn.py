@@ -7,9 +7,9 @@ import torch
 
 from stages.classifier import augment
 from stages.classifier.model import build
-from stages.common import training
-from stages.common.errors import UserError
-from stages.common.weights import Weights
+from tag2mask.errors import UserError
+from tag2mask.learn import training
+from tag2mask.store.weights import Weights
 
 # the keys of the configuration that say what the network is
 BUILD = (

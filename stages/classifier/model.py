@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from stages.common import backbone
+from tag2mask.learn import backbone
 
 
 class PeakAttention(nn.Module):

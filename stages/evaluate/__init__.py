@@ -17,10 +17,10 @@ def run(inputs, config, job):
     or None). The values are those of `measures.instance_metrics`, `measures.segmentation_metrics`,
     `snapshots.over_time` and `measures.proposal_metrics`.
     """
-    from stages.common.index import Index
-    from stages.common.instances import Instances
-    from stages.common.maps import Maps
     from stages.evaluate import measures, snapshots
+    from tag2mask.data.index import Index
+    from tag2mask.data.instances import Instances
+    from tag2mask.data.maps import Maps
 
     index, truth = Index.load(inputs.index), Instances.load(inputs.truth)
 

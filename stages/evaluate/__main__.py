@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common import store
-from stages.common.coco import from_coco
-from stages.common.errors import UserError
-from stages.common.instances import Instances
-from stages.common.maps import SCHEMA as MAPS
-from stages.common.maps import Maps
 from stages.evaluate import measures
 from stages.evaluate.config import Config
+from tag2mask.data.coco import from_coco
+from tag2mask.data.instances import Instances
+from tag2mask.data.maps import SCHEMA as MAPS
+from tag2mask.data.maps import Maps
+from tag2mask.errors import UserError
+from tag2mask.store import store
 
 
 def main(arguments=None):

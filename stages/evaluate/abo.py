@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stages.common import rle
 from stages.evaluate.overlaps import without_void
+from tag2mask.data import rle
 
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, np.inf)}  # pixels, COCO's
 

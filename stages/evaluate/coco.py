@@ -7,7 +7,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from stages.common import rle
+from tag2mask.data import rle
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the first six of COCOeval.stats
 CROWD, DIFFICULT = 1, 2  # values of `ignore`

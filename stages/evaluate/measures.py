@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from stages.common.errors import UserError
 from stages.evaluate import abo, coco, semantic, voc
 from stages.evaluate.overlaps import align, overlaps, realign
+from tag2mask.errors import UserError
 
 FOUND = 0.5  # mask IoU from which an instance is a true positive
 HEADS = ("AP", "AP50", "AP75", "APs", "APm", "APl")

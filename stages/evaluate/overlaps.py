@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from stages.common import rle
-from stages.common.errors import UserError
-from stages.common.instances import starts, take_ragged
+from tag2mask.data import rle
+from tag2mask.data.instances import starts, take_ragged
+from tag2mask.errors import UserError
 
 CROWD = 1  # value of `ignore`
 

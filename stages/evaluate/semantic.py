@@ -3,7 +3,7 @@
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from stages.common import rle
+from tag2mask.data import rle
 
 VOID = -1  # in the truth: not counted; in an answer: none of the classes
 UNDECIDED = 255  # the same in a label map of one byte a pixel

@@ -4,12 +4,12 @@ import tempfile
 
 import numpy as np
 
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.tables import Table
 from stages.graph.edges import edges_of
 from stages.graph.exact import cosines
 from stages.graph.neighbours import nearest
+from tag2mask.data.index import Index
+from tag2mask.data.tables import Table
+from tag2mask.errors import UserError
 
 
 def build(inputs, config, job):

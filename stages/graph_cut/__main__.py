@@ -27,9 +27,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common.errors import UserError
 from stages.graph_cut.energy import checked
 from stages.graph_cut.solve import solve
+from tag2mask.errors import UserError
 
 NAMES = ("prob", "allowed", "edges", "weight")
 

@@ -6,12 +6,12 @@ from fractions import Fraction
 import numpy as np
 from scipy import sparse
 
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import Instances
-from stages.common.tables import Table
 from stages.graph_cut.energy import checked
 from stages.graph_cut.solve import solve
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances
+from tag2mask.data.tables import Table
+from tag2mask.errors import UserError
 
 
 def cut(inputs, config, job):

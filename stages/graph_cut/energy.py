@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from stages.common.errors import UserError
 from stages.graph_cut.pairs import Pairs
+from tag2mask.errors import UserError
 
 
 @dataclass(frozen=True)

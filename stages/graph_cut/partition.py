@@ -8,12 +8,12 @@ import time
 import numpy as np
 from scipy import sparse
 
-from stages.common.errors import UserError
 from stages.graph_cut.costs import connected_parts
 from stages.graph_cut.energy import Solution, checked
 from stages.graph_cut.partition_program import Bound, Program
 from stages.graph_cut.partition_repair import repaired
 from stages.graph_cut.solve import solve
+from tag2mask.errors import UserError
 
 PROVEN = 1e-9  # relative gap at which no branching is worth while
 GRACE = 10.0  # seconds for the repair of a choice once the time limit has struck

@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 
-from stages.common.errors import UserError
 from stages.graph_cut.branch import branch_and_bound
 from stages.graph_cut.collapse import under_best_label
 from stages.graph_cut.costs import CostGraph
@@ -16,6 +15,7 @@ from stages.graph_cut.expansion import expanded
 from stages.graph_cut.few_labels import relaxed_with_few_labels
 from stages.graph_cut.persistency import Left, best_for_all, persistency
 from stages.graph_cut.relax import relaxed, rounded
+from tag2mask.errors import UserError
 
 SOLVERS = ("multiway", "argmax")
 CLOSED = 1e-6  # relative gap of a whole solution up to which it is called optimal

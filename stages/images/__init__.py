@@ -17,8 +17,8 @@ def run(inputs, config, job):
     bad one is found before hours are spent. Generated scenes are written as PNG photos to `job.folder`/photos. Raises
     UserError, one sentence.
     """
-    from stages.common import points
     from stages.images.check import make_index
+    from tag2mask.data import points
 
     listing = importlib.import_module(f"stages.images.{READERS[config.kind]}").read(config, job)
     given = config.points and points.read(points.resolve(config.points, config.root), listing.categories)

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from stages.common.errors import UserError
-from stages.common.instances import Instances
 from stages.images.listing import inside
+from tag2mask.data.instances import Instances
+from tag2mask.errors import UserError
 
 
 def inner_point(mask):

@@ -4,10 +4,10 @@ import hashlib
 
 import numpy as np
 
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.photo import decode
 from stages.images.listing import parallel
+from tag2mask.data.index import Index
+from tag2mask.data.photo import decode
+from tag2mask.errors import UserError
 
 
 def make_index(listing, config, job):

@@ -1,6 +1,6 @@
 """Reader of COCO annotations (instances JSON of 2014 and 2017): tags are the categories of a photo's non-crowd objects.
 
-A photo's id is its file name without suffix, as in `stages.common.coco`.
+A photo's id is its file name without suffix, as in `tag2mask.data.coco`.
 """
 
 import json
@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from stages.common.coco import from_coco
-from stages.common.errors import UserError
-from stages.common.instances import Instances
 from stages.images.listing import Entry, Listing, category_ids, dataset_root, disjoint, inside, unique
+from tag2mask.data.coco import from_coco
+from tag2mask.data.instances import Instances
+from tag2mask.errors import UserError
 
 
 def read(config, job):

@@ -8,9 +8,9 @@ import csv
 import io
 from pathlib import PurePosixPath
 
-from stages.common.errors import UserError
-from stages.common.photo import SUFFIXES
 from stages.images.listing import Entry, Listing, category_ids, dataset_root, disjoint, inside, read_lines, unique
+from tag2mask.data.photo import SUFFIXES
+from tag2mask.errors import UserError
 
 YES, NO = ("1",), ("0", "")
 

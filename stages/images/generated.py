@@ -6,10 +6,10 @@ from functools import partial
 
 from PIL import Image
 
-from stages.common import rle
-from stages.common.instances import InstancesBuilder
 from stages.images.listing import Entry, Listing, parallel
 from stages.images.scenes import CLASSES, make_scene, scene_numbers
+from tag2mask.data import rle
+from tag2mask.data.instances import InstancesBuilder
 
 
 def read(config, job):

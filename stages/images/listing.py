@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from stages.common.errors import UserError
-from stages.common.photo import SUFFIXES
+from tag2mask.data.photo import SUFFIXES
+from tag2mask.errors import UserError
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.common.points import files_of, resolve
+from tag2mask.data.points import files_of, resolve
 
 
 def list_files(dataset):

@@ -6,7 +6,6 @@ are none), else from the names in the XML, where difficult objects give none. Ma
 
 from functools import partial
 
-from stages.common.errors import UserError
 from stages.images.listing import (
     Entry,
     Listing,
@@ -20,6 +19,7 @@ from stages.images.listing import (
 )  # fmt: skip
 from stages.images.voc_truth import read_truth
 from stages.images.xml import read_objects
+from tag2mask.errors import UserError
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",

@@ -3,11 +3,11 @@
 import numpy as np
 from PIL import Image
 
-from stages.common import rle
-from stages.common.errors import UserError
-from stages.common.instances import InstancesBuilder
 from stages.images.listing import parallel
 from stages.images.xml import read_objects
+from tag2mask.data import rle
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.errors import UserError
 
 VOID = 255
 MATCH_IOU = 0.5  # ours: overlap from which a mask's box and an XML box are the same object

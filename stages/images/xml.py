@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from xml.parsers import expat
 
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
 
 
 @dataclass

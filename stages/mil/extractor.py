@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from stages.classifier import augment
-from stages.common import backbone, training
-from stages.common.errors import BadImage, UserError
-from stages.common.photo import SUFFIXES, read_photo
-from stages.common.weights import Weights
 from stages.mil import losses
 from stages.mil.learn import CHECKED, optimiser, schedule
 from stages.mil.network import ProposalNet
+from tag2mask.data.photo import SUFFIXES, read_photo
+from tag2mask.errors import BadImage, UserError
+from tag2mask.learn import backbone, training
+from tag2mask.store.weights import Weights
 
 # the keys of the configuration that say what the backbone is
 BUILD = ("backbone", "output_stride", "dilate", "last_conv", "frozen_norm", "size")

@@ -3,17 +3,17 @@
 import numpy as np
 import torch
 
-from stages.common import backbone
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import starts
-from stages.common.tables import Table
-from stages.common.weights import Weights
 from stages.mil import network
 from stages.mil.features import corners, crop_features, entering, pooled, unit
 from stages.mil.scores import box_means, relative_to_best, with_background
 from stages.mil.select import chosen
 from stages.mil.shards import pairs, tagged_maps
+from tag2mask.data.index import Index
+from tag2mask.data.instances import starts
+from tag2mask.data.tables import Table
+from tag2mask.errors import UserError
+from tag2mask.learn import backbone
+from tag2mask.store.weights import Weights
 
 
 def infer(inputs, config, job):

@@ -6,16 +6,16 @@ from functools import partial
 import numpy as np
 import torch
 
-from stages.common import training
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.weights import Weights
 from stages.mil import losses
 from stages.mil.features import corners, entering, mirrored
 from stages.mil.network import BUILD, build
 from stages.mil.scores import box_statistics, mask_statistics, relevance
 from stages.mil.select import chosen
 from stages.mil.shards import pairs, tagged_maps
+from tag2mask.data.index import Index
+from tag2mask.errors import UserError
+from tag2mask.learn import training
+from tag2mask.store.weights import Weights
 
 CHECKED = 256  # training photos, evenly spread, on which the finished network is looked at
 

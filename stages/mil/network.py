@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from stages.common import backbone
-from stages.common.errors import UserError
 from stages.mil.features import pooled
+from tag2mask.errors import UserError
+from tag2mask.learn import backbone
 
 # the keys of the configuration that say what the network is
 BUILD = ("backbone", "output_stride", "dilate", "last_conv", "frozen_norm", "roi", "roi_kind", "size")

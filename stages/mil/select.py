@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.linalg import eigh
 
-from stages.common import rle
+from tag2mask.data import rle
 
 
 def chosen(proposals, i, photo, *, config):

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from stages.common.errors import UserError
-from stages.common.instances import Instances
-from stages.common.maps import Maps
+from tag2mask.data.instances import Instances
+from tag2mask.data.maps import Maps
+from tag2mask.errors import UserError
 
 
 def pairs(proposals, cam):

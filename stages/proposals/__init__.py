@@ -10,9 +10,9 @@ def run(inputs, config, job):
 
     Raises UserError where an imported list lacks a photo or a mask is of another size than its photo.
     """
-    from stages.common.index import Index
-    from stages.common.instances import InstancesBuilder
     from stages.proposals import imported, ranking
+    from tag2mask.data.index import Index
+    from tag2mask.data.instances import InstancesBuilder
 
     index = Index.load(inputs.index)
     photos = index.of_shard(job.shard)
@@ -33,9 +33,9 @@ def run(inputs, config, job):
 
 def proposed(photo, *, config):
     """(list of n RLE dicts, score (n,) float32) of `photo` (H, W, 3) uint8 RGB, best first."""
-    from stages.common import rle
     from stages.proposals.hierarchy import propose
     from stages.proposals.superpixels import run_lengths
+    from tag2mask.data import rle
 
     membership, labels, score = propose(photo, config=config)
     return [rle.from_counts(runs, labels.shape) for runs in run_lengths(membership, labels)], score

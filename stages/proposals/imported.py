@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from stages.common import rle
-from stages.common.errors import UserError
+from tag2mask.data import rle
+from tag2mask.errors import UserError
 
 
 def open_source(config):

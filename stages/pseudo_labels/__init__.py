@@ -11,10 +11,10 @@ def run(inputs, config, job):
 
     inputs : index; instances, one store or a list of one a shard.
     """
-    from stages.common.coco import to_coco
-    from stages.common.index import Index
-    from stages.common.instances import Instances
     from stages.pseudo_labels.box_nms import box_nms
+    from tag2mask.data.coco import to_coco
+    from tag2mask.data.index import Index
+    from tag2mask.data.instances import Instances
 
     index = Index.load(inputs.index)
     given = inputs.instances if isinstance(inputs.instances, list) else [inputs.instances]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.common import rle
+from tag2mask.data import rle
 
 
 def box_nms(boxes, scores, categories, *, threshold):

@@ -12,8 +12,8 @@ def run(inputs, config, job):
 
     inputs : index; truth for full and oracle_boxes; proposals for oracle_boxes and top_proposal.
     """
-    from stages.common.index import Index
-    from stages.common.instances import Instances, InstancesBuilder
+    from tag2mask.data.index import Index
+    from tag2mask.data.instances import Instances, InstancesBuilder
 
     index = Index.load(inputs.index)
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
@@ -69,7 +69,7 @@ def oracle_boxes(index, i, config, *, truth, proposals):
 
 def whole_photo(index, i, config):
     """One mask per tag, all pixels of the photo; score 1."""
-    from stages.common import rle
+    from tag2mask.data import rle
 
     tags, size = index.tags(i), index.size[i]
     return {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.common import rle
+from tag2mask.data import rle
 
 
 def label_by_boxes(boxes, truth_boxes, truth_categories, *, box_iou):

@@ -7,18 +7,18 @@ Mask R-CNN"), BESTIE Sec. 4.2 (MRCNN refinement), CIM Sec. 4.2; settings: config
 
 def train(inputs, config, job):
     """{"weights": Weights} of a Mask R-CNN trained on inputs.labels (Instances) over the photos of inputs.index."""
-    from stages.common.index import Index
-    from stages.common.instances import Instances
     from stages.refine.learn import learn
+    from tag2mask.data.index import Index
+    from tag2mask.data.instances import Instances
 
     return {"weights": learn(Index.load(inputs.index), Instances.load(inputs.labels), config=config, job=job)}
 
 
 def run(inputs, config, job):
     """{"predictions": Instances} of the validation photos of inputs.index by the Mask R-CNN in inputs.weights."""
-    from stages.common.index import Index
-    from stages.common.weights import Weights
     from stages.refine.predict import predict_index
+    from tag2mask.data.index import Index
+    from tag2mask.store.weights import Weights
 
     weights = Weights.load(inputs.weights, "refine")
     return {"predictions": predict_index(Index.load(inputs.index), weights, config=config, job=job)}

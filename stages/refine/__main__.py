@@ -9,7 +9,7 @@ DIR/overlays/<photo>.png. Bad images are named and skipped.
 
 import sys
 
-from stages.common.prediction import command, write_instances
+from tag2mask.view.prediction import command, write_instances
 
 OPTIONS = [("--score", {"type": float, "default": 0.5, "help": "least score that is drawn (default: 0.5)"})]
 
@@ -19,9 +19,9 @@ def main(arguments=None):
 
 
 def predict(given, files, weights, job):
-    """The command `predict`; see stages.common.prediction."""
-    from stages.common.photo import readable
+    """The command `predict`; see tag2mask.view.prediction."""
     from stages.refine.predict import predict_photos
+    from tag2mask.data.photo import readable
 
     table = predict_photos(readable(files, job), weights, config=None, job=job, count=len(files))
     write_instances(table, files, out=given.out, least=given.score)

@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 import torch
 
-from stages.common import training
-from stages.common.errors import UserError
-from stages.common.weights import Weights
 from stages.refine import model as networks
 from stages.refine.data import training_sample
+from tag2mask.errors import UserError
+from tag2mask.learn import training
+from tag2mask.store.weights import Weights
 
 
 def learn(index, labels, *, config, job):

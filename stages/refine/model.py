@@ -13,9 +13,9 @@ from detectron2.modeling.backbone.resnet import build_resnet_backbone
 from detectron2.utils.events import EventStorage
 from torch import nn
 
-from stages.common import backbone as networks
-from stages.common.errors import UserError
-from stages.common.weights import load_tensors
+from tag2mask.errors import UserError
+from tag2mask.learn import backbone as networks
+from tag2mask.store.weights import load_tensors
 
 RESNET = "R-50"
 RESNET_MEAN = (123.675, 116.28, 103.53)  # torchvision's, RGB in 0..255
@@ -23,7 +23,7 @@ RESNET_STD = (58.395, 57.12, 57.375)
 
 
 class TimmBackbone(Backbone):
-    """A network of stages.common.backbone as detectron2 wants it: features `res<l>` of stride 2^l.
+    """A network of tag2mask.learn.backbone as detectron2 wants it: features `res<l>` of stride 2^l.
 
     The first `freeze` stages (those of strides 2, 4, ...) are not trained. Batch norm keeps its statistics and in the
     other stages trains its scale and shift: batches of a few photos have no statistics of their own.

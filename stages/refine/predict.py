@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from detectron2.modeling import detector_postprocess
 
-from stages.common import rle, training
-from stages.common.instances import InstancesBuilder
 from stages.refine import model as networks
 from stages.refine.config import Config
 from stages.refine.data import test_sample
+from tag2mask.data import rle
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.learn import training
 
 
 def load(weights, *, device="cpu", **test):

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
 
 
 def main(argv=None):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from stages.common.config import Section
+from tag2mask.run.config import Section
 
 
 class Config(Section):

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.common import draw
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import Instances
 from stages.report import pictures, runs
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances
+from tag2mask.errors import UserError
+from tag2mask.view import draw
 
 WIDTH, LARGEST = 1200, 400_000  # pixels, bytes
 GAP, MARGIN, HEAD, CORNER = 6, 14, 30, 6  # pixels

@@ -5,11 +5,11 @@ from pathlib import Path
 import jinja2
 import yaml
 
-from stages.common import draw
-from stages.common.index import Index
-from stages.common.instances import Instances
-from stages.common.store import manifest_path
 from stages.report import charts, curves, cuts, pictures, runs, table
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances
+from tag2mask.store.store import manifest_path
+from tag2mask.view import draw
 
 TEMPLATE = "page.html.jinja"
 COLUMNS = {

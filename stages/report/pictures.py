@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from stages.common import draw
-from stages.common.instances import Instances
-from stages.common.maps import Maps
-from stages.common.tables import Table
+from tag2mask.data.instances import Instances
+from tag2mask.data.maps import Maps
+from tag2mask.data.tables import Table
+from tag2mask.view import draw
 
 SIDE = 400  # pixels along the longer side: twice what a picture has on the page, for zooming and fine screens
 TOP = 20  # proposals drawn

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from stages.common.store import manifest_path
+from tag2mask.store.store import manifest_path
 
 ORDER = (
     "images", "proposals", "classifier", "cam", "semantic", "transfer", "mil", "graph", "graph_cut", "bestie", "cim",

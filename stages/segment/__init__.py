@@ -7,18 +7,18 @@ Sec. 6.5, Fan Sec. 5.1; settings: config.py. The papers' DeepLab is version 2, t
 
 def train(inputs, config, job):
     """{"weights": Weights} of a DeepLab trained on inputs.labels (Instances) over the photos of inputs.index."""
-    from stages.common.index import Index
-    from stages.common.instances import Instances
     from stages.segment.learn import learn
+    from tag2mask.data.index import Index
+    from tag2mask.data.instances import Instances
 
     return {"weights": learn(Index.load(inputs.index), Instances.load(inputs.labels), config=config, job=job)}
 
 
 def run(inputs, config, job):
     """{"predictions": Maps} uint8 of the validation photos of inputs.index by the DeepLab in inputs.weights."""
-    from stages.common.index import Index
-    from stages.common.weights import Weights
     from stages.segment.predict import predict_index
+    from tag2mask.data.index import Index
+    from tag2mask.store.weights import Weights
 
     weights = Weights.load(inputs.weights, "segment")
     return {"predictions": predict_index(Index.load(inputs.index), weights, config=config, job=job)}

@@ -11,7 +11,7 @@ are named and skipped.
 import json
 import sys
 
-from stages.common.prediction import command, write_picture
+from tag2mask.view.prediction import command, write_picture
 
 OPTIONS = [("--flip", {"action": "store_true", "help": "average with the mirrored photo, twice the time"})]
 
@@ -21,15 +21,15 @@ def main(arguments=None):
 
 
 def predict(given, files, weights, job):
-    """The command `predict`; photo by photo, so that a folder may be of any size. See stages.common.prediction."""
+    """The command `predict`; photo by photo, so that a folder may be of any size. See tag2mask.view.prediction."""
     import numpy as np
     from PIL import Image
 
-    from stages.common import draw
-    from stages.common.manifest import write_text
-    from stages.common.photo import readable
     from stages.segment.config import Config
     from stages.segment.predict import label_photos
+    from tag2mask.data.photo import readable
+    from tag2mask.store.manifest import write_text
+    from tag2mask.view import draw
 
     config = Config.model_validate({**weights.meta["config"], **({"test_flip": True} if given.flip else {})})
     classes = {int(c): name for c, name in weights.meta["categories"].items()}

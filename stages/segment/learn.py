@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from stages.common import training
-from stages.common.backbone import normalise
-from stages.common.errors import UserError
-from stages.common.weights import Weights
 from stages.segment import network
 from stages.segment.data import VOID, class_map, training_sample
+from tag2mask.errors import UserError
+from tag2mask.learn import training
+from tag2mask.learn.backbone import normalise
+from tag2mask.store.weights import Weights
 
 
 def learn(index, labels, *, config, job):

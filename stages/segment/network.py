@@ -11,7 +11,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.ops import FrozenBatchNorm2d
 
-from stages.common import backbone as networks
+from tag2mask.learn import backbone as networks
 
 RESNETS = {"resnet50": resnet.resnet50, "resnet101": resnet.resnet101}
 RESNET_MEAN, RESNET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, RGB in 0..1
@@ -19,7 +19,7 @@ RESNET_STAGES = ("conv1", "layer1", "layer2", "layer3", "layer4")
 
 
 class Features(nn.Module):
-    """A network of stages.common.backbone as torchvision's DeepLab wants it: x -> {"out": its deepest level}."""
+    """A network of tag2mask.learn.backbone as torchvision's DeepLab wants it: x -> {"out": its deepest level}."""
 
     def __init__(self, net):
         super().__init__()

@@ -5,12 +5,12 @@ import torch
 from torch.nn import functional
 
 from stages.classifier.augment import resize
-from stages.common import training
-from stages.common.backbone import normalise
-from stages.common.maps import MapsBuilder
 from stages.segment import network
 from stages.segment.config import Config
 from stages.segment.data import VOID, entering
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.learn import training
+from tag2mask.learn.backbone import normalise
 
 
 def load(weights, *, device="cpu", **test):

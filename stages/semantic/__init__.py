@@ -5,7 +5,7 @@ One uint8 map a photo: category id, 0 background, 255 not decided. `transfer` cu
 
 import numpy as np
 
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
 
 
 def run(inputs, config, job):
@@ -13,8 +13,8 @@ def run(inputs, config, job):
 
     inputs : index, and cam (source cam) or truth (source truth).
     """
-    from stages.common.index import Index
-    from stages.common.maps import MapsBuilder
+    from tag2mask.data.index import Index
+    from tag2mask.data.maps import MapsBuilder
 
     index = Index.load(inputs.index)
     if max(index.categories, default=0) > 254:
@@ -35,8 +35,8 @@ def run(inputs, config, job):
 
 def from_cam(inputs, config, index):
     """A function: photo number -> label map, from the shard's CAMs."""
-    from stages.common.maps import Maps
     from stages.semantic import label_map
+    from tag2mask.data.maps import Maps
 
     cam = Maps.load(inputs.cam)
     place = {name: k for k, name in enumerate(cam.image_id)}
@@ -57,8 +57,8 @@ def from_folder(inputs, config, index):
 
 def from_truth(inputs, config, index):
     """A function: photo number -> label map, from the true masks; a photo without masks is 255 throughout."""
-    from stages.common.instances import Instances
     from stages.semantic import label_map
+    from tag2mask.data.instances import Instances
 
     truth = Instances.load(inputs.truth)
     place = {name: k for k, name in enumerate(truth.image_id)}

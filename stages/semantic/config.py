@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from stages.common.config import Section
+from tag2mask.run.config import Section
 
 
 class Config(Section):

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages.common.errors import UserError
 from stages.semantic.label_map import IGNORE
+from tag2mask.errors import UserError
 
 
 def read_label_png(folder, image_id, size, categories):

@@ -15,11 +15,11 @@ def run(inputs, config, job):
 
     inputs : index, semantic (maps/1), and peaks or, with `cues: points`, points (both peaks/1).
     """
-    from stages.common.index import Index
-    from stages.common.instances import InstancesBuilder
-    from stages.common.maps import Maps
-    from stages.common.tables import Table
     from stages.transfer.components import single_peak_components
+    from tag2mask.data.index import Index
+    from tag2mask.data.instances import InstancesBuilder
+    from tag2mask.data.maps import Maps
+    from tag2mask.data.tables import Table
 
     index, semantic = Index.load(inputs.index), Maps.load(inputs.semantic)
     peaks = Table.load(getattr(inputs, config.cues), "peaks/1")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.common.config import Section
+from tag2mask.run.config import Section
 
 
 class Config(Section):

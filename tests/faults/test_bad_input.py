@@ -19,14 +19,14 @@ from PIL import Image
 from stages import cam, classifier, graph, graph_cut, mil, proposals, pseudo_labels, reference, refine, semantic
 from stages import segment as segment_stage
 from stages import transfer as transfer_stage
-from stages.common import store
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import Instances, InstancesBuilder
-from stages.common.job import Job
-from stages.common.maps import MapsBuilder
-from stages.common.tables import Table
-from stages.common.weights import Weights
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.tables import Table
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
+from tag2mask.store import store
+from tag2mask.store.weights import Weights
 
 
 class Evil:
@@ -244,7 +244,7 @@ def test_predictions_into_a_file(folder, tmp_path, monkeypatch, capsys):
     (folder / "file").write_text("a file")
     table = InstancesBuilder({1: "cat"})
     table.add("a.png", (24, 24), [], category=[])
-    monkeypatch.setattr("stages.common.weights.Weights.load", lambda *_: None)
+    monkeypatch.setattr("tag2mask.store.weights.Weights.load", lambda *_: None)
     monkeypatch.setattr("stages.refine.predict.predict_photos", lambda *_, **__: table.finish())
     assert main(["predict", "weights.pt", ".", "--out", "file/out"]) == 1
     shown = capsys.readouterr().err
@@ -254,7 +254,8 @@ def test_predictions_into_a_file(folder, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("what", ["weights", "checkpoint", "json"])
 def test_no_space_left_for_what_is_no_store(tmp_path, monkeypatch, what):
     """Weights, checkpoints and JSON: the error as the system gives it, the old file whole, no part of the new one."""
-    from stages.common import manifest, training
+    from tag2mask.learn import training
+    from tag2mask.store import manifest
 
     net = torch.nn.Linear(3, 3)
 

@@ -7,8 +7,8 @@ import pytest
 from conftest import ROOT, Workflow
 from PIL import Image
 
-from stages.common.index import Index
 from stages.images.scenes import make_scene
+from tag2mask.data.index import Index
 
 
 @pytest.mark.parametrize("blocked", ["results/tiny", "results/tiny/images"])

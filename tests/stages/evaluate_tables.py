@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from stages.common.instances import InstancesBuilder
-from stages.common.maps import MapsBuilder
 from stages.evaluate import measures
 from stages.evaluate.config import Config
 from stages.evaluate.overlaps import align, overlaps
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.data.maps import MapsBuilder
 
 NAMES = {1: "cat", 2: "dog", 3: "owl"}
 SIZE = (4, 30)

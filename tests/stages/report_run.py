@@ -5,14 +5,14 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from stages.common import manifest
-from stages.common.index import Index
-from stages.common.instances import InstancesBuilder
-from stages.common.maps import MapsBuilder
-from stages.common.store import manifest_path
-from stages.common.tables import Table
 from stages.evaluate import measures
 from stages.evaluate.config import Config as EvaluateConfig
+from tag2mask.data.index import Index
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.tables import Table
+from tag2mask.store import manifest
+from tag2mask.store.store import manifest_path
 
 RECIPES = [
     {"name": "transfer", "stage": "transfer", "variant": "default", "supervision": "tags", "trains": True},

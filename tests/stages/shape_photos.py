@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
-from stages.common.index import Index
-from stages.common.instances import InstancesBuilder
+from tag2mask.data.index import Index
+from tag2mask.data.instances import InstancesBuilder
 
 CATEGORIES = {3: "disc", 7: "box"}
 

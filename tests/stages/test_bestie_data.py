@@ -7,7 +7,7 @@ import torch
 from stages.bestie import data
 from stages.bestie.config import Config
 from stages.bestie.data import Marks
-from stages.common.maps import MapsBuilder
+from tag2mask.data.maps import MapsBuilder
 
 PLAIN = dict(size=64, scales=(1, 1), flip=0.0, jitter=0.0)
 

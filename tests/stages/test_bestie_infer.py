@@ -11,10 +11,10 @@ from stages.bestie import infer, network
 from stages.bestie.__main__ import main
 from stages.bestie.config import Config
 from stages.bestie.data import Marks
-from stages.common.errors import UserError
-from stages.common.instances import Instances
-from stages.common.job import Job
-from stages.common.weights import Weights
+from tag2mask.data.instances import Instances
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
+from tag2mask.store.weights import Weights
 
 SMALL = Config(min_area=1, window=5)
 TINY = Config(

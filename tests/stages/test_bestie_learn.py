@@ -13,14 +13,14 @@ from PIL import Image
 from stages import bestie
 from stages.bestie import learn, network
 from stages.bestie.config import Config
-from stages.common import store
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import Instances, InstancesBuilder
-from stages.common.job import Job
-from stages.common.maps import MapsBuilder
-from stages.common.tables import Table
-from stages.common.weights import Weights
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.tables import Table
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
+from tag2mask.store import store
+from tag2mask.store.weights import Weights
 
 CATEGORIES = {7: "box", 3: "disc"}  # columns: 3 is 0, 7 is 1
 SIZE = (64, 96)

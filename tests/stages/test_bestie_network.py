@@ -5,8 +5,8 @@ import torch
 
 from stages.bestie import network
 from stages.bestie.config import Config
-from stages.common.config import parse
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
+from tag2mask.run.config import parse
 
 
 def test_maps_have_the_input_s_size_and_every_class_its_centre_map():

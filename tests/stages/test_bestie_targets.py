@@ -8,7 +8,7 @@ import torch
 
 from stages.bestie import learn
 from stages.bestie.config import Config
-from stages.common.tables import Table
+from tag2mask.data.tables import Table
 
 
 def test_the_centre_map_of_points_by_hand():

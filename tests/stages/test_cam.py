@@ -14,13 +14,13 @@ from stages.cam.config import Config
 from stages.cam.maps import attention, class_maps, normalise
 from stages.cam.peaks import find_peaks, photo_peaks
 from stages.classifier.model import build, restore
-from stages.common.config import parse
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.job import Job
-from stages.common.maps import Maps
-from stages.common.tables import Table
-from stages.common.weights import Weights
+from tag2mask.data.index import Index
+from tag2mask.data.maps import Maps
+from tag2mask.data.tables import Table
+from tag2mask.errors import UserError
+from tag2mask.run.config import parse
+from tag2mask.run.job import Job
+from tag2mask.store.weights import Weights
 
 
 def peaks(values, **options):
@@ -235,7 +235,7 @@ def inputs(tmp_path, model):
 @pytest.fixture
 def anyweights(monkeypatch):
     """Weights written without a manifest are accepted."""
-    monkeypatch.setattr("stages.common.store.verify", lambda *_: None)
+    monkeypatch.setattr("tag2mask.store.store.verify", lambda *_: None)
 
 
 def test_a_shard_has_one_map_per_tag_and_the_peaks_of_each(inputs, anyweights, tmp_path):

@@ -12,11 +12,11 @@ from stages.classifier.augment import augment, crop_box, jittered, network_size,
 from stages.classifier.config import Config
 from stages.classifier.learn import mean_average_precision, schedule
 from stages.classifier.model import PeakAttention, build, restore
-from stages.common.config import parse
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.job import Job
-from stages.common.weights import Weights
+from tag2mask.data.index import Index
+from tag2mask.errors import UserError
+from tag2mask.run.config import parse
+from tag2mask.run.job import Job
+from tag2mask.store.weights import Weights
 
 META = {
     "backbone": "test_efficientnet", "classes": [2, 5, 9], "head": "plain", "alpha": 0.7, "pam_layers": 2,

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from stages.common import rle
-from stages.common.coco import from_coco, image_numbers, to_coco
-from stages.common.errors import UserError
-from stages.common.instances import InstancesBuilder
+from tag2mask.data import rle
+from tag2mask.data.coco import from_coco, image_numbers, to_coco
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.errors import UserError
 
 
 def square(size, top, left, side):

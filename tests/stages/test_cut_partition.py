@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from stages.common.errors import UserError
 from stages.graph_cut.partition import partition
 from stages.graph_cut.solve import solve
+from tag2mask.errors import UserError
 
 
 def table(prob, allowed, edges, weight, *, beta):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from cut_reference import energy, ring, union
 
-from stages.common.errors import UserError
 from stages.graph_cut.__main__ import main
 from stages.graph_cut.solve import solve
+from tag2mask.errors import UserError
 
 FINE = dict(
     prob=np.full((3, 2), 0.5),

@@ -5,8 +5,8 @@ import pytest
 import scipy.sparse as sp
 from cut_reference import optimum, random_problem, ring
 
-from stages.common.errors import UserError
 from stages.graph_cut.solve import solve
+from tag2mask.errors import UserError
 
 FORMS = {
     "csr": lambda a: a,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from evaluate_tables import CROWD, DIFFICULT, SIZE, found, metrics, strip, table
 
-from stages.common import rle
 from stages.evaluate import abo, measures, snapshots, voc
 from stages.evaluate.config import Config
 from stages.evaluate.overlaps import without_void
+from tag2mask.data import rle
 
 
 def ap(truth, predictions, threshold=0.5, category=1):

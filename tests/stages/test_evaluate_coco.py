@@ -12,10 +12,10 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from stages.common.coco import from_coco
-from stages.common.instances import Instances, InstancesBuilder
 from stages.evaluate import coco, measures
 from stages.evaluate.config import Config
+from tag2mask.data.coco import from_coco
+from tag2mask.data.instances import Instances, InstancesBuilder
 
 PHOTOS = Path(__file__).parents[2] / ".." / "shared" / "data" / "photos20" / "coco"
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")

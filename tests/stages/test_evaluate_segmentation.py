@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from evaluate_tables import CROWD, DIFFICULT, maps_of, metrics, random_table, strip, table
 
-from stages.common.errors import UserError
-from stages.common.maps import MapsBuilder
 from stages.evaluate import measures, semantic
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.errors import UserError
 
 
 def test_miou_by_hand():

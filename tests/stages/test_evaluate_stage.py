@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from evaluate_tables import CROWD, maps_of, metrics, strip, table
 
-from stages.common.errors import UserError
-from stages.common.instances import Instances
-from stages.common.job import Job
 from stages.evaluate import run
 from stages.evaluate.__main__ import main
 from stages.evaluate.config import Config
+from tag2mask.data.instances import Instances
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
 
 
 class FakeIndex:
@@ -26,7 +26,7 @@ class FakeIndex:
 
 @pytest.fixture
 def stage(tmp_path, monkeypatch):
-    index = pytest.importorskip("stages.common.index")
+    index = pytest.importorskip("tag2mask.data.index")
     monkeypatch.setattr(index.Index, "load", staticmethod(lambda path: FakeIndex()))
     photos = [[(strip(0, 10), 1)], [(strip(0, 10), 2)], [(strip(0, 10), 1)], [(strip(0, 10), 1)]]
     table(*photos).save(tmp_path / "truth.zarr.zip")

@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 
 from stages import mil
-from stages.common import backbone
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import InstancesBuilder
-from stages.common.job import Job
-from stages.common.maps import MapsBuilder
-from stages.common.weights import Weights
 from stages.mil import extractor, losses
 from stages.mil.config import Config
 from stages.mil.features import squared
+from tag2mask.data.index import Index
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.errors import UserError
+from tag2mask.learn import backbone
+from tag2mask.run.job import Job
+from tag2mask.store.weights import Weights
 
 TINY = {
     "scores": "attention", "features": "crop", "backbone": "test_efficientnet", "weights": "none", "size": 32,
@@ -204,7 +204,7 @@ def test_killed_and_resumed_training_equals_undisturbed_training(index, tmp_path
 
 def test_the_variant_attention_from_training_to_the_table(index, tmp_path, monkeypatch):
     """Two photos, three proposals each, of which the square is salient; p is the mean of the attention map in it."""
-    monkeypatch.setattr("stages.common.store.verify", lambda *_: None)  # weights without a manifest are accepted
+    monkeypatch.setattr("tag2mask.store.store.verify", lambda *_: None)  # weights without a manifest are accepted
     path = {name: tmp_path / f"{name}.zarr.zip" for name in ("index", "proposals", "cam")}
     path["weights"] = tmp_path / "weights.pt"
     index.save(path["index"])

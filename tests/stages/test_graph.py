@@ -8,10 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.job import Job
-from stages.common.tables import Table
 from stages.graph import neighbours, run
 from stages.graph.build import nodes_by_tag
 from stages.graph.config import Config
@@ -19,6 +15,10 @@ from stages.graph.edges import edges_of
 from stages.graph.exact import Best, cosines, squared_lengths
 from stages.graph.neighbours import nearest, panel_of, slack, unit_rows
 from stages.graph.tiles import tile_pairs
+from tag2mask.data.index import Index
+from tag2mask.data.tables import Table
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
 
 KINDS = (torch.float32, torch.bfloat16, torch.float16)
 

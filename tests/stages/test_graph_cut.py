@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from stages.common.errors import UserError
 from stages.graph_cut import cut
 from stages.graph_cut import solve as solve_module
 from stages.graph_cut.branch import reference
@@ -20,6 +19,7 @@ from stages.graph_cut.energy import checked, energy_of
 from stages.graph_cut.network import network
 from stages.graph_cut.relax import relaxed
 from stages.graph_cut.solve import solve
+from tag2mask.errors import UserError
 
 
 def assert_solved(problem, **options):

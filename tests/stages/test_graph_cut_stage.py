@@ -12,13 +12,13 @@ from conftest import ROOT
 from cut_problems import FRACTIONAL, NO_EDGES, NO_WEIGHT
 from scipy import sparse
 
-from stages.common.index import Index
-from stages.common.instances import InstancesBuilder
-from stages.common.job import Job
-from stages.common.tables import Table
 from stages.graph_cut import __main__ as main_module
 from stages.graph_cut import cut, run
 from stages.graph_cut.config import Config
+from tag2mask.data.index import Index
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.data.tables import Table
+from tag2mask.run.job import Job
 
 
 def test_terminal_edges_of_the_released_code():

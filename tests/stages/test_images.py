@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from images_files import CLASSES, PHOTO, coco, folder, voc, write, xml
 
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import Instances
-from stages.common.job import Job
-from stages.common.store import digest
 from stages.images import run
 from stages.images.__main__ import inner_point, main
 from stages.images.config import Config
 from stages.images.voc import split_ids
 from stages.images.voc_truth import difficult, instances_of
 from stages.images.xml import Object, read_objects
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
+from tag2mask.store.store import digest
 
 VOC = {"kind": "voc", "train": "Main/train", "classes": list(CLASSES), "shards": 2}
 COCO = {"kind": "coco", "train_json": "train.json", "val_json": "val.json", "train_photos": "train",

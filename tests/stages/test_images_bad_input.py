@@ -7,12 +7,12 @@ import pytest
 from images_files import CLASSES, PHOTO, coco, folder, labels, photo, voc, write, xml
 from PIL import Image
 
-from stages.common.config import parse
-from stages.common.errors import UserError
-from stages.common.job import Job
-from stages.common.photo import ORIENTATION
 from stages.images import run
 from stages.images.config import Config
+from tag2mask.data.photo import ORIENTATION
+from tag2mask.errors import UserError
+from tag2mask.run.config import parse
+from tag2mask.run.job import Job
 
 VOC = {"kind": "voc", "train": "Main/train", "classes": list(CLASSES), "shards": 1}
 COCO = {"kind": "coco", "train_json": "train.json", "val_json": "val.json", "train_photos": "train",

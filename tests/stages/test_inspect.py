@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.common import store
-from stages.common.index import Index
-from stages.common.instances import Instances, InstancesBuilder
-from stages.common.maps import MapsBuilder
-from stages.common.tables import Table
-from stages.inspect.__main__ import main
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.tables import Table
+from tag2mask.store import store
+from tag2mask.view.inspect import main
 
 NAMES = {1: "cat", 2: "dog"}
 IDS = np.array(["a", "b"])

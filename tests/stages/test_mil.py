@@ -8,11 +8,6 @@ import pytest
 import torch
 import torchvision
 
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import InstancesBuilder
-from stages.common.job import Job
-from stages.common.maps import MapsBuilder
 from stages.mil import run
 from stages.mil.config import Config
 from stages.mil.features import corners, crop_features, crops, entering, mirrored, pooled, unit
@@ -26,6 +21,11 @@ from stages.mil.scores import (
     relevance,
     with_background,
 )
+from tag2mask.data.index import Index
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
 
 
 def test_box_means_by_hand():

@@ -10,16 +10,16 @@ import torch
 from PIL import Image
 
 from stages import mil
-from stages.common.config import parse
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import Instances, InstancesBuilder
-from stages.common.job import Job
-from stages.common.maps import MapsBuilder
-from stages.common.weights import Weights
 from stages.mil import learn, losses
 from stages.mil.config import Config
 from stages.mil.network import build, restore
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.errors import UserError
+from tag2mask.run.config import parse
+from tag2mask.run.job import Job
+from tag2mask.store.weights import Weights
 
 TINY = {
     "scores": "network", "backbone": "test_efficientnet", "weights": "none", "frozen_norm": False, "size": 64,

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from stages.common import rle
-from stages.common.instances import InstancesBuilder
 from stages.mil.config import Config
 from stages.mil.select import chosen, hcp, normalised_cut
+from tag2mask.data import rle
+from tag2mask.data.instances import InstancesBuilder
 
 # ranks 0 to 6 in a photo of 100 x 100 px: two around the left object, three around the right one, a speck, a strip
 BOXES = np.array(

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from stages.common.errors import UserError
 from stages.graph_cut.config import Config
 from stages.graph_cut.cut import edge_weight, solved
 from stages.graph_cut.partition import objective_of, partition
+from tag2mask.errors import UserError
 
 NO_EDGES, NO_WEIGHT = np.zeros((0, 2), np.int64), np.zeros(0)
 # Photo 0 has the keywords 1 and 2, photo 1 has 1, photo 2 has 2; instance 0 resembles both others.

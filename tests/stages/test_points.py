@@ -7,15 +7,15 @@ import pytest
 from images_files import folder, photo, voc, write
 
 from stages import images
-from stages.common import points
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import Instances
-from stages.common.job import Job
-from stages.common.tables import Table
 from stages.images.__main__ import main
 from stages.images.config import Config
 from stages.images.lists import list_files
+from tag2mask.data import points
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances
+from tag2mask.data.tables import Table
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
 
 CATEGORIES = {3: "cat", 7: "dining table", 9: "3"}  # a class may be called like another's id
 

@@ -5,12 +5,12 @@ import pytest
 from proposals_squares import SMALL, two_squares
 from scipy import sparse
 
-from stages.common import rle
-from stages.common.config import parse
-from stages.common.errors import UserError
 from stages.proposals import ranking, superpixels, trees
 from stages.proposals.config import Config
 from stages.proposals.hierarchy import propose
+from tag2mask.data import rle
+from tag2mask.errors import UserError
+from tag2mask.run.config import parse
 
 
 def noise(size, seed=0):

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 from proposals_squares import SMALL, two_squares
 
-from stages.common import rle
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.job import Job
 from stages.proposals import imported, run
 from stages.proposals.config import Config
 from stages.proposals.hierarchy import propose
+from tag2mask.data import rle
+from tag2mask.data.index import Index
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
 
 
 @pytest.fixture

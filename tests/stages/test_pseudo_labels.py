@@ -7,13 +7,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.common.coco import from_coco
-from stages.common.index import Index
-from stages.common.instances import Instances, InstancesBuilder
-from stages.common.job import Job
 from stages.pseudo_labels import run
 from stages.pseudo_labels.box_nms import box_nms
 from stages.pseudo_labels.config import Config
+from tag2mask.data.coco import from_coco
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.run.job import Job
 
 # overlaps: 0-1 is 80/120 = 2/3, 0-2 is 40/160 = 1/4, 1-2 is 60/140 = 3/7
 BOXES = [[0, 0, 10, 10], [2, 0, 10, 10], [6, 0, 10, 10]]

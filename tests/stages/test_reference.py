@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from stages.common.index import Index
-from stages.common.instances import InstancesBuilder
-from stages.common.job import Job
 from stages.reference import run
 from stages.reference.config import Config
 from stages.reference.oracle import label_by_boxes
+from tag2mask.data.index import Index
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.run.job import Job
 
 
 def box(size, x, y, w, h):

@@ -15,13 +15,13 @@ from refine_photos import TINY, dataset, photo_with
 from shape_photos import CATEGORIES
 
 from stages import refine
-from stages.common import store
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import Instances, InstancesBuilder
-from stages.common.job import Job
-from stages.common.weights import Weights
 from stages.refine.config import Config
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
+from tag2mask.store import store
+from tag2mask.store.weights import Weights
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from refine_photos import TINY
 
-from stages.common.errors import UserError
 from stages.refine.config import Config
+from tag2mask.errors import UserError
 
 
 def test_bridge_stands_in_for_the_compiled_part_and_says_so():

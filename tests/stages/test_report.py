@@ -9,13 +9,13 @@ import report_run
 from PIL import Image
 from report_run import snapshot, write_cut
 
-from stages.common import manifest
-from stages.common.index import Index
-from stages.common.instances import Instances
-from stages.common.job import Job
 from stages.report import run, runs
 from stages.report.__main__ import main
 from stages.report.config import Config
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances
+from tag2mask.run.job import Job
+from tag2mask.store import manifest
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from report_run import cut_rows, snapshot, write_cut
 
-from stages.common import draw
 from stages.report import charts, curves, cuts, pictures, runs, table
+from tag2mask.view import draw
 
 RECIPE = {"stage": "transfer", "variant": "default", "supervision": "tags", "trains": True}
 FULL = {"stage": "reference", "variant": "full", "supervision": "masks", "trains": True}

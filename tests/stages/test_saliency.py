@@ -8,12 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.common import rle
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import Instances, InstancesBuilder
-from stages.common.job import Job
-from stages.common.maps import MapsBuilder
 from stages.mil.config import Config
 from stages.mil.infer import infer
 from stages.mil.saliency import around, border_connectivity, optimised, saliency_map, salient, slic
@@ -21,6 +15,12 @@ from stages.mil.select import chosen
 from stages.mil.spans import Spans
 from stages.proposals import run as propose
 from stages.proposals.config import Config as Proposals
+from tag2mask.data import rle
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
 
 
 def photo_of(masks, colours, *, size=(120, 160), ground=(90, 120, 80), noise=6):

@@ -15,15 +15,15 @@ from segment_photos import TINY, dataset, photo_with
 from shape_photos import CATEGORIES
 
 from stages import evaluate, segment
-from stages.common import store
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import Instances
-from stages.common.job import Job
-from stages.common.maps import Maps
-from stages.common.weights import Weights
 from stages.evaluate.config import Config as EvaluateConfig
 from stages.segment.config import Config
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances
+from tag2mask.data.maps import Maps
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
+from tag2mask.store import store
+from tag2mask.store.weights import Weights
 
 LEARNS = dict(
     weights="imagenet", output_stride=16, atrous_rates=[1, 2], batch=4, iterations=25, crop=96, scales=(0.8, 1.2),
@@ -219,7 +219,7 @@ def test_predict_command_on_a_folder(trained, tmp_path, capsys):
 
 def test_inspect_and_evaluate_read_its_maps(trained, tmp_path, capsys):
     from stages.evaluate.__main__ import main as measure
-    from stages.inspect.__main__ import main as inspect
+    from tag2mask.view.inspect import main as inspect
 
     inputs, config, _, _ = trained
     path = tmp_path / "predictions.zarr.zip"

@@ -4,8 +4,8 @@ import numpy as np
 from segment_photos import TINY
 from shape_photos import CATEGORIES
 
-from stages.common.instances import InstancesBuilder
 from stages.segment.config import Config
+from tag2mask.data.instances import InstancesBuilder
 
 
 def strip(first, last, size=(2, 12)):

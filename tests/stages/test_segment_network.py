@@ -5,8 +5,8 @@ import pytest
 import torch
 from segment_photos import TINY
 
-from stages.common.errors import UserError
 from stages.segment.config import Config
+from tag2mask.errors import UserError
 
 
 def test_pixel_loss_by_hand():

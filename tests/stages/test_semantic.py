@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import InstancesBuilder
-from stages.common.job import Job
-from stages.common.maps import MapsBuilder
 from stages.semantic import label_map, run
 from stages.semantic.config import Config
 from stages.semantic.import_maps import read_label_png
 from stages.semantic.label_map import from_cam, from_masks, threshold
 from stages.semantic.random_walk import borders, cut, pool, walk
+from tag2mask.data.index import Index
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
 
 
 def test_thresholds_and_ignore_between():

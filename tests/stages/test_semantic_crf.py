@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.common.config import parse
-from stages.common.errors import UserError
-from stages.common.index import Index
 from stages.semantic import config as section
 from stages.semantic import from_folder, label_map
 from stages.semantic.config import Config
 from stages.semantic.dense_crf import dense_crf, unary
+from tag2mask.data.index import Index
+from tag2mask.errors import UserError
+from tag2mask.run.config import parse
 
 RELEASED = {"iterations": 10, "certainty": 0.7, "near": 3, "near_weight": 3, "space": 50, "colour": 5, "weight": 10}
 PHOTO = np.zeros((40, 60, 3), np.uint8)

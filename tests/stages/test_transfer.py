@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from stages.common.index import Index
-from stages.common.job import Job
-from stages.common.maps import MapsBuilder
-from stages.common.tables import Table
 from stages.transfer import run
 from stages.transfer.components import single_peak_components
 from stages.transfer.config import Config
+from tag2mask.data.index import Index
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.tables import Table
+from tag2mask.run.job import Job
 
 
 def pieces(rows):

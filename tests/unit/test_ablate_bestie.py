@@ -6,10 +6,10 @@ from conftest import ROOT
 from snakemake.utils import update_config
 
 from benchmarks import ablate_bestie as ablate
-from stages.common.index import Index
-from stages.common.instances import InstancesBuilder
-from stages.common.maps import MapsBuilder
-from stages.common.pipeline import Pipeline
+from tag2mask.data.index import Index
+from tag2mask.data.instances import InstancesBuilder
+from tag2mask.data.maps import MapsBuilder
+from tag2mask.run.plan import Pipeline
 
 
 def plan():

@@ -9,7 +9,7 @@ from conftest import ROOT
 
 from benchmarks import ablate_liid
 from benchmarks.ablate_liid import Claim
-from stages.common.pipeline import Pipeline
+from tag2mask.run.plan import Pipeline
 
 TABLES = yaml.safe_load(ablate_liid.TABLES.read_text())
 NO_NOISE = np.full(3, np.nan)

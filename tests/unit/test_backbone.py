@@ -9,8 +9,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from stages.common import backbone
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
+from tag2mask.learn import backbone
 
 CATS = {281, 282, 285}  # tabby, tiger cat, Egyptian cat
 

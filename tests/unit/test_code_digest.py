@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.common import code_digest
+from tag2mask.run import code_digest
 
 INIT = '"""Docs."""\nfrom stages.cam import maps\n\n\ndef run():\n    """Docs."""\n    return 1\n'
 
@@ -12,12 +12,12 @@ def project(tmp_path, monkeypatch):
     files = {
         "stages/__init__.py": "",
         "stages/cam/__init__.py": INIT,
-        "stages/cam/maps.py": "from stages.common import store\n",
+        "stages/cam/maps.py": "from tag2mask.store import store\n",
         "stages/cam/__main__.py": "print(1)\n",
         "stages/cam/page.jinja": "<p>",
-        "stages/common/__init__.py": "",
-        "stages/common/store.py": "# why\nX = 1\n",
-        "stages/common/other.py": "Y = 1\n",
+        "tag2mask/store/__init__.py": "",
+        "tag2mask/store/store.py": "# why\nX = 1\n",
+        "tag2mask/store/other.py": "Y = 1\n",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -35,13 +35,13 @@ def digest():
 @pytest.mark.parametrize(
     ("file", "old", "new", "changes"),
     [
-        ("stages/common/store.py", "X = 1", "X = 2", True),
-        ("stages/common/store.py", "# why", "# because\n\n", False),
+        ("tag2mask/store/store.py", "X = 1", "X = 2", True),
+        ("tag2mask/store/store.py", "# why", "# because\n\n", False),
         ("stages/cam/__init__.py", "Docs.", "Other docs.", False),
         ("stages/cam/__init__.py", "return 1", "return 2", True),
         ("stages/cam/__main__.py", "1", "2", False),
         ("stages/cam/page.jinja", "<p>", "<div>", True),
-        ("stages/common/other.py", "1", "2", False),
+        ("tag2mask/store/other.py", "1", "2", False),
     ],
 )
 def test_what_counts(project, file, old, new, changes):

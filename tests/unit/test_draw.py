@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.common import draw
+from tag2mask.view import draw
 
 
 def test_labelled_masks_are_painted_inside_and_the_rest_is_only_dimmed():

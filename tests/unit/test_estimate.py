@@ -2,8 +2,8 @@
 
 import pytest
 
-from stages.common.estimate import lines, photo_count
-from stages.common.pipeline import Pipeline
+from tag2mask.run.estimate import lines, photo_count
+from tag2mask.run.plan import Pipeline
 
 
 def dataset(**keys):

@@ -10,13 +10,13 @@ import time
 
 import pytest
 
-from stages.common import lease
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
+from tag2mask.run import lease
 
 LOG = logging.getLogger("test")
 HOLD = """
 import sys, time, logging
-from stages.common.lease import lease
+from tag2mask.run.lease import lease
 with lease(int(sys.argv[1]), logging.getLogger()) as ids:
     print(*ids, time.monotonic(), flush=True)
     time.sleep(float(sys.argv[2]))

@@ -16,7 +16,7 @@ METHODS = (
     "pseudo_labels", "refine", "segment", "evaluate", "bestie",
 )  # fmt: skip
 NONE = "–"
-SOURCE = r"`(stages/[\w/]+\.py):([\w.]+)`"
+SOURCE = r"`((?:stages|tag2mask)/[\w/]+\.py):([\w.]+)`"
 KEY = r"`(\w+)\.(\w+)(?:: ([^`]+))?`(?: = (\[[^\]]*\]|[^\s,]+))?"
 TEST = r"`(tests/[\w/]+\.py)::(\w+)`"
 

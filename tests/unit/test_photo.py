@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.common.errors import BadImage, UserError
-from stages.common.job import Job
-from stages.common.photo import ORIENTATION, decode, photos_in, read_photo, readable
+from tag2mask.data.photo import ORIENTATION, decode, photos_in, read_photo, readable
+from tag2mask.errors import BadImage, UserError
+from tag2mask.run.job import Job
 
 CORNERS = np.array([[[250, 0, 0], [0, 250, 0], [0, 0, 250]], [[250, 250, 0], [0, 250, 250], [250, 0, 250]]], np.uint8)
 

@@ -4,8 +4,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from stages.common.errors import UserError
-from stages.common.pipeline import Pipeline
+from tag2mask.errors import UserError
+from tag2mask.run.plan import Pipeline
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import zarr
 
-from stages.common import rle, store
-from stages.common.errors import UserError
-from stages.common.instances import Instances, InstancesBuilder
-from stages.common.maps import Maps, MapsBuilder
-from stages.common.tables import Table
+from tag2mask.data import rle
+from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.data.maps import Maps, MapsBuilder
+from tag2mask.data.tables import Table
+from tag2mask.errors import UserError
+from tag2mask.store import store
 
 
 def two_photos():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages.common import training
-from stages.common.errors import UserError
-from stages.common.job import Job
+from tag2mask.errors import UserError
+from tag2mask.learn import training
+from tag2mask.run.job import Job
 
 
 def test_every_photo_once_per_pass_and_nothing_but_seed_and_iteration_counts():

@@ -103,7 +103,7 @@ def test_code_that_counts_and_code_that_does_not(tiny, tmp_path):
             shutil.copy2(source, copy / name)
     workflow = Workflow(tiny.folder, root=copy)
     assert workflow.planned() == {}
-    store = copy / "stages/common/instances.py"
+    store = copy / "tag2mask/data/instances.py"
     store.write_text(store.read_text().replace('"""', '"""Edited. ', 1) + "\n# a comment\n")
     with (copy / "README.md").open("a") as readme:
         readme.write("\n<!-- a comment -->\n")

@@ -15,11 +15,11 @@ from conftest import ROOT, TINY
 from PIL import Image
 from snakemake.utils import update_config
 
-from stages.common.instances import Instances
-from stages.common.job import Job
-from stages.common.pipeline import Pipeline, model_of
-from stages.common.store import digest
 from stages.images.scenes import CLASSES, make_scene
+from tag2mask.data.instances import Instances
+from tag2mask.run.job import Job
+from tag2mask.run.plan import Pipeline, model_of
+from tag2mask.store.store import digest
 
 TRAIN, VAL, SHARDS = 8, 2, 2
 BOX = re.compile("<bndbox>.*?</bndbox>")

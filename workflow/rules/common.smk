@@ -7,11 +7,11 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
-from stages.common import estimate
-from stages.common.code_digest import code_digest
-from stages.common.errors import UserError
-from stages.common.lease import available
-from stages.common.pipeline import STAGES, Pipeline
+from tag2mask.run import estimate
+from tag2mask.run.code_digest import code_digest
+from tag2mask.errors import UserError
+from tag2mask.run.lease import available
+from tag2mask.run.plan import STAGES, Pipeline
 
 try:
     PLAN = Pipeline.load(config)

@@ -1,5 +1,5 @@
 """Every rule's script: hands the job to the stage that its parameters name."""
 
-from stages.common.adapter import main
+from tag2mask.run.adapter import main
 
 main(snakemake)  # noqa: F821, Snakemake puts it here

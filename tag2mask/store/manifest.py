@@ -7,7 +7,7 @@ import resource
 import time
 from pathlib import Path
 
-from stages.common import store
+from tag2mask.store import store
 
 LIBRARIES = ("torch", "torchvision", "pb1-detectron2", "timm", "numpy", "zarr", "pulp", "highspy", "higra")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common import store
-from stages.common.errors import UserError
-from stages.common.instances import starts
-from stages.common.photo import read_photo
+from tag2mask.data.instances import starts
+from tag2mask.data.photo import read_photo
+from tag2mask.errors import UserError
+from tag2mask.store import store
 
 SCHEMA = "index/1"
 SPLITS = ("train", "with_masks", "val")

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
 
 PAUSE = 0.2  # seconds between two looks at busy devices
 

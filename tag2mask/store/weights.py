@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common import store
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
+from tag2mask.store import store
 
 SCHEMA = "weights/1"
 

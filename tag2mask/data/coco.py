@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from stages.common import rle
-from stages.common.errors import UserError
-from stages.common.instances import Instances, InstancesBuilder
+from tag2mask.data import rle
+from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.errors import UserError
 
 CROWD, DIFFICULT = 1, 2
 

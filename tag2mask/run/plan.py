@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from stages.common.config import Section, mapping, ordered, parse, strings
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
+from tag2mask.run.config import Section, mapping, ordered, parse, strings
 
 # What each stage reads of other stages. Only `images` writes ground truth; who may read it is `reads_truth`.
 READS = {

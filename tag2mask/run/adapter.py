@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from stages.common.config import parse
-from stages.common.errors import UserError
-from stages.common.job import Job
-from stages.common.lease import lease
+from tag2mask.errors import UserError
+from tag2mask.run.config import parse
+from tag2mask.run.job import Job
+from tag2mask.run.lease import lease
 
 # Nothing here imports numpy or torch: they look for their number of threads once, when they are imported.
 
@@ -57,8 +57,8 @@ def execute(snakemake, cfg, log):
             importlib.import_module(f"stages.{cfg['stage']}.config").Config, cfg["config"], where=cfg["stage"]
         )
         start_libraries(threads)
-        from stages.common import manifest
-        from stages.common.store import manifest_path
+        from tag2mask.store import manifest
+        from tag2mask.store.store import manifest_path
 
         inputs, digests = read_inputs(snakemake.input)
         job = Job(
@@ -117,7 +117,7 @@ def device_name(devices):
 
 def read_inputs(given):
     """(namespace of Path or list of Path, digests of the manifests): the rule's named inputs."""
-    from stages.common import manifest
+    from tag2mask.store import manifest
 
     values = {}
     for name, value in given.items():
@@ -148,8 +148,8 @@ def checkpoints(job, key, used):
 
 def save(outputs, made, job, *, section, inputs):
     """Write every declared output, then the manifests: a store without its manifest is not finished."""
-    from stages.common import manifest
-    from stages.common.store import manifest_path
+    from tag2mask.store import manifest
+    from tag2mask.store.store import manifest_path
 
     vouched = {}
     for name, path in outputs.items():

@@ -1,4 +1,4 @@
-"""What a store holds: python -m stages.inspect STORE [IMAGE] [--png FILE] [--unzip FOLDER] [--photos FOLDER]
+"""What a store holds: python -m tag2mask.view.inspect STORE [IMAGE] [--png FILE] [--unzip FOLDER] [--photos FOLDER]
 
 STORE: a .zarr.zip file or a directory store of any stage: instances, maps, index, peaks, mil, graph, labels. IMAGE: an
 image id, for that image alone. --png: also as a picture. --unzip: also as a directory store that any Zarr tool opens.
@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common import store
-from stages.common.errors import UserError
-from stages.common.index import Index
-from stages.common.instances import Instances
-from stages.common.maps import Maps
-from stages.common.photo import SUFFIXES, read_photo
-from stages.common.tables import Table
-from stages.inspect import describe
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances
+from tag2mask.data.maps import Maps
+from tag2mask.data.photo import SUFFIXES, read_photo
+from tag2mask.data.tables import Table
+from tag2mask.errors import UserError
+from tag2mask.store import store
+from tag2mask.view import describe
 
 KINDS = ("instances", "maps", "index", "peaks", "mil", "graph", "labels")
 WITHOUT_IMAGES = ("graph", "labels")
@@ -30,7 +30,7 @@ MANY = 12  # images in a picture of a whole store
 def main(arguments=None):
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m stages.inspect", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m tag2mask.view.inspect", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("store", metavar="STORE", type=Path)
     parser.add_argument("image", metavar="IMAGE", nargs="?", help="image id")
@@ -143,8 +143,7 @@ class Photos:
 
 def draw(kind, held, i, *, names, photos, path):
     """The picture of the store, or of its image i: (H, W, 3) uint8."""
-    from stages.common import draw
-    from stages.inspect import picture
+    from tag2mask.view import draw, picture
 
     palette = draw.Palette([c for c in names if c > 0])
     if kind == "graph":
@@ -178,8 +177,7 @@ def draw(kind, held, i, *, names, photos, path):
 
 def tiles_of(kind, held, i, *, names, photos, side):
     """[(picture, caption)] of one image."""
-    from stages.common import draw
-    from stages.inspect import picture
+    from tag2mask.view import draw, picture
 
     name = ids_of(held)[i]
     if kind == "peaks":

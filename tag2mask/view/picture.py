@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.common import draw
+from tag2mask.view import draw
 
 GROUND, INK, FAINT = (24, 25, 29), (236, 236, 238), (150, 152, 160)
 SIDE, SMALL = 760, 300  # longer side of one photo's tile, and of one of many

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stages.common.errors import UserError
-from stages.common.weights import save_tensors
+from tag2mask.errors import UserError
+from tag2mask.store.weights import save_tensors
 
 FILE = "checkpoint.pt"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages.common.errors import BadImage, UserError
+from tag2mask.errors import BadImage, UserError
 
 # What may be opened: formats of photographs. Others (EPS, PDF, ...) start programs or hold no photograph.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil
 
-from stages.common.errors import UserError
 from stages.images.voc import split_ids
+from tag2mask.errors import UserError
 
 # Measured on photos of about 500 x 400 pixels, in kB a photo; scenes of 160 x 160 need about a third.
 KB_PER_PHOTO = {

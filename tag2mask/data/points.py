@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
 
 # numpy and the stores are imported where they are needed: Snakemake asks for the list of files.
 
@@ -143,8 +143,8 @@ def table(points, index, *, job):
     """
     import numpy as np
 
-    from stages.common.instances import starts
-    from stages.common.tables import Table
+    from tag2mask.data.instances import starts
+    from tag2mask.data.tables import Table
 
     place = {name: i for i, name in enumerate(index.image_id)}
     skipped = {name for name, _ in index.skipped}

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stages.common import store
-from stages.common.instances import starts
+from tag2mask.data.instances import starts
+from tag2mask.store import store
 
 SCHEMA = "maps/1"
 

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
 
 
 def command(stage, predict, *, doc, out, options=(), arguments=None):
@@ -50,9 +50,9 @@ def run(stage, predict, given):
     """The last line of the command, after `predict` has done its work."""
     import torch
 
-    from stages.common.job import Job
-    from stages.common.photo import photos_in
-    from stages.common.weights import Weights
+    from tag2mask.data.photo import photos_in
+    from tag2mask.run.job import Job
+    from tag2mask.store.weights import Weights
 
     files = photos_in(given.folder, but=given.out)
     weights = Weights.load(given.weights, stage)
@@ -67,10 +67,10 @@ def write_instances(table, files, *, out, least):
 
     table : Instances of photos of `files` ({name: Path}). least : least score that is drawn; all are in the files.
     """
-    from stages.common import draw
-    from stages.common.coco import to_coco
-    from stages.common.manifest import write_text
-    from stages.common.photo import read_photo
+    from tag2mask.data.coco import to_coco
+    from tag2mask.data.photo import read_photo
+    from tag2mask.store.manifest import write_text
+    from tag2mask.view import draw
 
     out.mkdir(parents=True, exist_ok=True)
     table.save(out / "predictions.zarr.zip")

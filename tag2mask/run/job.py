@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stages.common.progress import progress
+from tag2mask.run.progress import progress
 
 
 @dataclass

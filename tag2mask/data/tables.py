@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stages.common import store
+from tag2mask.store import store
 
 
 @dataclass

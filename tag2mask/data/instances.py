@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.common import rle, store
+from tag2mask.data import rle
+from tag2mask.store import store
 
 SCHEMA = "instances/1"
 COLUMNS = {  # one value, or one row of values, per instance

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
 
 
 class Section(BaseModel):

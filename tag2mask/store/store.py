@@ -21,7 +21,7 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore, MemoryStore, ZipStore
 
-from stages.common.errors import UserError
+from tag2mask.errors import UserError
 
 CHUNK = 1 << 20  # elements along the first axis of a flat array
 EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time for zip entries, so that equal content gives an equal file

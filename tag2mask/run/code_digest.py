@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("stages", "tag2mask")
 
 
 def code_digest(stage):
@@ -51,7 +52,7 @@ def module_file(name):
 
 @functools.cache
 def imported(file):
-    """Names under `stages` that the file imports; `from a import b` gives both a and a.b."""
+    """Names of this project that the file imports; `from a import b` gives both a and a.b."""
     names = []
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
@@ -62,7 +63,7 @@ def imported(file):
                 parts = file.relative_to(ROOT).with_suffix("").parts
                 base = ".".join((*parts[: len(parts) - node.level], *filter(None, [node.module])))
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if name.split(".")[0] == "stages" and name != "stages")
+    return tuple(name for name in names if name.split(".")[0] in PACKAGES)
 
 
 @functools.cache

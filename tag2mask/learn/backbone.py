@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from stages.common.errors import UserError
-from stages.common.weights import load_tensors
+from tag2mask.errors import UserError
+from tag2mask.store.weights import load_tensors
 
 PACKAGED = "efficientnet_lite0"
 # The packaged weights were trained with TensorFlow's padding (mean = std = 0.5, batch norm's epsilon 1e-3). timm's

@@ -1,0 +1,1 @@
+"""What flows between the stages: index, instances, maps, tables, run lengths, COCO, photos, points."""

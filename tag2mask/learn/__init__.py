@@ -1,0 +1,1 @@
+"""How networks learn: the training loop, checkpoints, schedules, backbones, crops."""

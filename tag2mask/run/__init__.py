@@ -1,0 +1,1 @@
+"""How a job runs: configuration, plan, adapter, device lease, code digest, progress."""

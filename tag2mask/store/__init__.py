@@ -1,0 +1,1 @@
+"""How artifacts are kept: Zarr stores, manifests, weights."""
