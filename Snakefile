@@ -1,8 +1,9 @@
 # tag2mask: from image tags to instance masks. `snakemake --cores 8 --resources gpu=8` runs the demo on generated
-# scenes; `--configfile config/folder.yaml` your own photos. The order of the rules below is the order of the work.
+# scenes; `--configfile config/folder.yaml` your own photos. Every stage has a folder in
+# stages/ and a file of rules in workflow/rules/, found by its name; none is listed here.
 from snakemake.utils import min_version
 
-min_version("9.10")
+min_version("9.27")  # pathvars, and all that was tried
 
 
 configfile: f"{workflow.basedir}/config/recipes.yaml"
@@ -14,23 +15,11 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/inputs.smk"
-include: "workflow/rules/images.smk"
-include: "workflow/rules/proposals.smk"
-include: "workflow/rules/classifier.smk"
-include: "workflow/rules/cam.smk"
-include: "workflow/rules/semantic.smk"
-include: "workflow/rules/mil.smk"
-include: "workflow/rules/graph.smk"
-include: "workflow/rules/graph_cut.smk"
-include: "workflow/rules/transfer.smk"
-include: "workflow/rules/bestie.smk"
-include: "workflow/rules/reference.smk"
-include: "workflow/rules/pseudo_labels.smk"
-include: "workflow/rules/refine.smk"
-include: "workflow/rules/segment.smk"
-include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/report.smk"
+
+
+for word in STAGES:
+
+    include: f"workflow/rules/{word}.smk"
 
 
 rule all:

@@ -4,6 +4,8 @@ With weights of a classifier whose head is pam, the maps are PAM maps (BESTIE 3.
 `normalise: sigmoid` they are Fan's attention maps, and a peak's score is the probability there.
 """
 
+TITLES = {"pam": "PAM"}  # what maps of a classifier with this head are called
+
 
 def run(inputs, config, job):
     """Maps and peaks of one shard's photos (of all training photos when job.shard is None).
@@ -34,9 +36,9 @@ def run(inputs, config, job):
         raise UserError(f"{inputs.weights} was trained on other classes than the index has; train it again.")
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
     side = config.size or weights.meta["size"]
-    builder = MapsBuilder(
-        np.float16, {"stride": model.stride, "size": side, "head": weights.meta["head"], "normalise": config.normalise}
-    )
+    head = weights.meta["head"]
+    named = {"head": head, "title": TITLES.get(head, "CAM")}
+    builder = MapsBuilder(np.float16, {"stride": model.stride, "size": side, **named, "normalise": config.normalise})
     counts, category, places, scores, empty = [], [], [], [], 0
     workers = 0 if str(job.device) == "cpu" else 4
     with training.Ahead(lambda t: index.photo(photos[t]), iterations=len(photos), workers=workers) as load:

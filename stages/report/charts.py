@@ -2,7 +2,8 @@
 
 import math
 
-from stages.report.table import HEADLINE, headline, share
+from stages.report.table import HEADLINE, headline
+from tag2mask.view.text import share
 
 
 def axis(values, *, least=0.1):

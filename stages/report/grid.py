@@ -11,25 +11,26 @@ from stages.report import pictures, runs
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances
 from tag2mask.errors import UserError
+from tag2mask.run.registry import dataset, stages
 from tag2mask.view import draw
 
 WIDTH, LARGEST = 1200, 400_000  # pixels, bytes
 GAP, MARGIN, HEAD, CORNER = 6, 14, 30, 6  # pixels
 PAPER, INK = (255, 255, 255), (38, 41, 48)
-METHODS = ("transfer", "graph_cut", "bestie", "cim", "icn")
 
 
 def write(run, out, *, photos=4, recipes=None):
     """Write the grid of the run at `run` to the picture file `out`; returns its size in bytes."""
     run = Path(run)
-    index_path = run / "images/default/index.zarr.zip"
-    if not index_path.is_file():
-        raise UserError(f"{run} is no results folder of a run: it has no images/default/index.zarr.zip.")
-    index = Index.load(index_path)
-    truth_path = run / "images/default/truth.zarr.zip"
+    data = f"{dataset().word}/default"
+    if not (run / data / "index.zarr.zip").is_file():
+        raise UserError(f"{run} is no results folder of a run: it has no {data}/index.zarr.zip.")
+    index = Index.load(run / data / "index.zarr.zip")
+    truth_path = run / data / "truth.zarr.zip"
     truth = Instances.load(truth_path) if truth_path.is_file() else None
-    inputs, shown = found(run, recipes, truth is not None)
-    rows = pictures.training_rows(inputs, index, shown, draw.Palette(index.categories), count=photos, truth=truth)
+    inputs, recipes, shown = found(run, recipes)
+    palette = draw.Palette(index.categories)
+    rows = pictures.training_rows(inputs, index, recipes, palette, shown=shown, count=photos, truth=truth)
     out = Path(out)
     data = encoded(drawn([[(one.title, one.pixels) for one in photo.pictures] for photo in rows]), out.suffix)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -37,52 +38,64 @@ def write(run, out, *, photos=4, recipes=None):
     return len(data)
 
 
-def found(run, recipes, has_truth):
-    """(inputs as the rule `report` gives them, recipes): the stores that the recipes' labels were made from."""
+def found(run, recipes):
+    """(inputs as the rule `report` gives them, recipes, pictures) of the stores that the labels were made from."""
     made = {path.parent.name: path for path in sorted(run.glob("pseudo_labels/*/labels.json"))}
     for name in recipes or []:
         if name not in made:
             raise UserError(f"{run} has no pseudo labels of {name}; it has: {', '.join(made) or 'none'}.")
-    origin = {name: sources(run, path) for name, path in made.items()}
-    if recipes is None:  # methods before references
-        ranked = sorted(made, key=lambda name: (rank(origin[name]), name))
-        recipes = [name for name in ranked if rank(origin[name]) < len(METHODS)][:2] or ranked[:1]
+    manifests = {name: runs.reached(run, [path]) for name, path in made.items()}
+    if recipes is None:
+        kinds = {name: kind(manifests[name]) for name in made}
+        methods = [name for name in made if kinds[name] == "method"]
+        recipes = methods[:2] or list(made)[:1]
     if not recipes:
         raise UserError(f"{run} has no pseudo labels yet; build the run first.")
     inputs = SimpleNamespace(labels=[run / f"pseudo_labels/{name}/labels.zarr" for name in recipes])
+    steps = {}
     for name in [*recipes, *(name for name in made if name not in recipes)]:
-        for key, stores in origin[name].items():
-            if not hasattr(inputs, key):
-                setattr(inputs, key, stores)
-    return inputs, [{"name": name, "trains": False} for name in recipes]
+        for key, names in read_by(manifests[name]).items():
+            steps.setdefault(key, (manifests[name], names))
+    shown = []
+    for stage, output in [(word, output) for word, one in stages().items() for output in one.pictures]:
+        if (stage, output) not in steps:
+            continue
+        picture, (vouched, names) = stages()[stage].pictures[output], steps[stage, output]
+        key = f"picture_{len(shown)}"
+        setattr(inputs, key, [run / store(name, vouched[name], stage, picture.maps) for name in names])
+        if picture.peaks:
+            setattr(inputs, f"{key}_peaks", [run / store(name, vouched[name], stage, picture.peaks) for name in names])
+        shown.append({"kind": picture.kind, "title": picture.title})
+    return inputs, [{"name": name, "trains": False} for name in recipes], shown
 
 
-def rank(origin):
-    return METHODS.index(origin["method"]) if origin["method"] in METHODS else len(METHODS)
+def kind(manifests):
+    """What the recipe with these manifests is in the table: that of the stage that gave the labels."""
+    labels = next(one for one in manifests.values() if one["section"]["stage"] == "pseudo_labels")
+    given = [manifests[name] for name in labels["inputs"] if name in manifests]
+    source = next((one["section"] for one in given if stages()[one["section"]["stage"]].labels), None)
+    return "" if source is None else stages()[source["stage"]].kind(SimpleNamespace(config=source["config"]))
 
 
-def sources(run, labels):
-    """One recipe: {"method": stage of its labels; "proposals", "semantic", "cam", "pam", "peaks": lists of stores}."""
-    manifests = runs.reached(run, [labels])
-    direct = [name for name in runs.read_json(labels).get("inputs", {}) if not name.startswith("images/")]
-    origin = {"method": direct[0].split("/")[0] if direct else ""}
-    for stage in ("proposals", "semantic"):
-        names = [name for name in manifests if name.startswith(f"{stage}/")]
-        if names:
-            origin[stage] = [run / name.replace(".json", ".zarr.zip") for name in names]
-    for reader, key in (("semantic", "cam"), ("mil", "cam"), ("transfer", "pam")):
-        names = sorted({
-            name
-            for reading, content in manifests.items()
-            if reading.startswith(f"{reader}/")
-            for name in content.get("inputs", {})
-            if name.startswith("cam/")
-        })  # fmt: skip
-        if names and key not in origin:
-            origin[key] = [run / name.replace(".json", ".cam.zarr.zip") for name in names]
-            if key == "pam":
-                origin["peaks"] = [run / name.replace(".json", ".peaks.zarr.zip") for name in names]
-    return origin
+def read_by(manifests):
+    """(stage, output) -> names of the manifests of what was read of it, of the variant nearest to the labels."""
+    order, steps = list(stages()), {}
+    for content in sorted(manifests.values(), key=lambda one: -order.index(one["section"]["stage"])):
+        for what in content["section"].get("schemas", {}):
+            stage, _, output = what.partition(".")
+            names = {name for name in content["inputs"] if name.startswith(f"{stage}/") and name in manifests}
+            if output in stages()[stage].pictures and names:
+                variant = next(iter(names)).split("/")[1]
+                known = steps.setdefault((stage, output), (variant, set()))
+                if known[0] == variant:
+                    known[1].update(names)
+    return {key: sorted(names) for key, (_, names) in steps.items()}
+
+
+def store(name, manifest, stage, output):
+    """The path below the run of an output of the stage, of those that this manifest vouches for."""
+    schema = stages()[stage].writes(output).schema
+    return Path(name).with_name(next(file for file, one in manifest["schemas"].items() if one == schema))
 
 
 def drawn(rows):

@@ -1,15 +1,18 @@
 """Puts the page together: reads the inputs, has tables, charts and pictures made, fills in the template."""
 
+import importlib
 from pathlib import Path
 
 import jinja2
 import yaml
 
-from stages.report import charts, curves, cuts, pictures, runs, table
+from stages.report import charts, curves, pictures, runs, table
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances
+from tag2mask.store.manifest import read_json
 from tag2mask.store.store import manifest_path
 from tag2mask.view import draw
+from tag2mask.view.text import share
 
 TEMPLATE = "page.html.jinja"
 COLUMNS = {
@@ -25,16 +28,18 @@ def build(inputs, config, job):
     truth_path = getattr(inputs, "truth", None)
     truth = Instances.load(truth_path) if truth_path else None
     run = runs.run_folder(inputs.index)
-    kinds = "labels predictions segmentation truth proposals semantic cam pam peaks graph_cut".split()
-    stores = [path for name in kinds for path in pictures.given(inputs, name)]
+    names = [name for name in vars(inputs) if name not in ("index", "metrics", "files")]
+    stores = [path for name in names for path in pictures.given(inputs, name)]
     metric_paths = pictures.given(inputs, "metrics")
     jobs = runs.jobs(run, runs.reached(run, [inputs.index, *stores]), metric_paths)
-    metrics = [runs.read_json(path) for path in metric_paths] or None
-    rows = recipe_rows(inputs, config, index=index, metrics=metrics, run=run)
+    metrics = [read_json(path) for path in metric_paths] or None
+    rows = recipe_rows(inputs, config, index=index, metrics=metrics)
     palette = draw.Palette(index.categories)
     colours = {category: palette.css(category) for category in index.categories}
     job.log.info("drawing pictures of up to %d photos of each gallery", config.photos)
-    training = pictures.training_rows(inputs, index, config.recipes, palette, count=config.photos, truth=truth)
+    training = pictures.training_rows(
+        inputs, index, config.recipes, palette, shown=config.pictures, count=config.photos, truth=truth
+    )
     validation = pictures.validation_rows(inputs, index, config.recipes, palette, count=config.photos, truth=truth)
     named = {name: colours[category] for category, name in index.categories.items()}
     photos = {part: measured_photos(rows, part) for part in COLUMNS}
@@ -73,7 +78,10 @@ def build(inputs, config, job):
             ("Mask R-CNN", "validation photos", charts.per_class(rows, "predictions", colours)),
         ],
         curves=curves.true_positives(rows),
-        cut=cuts.compared(pictures.given(inputs, "graph_cut"), rows, config.recipes, named),
+        panels=[
+            panel(one["module"], pictures.given(inputs, f"panel_{k}"), rows, config.recipes, named)
+            for k, one in enumerate(config.panels)
+        ],
         proposals=next((one["proposals"] for one in metrics or [] if one.get("proposals")), None),
         costs=charts.costs(runs.costs(jobs), runs.busy(jobs)),
         sections=[
@@ -86,14 +94,17 @@ def build(inputs, config, job):
     return {"report": html, "table": table.markdown(rows, photos=photos)}
 
 
-def recipe_rows(inputs, config, *, index, metrics, run):
+def recipe_rows(inputs, config, *, index, metrics):
     """The rows of `table.rows` with the number of labels per class and the colour of each recipe's bars."""
     label_paths = pictures.given(inputs, "labels")
     counts = [label_counts(path) for path in label_paths]
     trained, beyond = {}, {}
+    weights_of = {
+        path.parent.name: read_json(path.parent / "weights.json") for path in pictures.given(inputs, "predictions")
+    }
     unmasked = bool((index.train & ~index.with_masks).any()) and bool(index.with_masks.any())
     for recipe in config.recipes:
-        weights = runs.read_json(run / "refine" / recipe["name"] / "weights.json") if recipe["trains"] else {}
+        weights = weights_of.get(recipe["name"], {})
         if weights:
             trained[recipe["name"]] = weights["counts"].get("photos")
             images = weights["section"]["config"].get("images", "all")
@@ -113,7 +124,7 @@ def recipe_rows(inputs, config, *, index, metrics, run):
 
 def label_counts(path):
     """{"instances", "images", "without"} of a label store, from its manifest or, without one, from the store."""
-    counts = runs.read_json(manifest_path(path)).get("counts", {})
+    counts = read_json(manifest_path(path)).get("counts", {})
     own = counts.get(Path(path).name)
     if own is None:
         labels = Instances.load(path)
@@ -138,12 +149,19 @@ def best_values(rows):
     return best
 
 
+def panel(module, manifests, rows, recipes, colours):
+    """(template, what it shows) of the part of the page that a stage has of its own."""
+    folder = module.split(".")[-2]
+    found = importlib.import_module(module).build(manifests, rows, recipes, colours)
+    return f"{folder}/{module.split('.')[-1]}.html.jinja", found
+
+
 def template():
     """The page's template; everything that is filled in is escaped."""
     here = Path(__file__).parent
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader([here, here.parent]), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters["share"] = table.share
+    environment.filters["share"] = share
     return environment.get_template(TEMPLATE)

@@ -69,16 +69,17 @@ def opened(index, numbers, *, side=SIDE):
     return photos
 
 
-def training_rows(inputs, index, recipes, palette, *, count, truth=None, side=SIDE):
-    """The photos of the training gallery with every step's picture: made from tags, pseudo labels, truth."""
+def training_rows(inputs, index, recipes, palette, *, shown, count, truth=None, side=SIDE):
+    """The photos of the training gallery with every step's picture: made from tags, pseudo labels, truth.
+
+    shown : [{"kind", "title"}] of the steps, whose stores are the inputs picture_<k> and picture_<k>_peaks.
+    """
     split = "with_masks" if truth is not None and index.with_masks.any() else "train"
     photos = opened(index, chosen(index.where(split), count), side=side)
-    add_proposals(photos, index, given(inputs, "proposals"))
-    add_heat(photos, index, given(inputs, "cam"), palette, title="CAM")
-    responses = given(inputs, "pam")
-    title = "CAM with peaks" if responses == given(inputs, "cam") else "PAM with peaks"
-    add_heat(photos, index, responses, palette, title=title, peaks=given(inputs, "peaks"))
-    add_semantic(photos, index, given(inputs, "semantic"), palette)
+    add = {"proposals": add_proposals, "heat": add_heat, "labels": add_label_maps}
+    for k, one in enumerate(shown):
+        stores, peaks = given(inputs, f"picture_{k}"), given(inputs, f"picture_{k}_peaks")
+        add[one["kind"]](photos, index, stores, palette, title=one["title"], peaks=peaks)
     for recipe, path in zip(recipes, given(inputs, "labels")):
         add_instances(photos, Instances.load(path), palette, title=recipe["name"], group="labels")
     if truth is not None:
@@ -114,7 +115,7 @@ def by_shard(photos, index, paths):
             yield path, own
 
 
-def add_proposals(photos, index, paths):
+def add_proposals(photos, index, paths, palette, *, title, peaks=()):
     """The best proposals of each photo, in rank order."""
     for path, own in by_shard(photos, index, paths):
         table = Instances.load(path)
@@ -123,11 +124,11 @@ def add_proposals(photos, index, paths):
             rows = np.arange(len(table))[table.rows(place[photo.name])] if photo.name in place else np.zeros(0, int)
             masks = scaled(table, rows[:TOP], photo)
             note = f"best {len(masks)} of {len(rows):,}" if len(rows) > TOP else str(len(rows))
-            photo.add("proposals", note, "made", draw.proposals(photo.pixels, masks))
+            photo.add(title, note, "made", draw.proposals(photo.pixels, masks))
 
 
 def add_heat(photos, index, paths, palette, *, title, peaks=()):
-    """Class maps, and the peaks over them where `peaks` gives their stores."""
+    """Class maps, and the peaks over them where `peaks` gives their stores; without a title maps name themselves."""
     tables = dict(zip(paths, peaks))
     for path, own in by_shard(photos, index, paths):
         maps = Maps.load(path)
@@ -139,7 +140,8 @@ def add_heat(photos, index, paths, palette, *, title, peaks=()):
             if table is not None:
                 yx, kinds = peaks_of(table, photo)
                 picture, note = draw.peaks(picture, yx, kinds, palette), plural(len(yx), "peak")
-            photo.add(title, note, "made", picture)
+            named = title or maps.meta.get("title", "CAM") + " with peaks" * bool(peaks)
+            photo.add(named, note, "made", picture)
 
 
 def peaks_of(table, photo):
@@ -152,10 +154,10 @@ def peaks_of(table, photo):
     return (table["yx"][rows] + 0.5) * scale - 0.5, table["category"][rows]
 
 
-def add_semantic(photos, index, paths, palette):
-    """The semantic label map of each photo."""
+def add_label_maps(photos, index, paths, palette, *, title, peaks=()):
+    """The label map of each photo."""
     for path, own in by_shard(photos, index, paths):
-        add_labels(own, path, palette, title="semantic map", group="made")
+        add_labels(own, path, palette, title=title, group="made")
 
 
 def add_labels(photos, path, palette, *, title, group):

@@ -1,25 +1,15 @@
 """What the manifests of a run tell: warnings, counts, configuration; time, memory and versions of every job."""
 
-import json
 from pathlib import Path
 
+from tag2mask.run.registry import dataset, stages
+from tag2mask.store.manifest import read_json
 from tag2mask.store.store import manifest_path
-
-ORDER = (
-    "images", "proposals", "classifier", "cam", "semantic", "transfer", "mil", "graph", "graph_cut", "bestie", "cim",
-    "icn", "reference", "pseudo_labels", "refine", "segment", "evaluate",
-)  # fmt: skip
 
 
 def run_folder(index):
-    """results/<run> of the index at results/<run>/images/default/index.zarr.zip."""
+    """results/<run> of the index at results/<run>/<stage>/default/index.zarr.zip."""
     return Path(index).parents[2]
-
-
-def read_json(path):
-    """The dict in a JSON file, or {} where there is none."""
-    path = Path(path)
-    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def reached(run, stores):
@@ -54,7 +44,8 @@ def jobs(run, manifests, metrics=()):
 
 def place(stage):
     """Sort key of a stage: the order of the work, unknown stages last by name."""
-    return (ORDER.index(stage), "") if stage in ORDER else (len(ORDER), stage)
+    order = list(stages())
+    return (order.index(stage), "") if stage in order else (len(order), stage)
 
 
 def warnings(jobs, skipped=()):
@@ -68,7 +59,9 @@ def warnings(jobs, skipped=()):
     if skipped:
         some = "; ".join(f"{name}: {sentence}" for name, sentence in skipped[:5])
         more = f"; and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-        rows.insert(0, {"where": "images", "sentence": f"{len(skipped)} photos left out: {some}{more}", "times": 1})
+        rows.insert(
+            0, {"where": dataset().word, "sentence": f"{len(skipped)} photos left out: {some}{more}", "times": 1}
+        )
     return rows
 
 

@@ -1,5 +1,7 @@
 """The table of recipes: rows for the page, and the same as Markdown that reads well in a terminal."""
 
+from tag2mask.view.text import share
+
 LABEL_COLUMNS = ("mAP25", "mAP50", "mAP70", "mAP75", "ABO", "mIoU")
 SEGMENTATION_COLUMNS = ("mIoU",)
 NETWORK_COLUMNS = ("mAP25", "mAP50", "mAP70", "mAP75")
@@ -12,7 +14,7 @@ def rows(recipes, *, metrics, instances, trained, beyond):
     """One dict a recipe: name, supervision, extras, trains, kind, labels, network, predictions, segmentation,
     snapshots, instances, trained_on, ratio, note.
 
-    recipes : list of dicts (name, stage, variant, supervision, trains; extras: what else the labels rest on).
+    recipes : list of dicts (see tag2mask.run.recipes.table).
     metrics : one dict of `evaluate` a recipe, or None. instances : number of pseudo labels a recipe. trained :
     {recipe: photos its Mask R-CNN was trained on}. beyond : {recipe: whether photos without masks were among those it
     could train on}. Shares in [0, 1] or None.
@@ -25,7 +27,7 @@ def rows(recipes, *, metrics, instances, trained, beyond):
         labels, predictions = measured.get("labels"), measured.get("predictions") if recipe["trains"] else None
         found.append({
             "name": recipe["name"], "supervision": recipe["supervision"], "extras": list(recipe.get("extras", [])),
-            "trains": recipe["trains"], "kind": kind(recipe),
+            "trains": recipe["trains"], "kind": recipe["kind"],
             "labels": labels, "network": measured.get("network"), "predictions": predictions,
             "segmentation": measured.get("segmentation"), "snapshots": measured.get("snapshots"),
             "instances": labels["instances"] if labels else instances[k],
@@ -41,15 +43,6 @@ def rows(recipes, *, metrics, instances, trained, beyond):
     return found
 
 
-def kind(recipe):
-    """ "method", "full" (the true masks), "bound" (other references with a Mask R-CNN) or "baseline" (none)."""
-    if recipe["stage"] != "reference":
-        return "method"
-    if recipe["supervision"] == "masks":
-        return "full"
-    return "baseline" if recipe["supervision"] == "tags" else "bound"
-
-
 def headline(row):
     """AP50 of the row's Mask R-CNN on the validation photos, or None."""
     return (row["predictions"] or {}).get(HEADLINE) if row else None
@@ -62,11 +55,6 @@ def other_photos(row, full):
         return "trained on photos without masks too, so it carries no ratio"
     word = "more" if mine > its else "other"
     return f"trained on {word} photos than {full['name']} ({mine:,} to {its:,}), so it carries no ratio"
-
-
-def share(value, digits=1):
-    """A share in [0, 1] in per cent, a dash for None."""
-    return "-" if value is None else f"{100 * value:.{digits}f}"
 
 
 def markdown(found, *, photos):

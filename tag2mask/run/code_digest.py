@@ -9,26 +9,37 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("stages", "tag2mask")
 
 
-def code_digest(stage):
+def code_digest(stage: str) -> str:
     """Hex digest over `stages.<stage>` and all modules of this project that it reaches by imports.
 
     Comments, docstrings and layout don't count; anything that can change a result does, a template in a package too.
     """
+    return module_digest(f"stages.{stage}")
+
+
+def module_digest(start: str) -> str:
+    """The same of a module or package and what it reaches."""
     total = hashlib.sha256()
-    for name in sorted(reached(f"stages.{stage}")):
+    for name in sorted(reached(start)):
         file = module_file(name)
         total.update(f"{name}\n{tree(file)}\n".encode())
-        if file.name == "__init__.py":
-            for other in sorted(file.parent.glob("*.jinja")):
-                total.update(f"{other.name}\n".encode() + other.read_bytes())
+        for other in sorted(file.parent.glob("*.jinja")) if file.name == "__init__.py" else template_of(file):
+            total.update(f"{other.name}\n".encode() + other.read_bytes())
     return total.hexdigest()[:16]
+
+
+def template_of(file):
+    """[the template beside a module that has one of its name]."""
+    template = file.with_suffix(".html.jinja")
+    return [template] if template.is_file() else []
 
 
 def reached(start):
     """Names of the project's modules that `start` (a package: with all its files) imports, directly or not."""
-    package = module_file(start).parent
-    # a command line of its own is no part of what the pipeline runs
-    inner = [path.stem for path in package.glob("*.py") if path.stem not in ("__init__", "__main__")]
+    first = module_file(start)
+    # what the stage says of itself decides no result by itself, and a command is no part of what the pipeline runs
+    others = first.parent.glob("*.py") if first.name == "__init__.py" else ()
+    inner = [path.stem for path in others if path.stem not in ("__init__", "__main__", "stage", "command")]
     todo = [start, *(f"{start}.{name}" for name in inner)]
     seen = set()
     while todo:

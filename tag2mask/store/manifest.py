@@ -12,6 +12,12 @@ from tag2mask.store import store
 LIBRARIES = ("torch", "torchvision", "pb1-detectron2", "timm", "numpy", "zarr", "pulp", "highspy", "higra")
 
 
+def read_json(path):
+    """The dict in a JSON file, or {} where there is none."""
+    path = Path(path)
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
 def write_json(path, content):
     """Write JSON with sorted keys and a line end, as `.part`, then rename: identical content, identical file."""
     write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")

@@ -1,83 +1,49 @@
-# The instance network of BESTIE: one training, then labels of every shard, and answers on the validation photos.
-rule bestie_train:
+# One training, then labels of every shard, and answers on the validation photos.
+use rule gpu_job as bestie_train with:
     input:
-        unpack(bestie_train_inputs),
-        index=ancient(INDEX),
-        files=lambda w: local_files("bestie", w.variant),
-        manifests=lambda w: manifests(INDEX, *bestie_train_inputs(w).values()),
+        **reads(
+            "bestie_train",
+            transfer="transfer/{shard}.zarr.zip",
+            semantic="semantic/{shard}.zarr.zip",
+            points="images/points.zarr.zip",
+        ),
     output:
-        weights=f"{OUT}/bestie/{{variant}}/weights.pt",
-        manifest=f"{OUT}/bestie/{{variant}}/weights.json",
-        snapshots=f"{OUT}/bestie/{{variant}}/snapshots.zarr.zip",
-        snapshots_manifest=f"{OUT}/bestie/{{variant}}/snapshots.json",
-    log:
-        f"{LOGS}/bestie_train.{{variant}}.log",
-    benchmark:
-        f"{TIMES}/bestie_train.{{variant}}.tsv"
-    conda:
-        "../../envs/learn.yaml"
-    threads: gpu_threads
-    resources:
-        gpu=PLAN.gpus,
-        torch_threads=PLAN.threads,
-        mem_mb=mem_mb(8000),
-        runtime=2880,
+        weights="<out>/bestie/{variant}/weights.pt",
+        manifest="<out>/bestie/{variant}/weights.json",
+        snapshots="<out>/bestie/{variant}/snapshots.zarr.zip",
+        snapshots_manifest="<out>/bestie/{variant}/snapshots.json",
+    pathvars:
+        job="bestie_train.{variant}",
     params:
-        cfg=lambda w: section("bestie", w.variant, function="train"),
-        code=code_digest("bestie"),
-    script:
-        SCRIPT
+        **job("bestie_train"),
 
 
-rule bestie:
+use rule gpu_job as bestie with:
     input:
-        unpack(bestie_inputs),
-        index=ancient(INDEX),
-        manifests=lambda w: manifests(INDEX, *bestie_inputs(w).values()),
+        **reads(
+            "bestie",
+            weights="bestie/weights.pt",
+            points="images/points.zarr.zip",
+        ),
     output:
-        instances=f"{OUT}/bestie/{{variant}}/{{shard}}.zarr.zip",
-        manifest=f"{OUT}/bestie/{{variant}}/{{shard}}.json",
-    log:
-        f"{LOGS}/bestie.{{variant}}.{{shard}}.log",
-    benchmark:
-        f"{TIMES}/bestie.{{variant}}.{{shard}}.tsv"
-    conda:
-        "../../envs/learn.yaml"
-    threads: gpu_threads
-    resources:
-        gpu=PLAN.gpus,
-        torch_threads=PLAN.threads,
-        mem_mb=mem_mb(4000),
-        runtime=120,
+        instances="<out>/bestie/{variant}/{shard}.zarr.zip",
+        manifest="<out>/bestie/{variant}/{shard}.json",
+    pathvars:
+        job="bestie.{variant}.{shard}",
     params:
-        cfg=lambda w: section("bestie", w.variant, shards=len(SHARDS)),
-        code=code_digest("bestie"),
-    script:
-        SCRIPT
+        **job("bestie"),
 
 
-rule bestie_predict:
+use rule gpu_job as bestie_predict with:
     input:
-        index=ancient(INDEX),
-        weights=lambda w: at("bestie", w.variant, "weights.pt"),
-        manifests=lambda w: manifests(INDEX, at("bestie", w.variant, "weights.pt")),
+        **reads(
+            "bestie_predict",
+            weights="bestie/weights.pt",
+        ),
     output:
-        predictions=f"{OUT}/bestie/{{variant}}/predictions.zarr.zip",
-        manifest=f"{OUT}/bestie/{{variant}}/predictions.json",
-    log:
-        f"{LOGS}/bestie_predict.{{variant}}.log",
-    benchmark:
-        f"{TIMES}/bestie_predict.{{variant}}.tsv"
-    conda:
-        "../../envs/learn.yaml"
-    threads: gpu_threads
-    resources:
-        gpu=PLAN.gpus,
-        torch_threads=PLAN.threads,
-        mem_mb=mem_mb(4000),
-        runtime=120,
+        predictions="<out>/bestie/{variant}/predictions.zarr.zip",
+        manifest="<out>/bestie/{variant}/predictions.json",
+    pathvars:
+        job="bestie_predict.{variant}",
     params:
-        cfg=lambda w: section("bestie", w.variant, function="predict"),
-        code=code_digest("bestie"),
-    script:
-        SCRIPT
+        **job("bestie_predict"),

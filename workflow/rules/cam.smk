@@ -1,33 +1,14 @@
-rule cam:
+use rule gpu_job as cam with:
     input:
-        index=ancient(INDEX),
-        weights=lambda w: at("classifier", PLAN.upstream("cam", w.variant, "classifier"), "weights.pt"),
-        manifests=lambda w: manifests(
-            INDEX,
-            at(
-                "classifier",
-                PLAN.upstream("cam", w.variant, "classifier"),
-                "weights.pt",
-            ),
+        **reads(
+            "cam",
+            weights="classifier/weights.pt",
         ),
     output:
-        cam=f"{OUT}/cam/{{variant}}/{{shard}}.cam.zarr.zip",
-        peaks=f"{OUT}/cam/{{variant}}/{{shard}}.peaks.zarr.zip",
-        manifest=f"{OUT}/cam/{{variant}}/{{shard}}.json",
-    log:
-        f"{LOGS}/cam.{{variant}}.{{shard}}.log",
-    benchmark:
-        f"{TIMES}/cam.{{variant}}.{{shard}}.tsv"
-    conda:
-        "../../envs/learn.yaml"
-    threads: gpu_threads
-    resources:
-        gpu=PLAN.gpus,
-        torch_threads=PLAN.threads,
-        mem_mb=mem_mb(4000),
-        runtime=60,
+        cam="<out>/cam/{variant}/{shard}.cam.zarr.zip",
+        peaks="<out>/cam/{variant}/{shard}.peaks.zarr.zip",
+        manifest="<out>/cam/{variant}/{shard}.json",
+    pathvars:
+        job="cam.{variant}.{shard}",
     params:
-        cfg=lambda w: section("cam", w.variant, shards=len(SHARDS)),
-        code=code_digest("cam"),
-    script:
-        SCRIPT
+        **job("cam"),

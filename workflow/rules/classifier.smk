@@ -1,25 +1,12 @@
-rule classifier_train:
+use rule gpu_job as classifier_train with:
     input:
-        index=ancient(INDEX),
-        files=lambda w: local_files("classifier", w.variant),
-        manifests=manifests(INDEX),
+        **reads(
+            "classifier_train",
+        ),
     output:
-        weights=f"{OUT}/classifier/{{variant}}/weights.pt",
-        manifest=f"{OUT}/classifier/{{variant}}/weights.json",
-    log:
-        f"{LOGS}/classifier.{{variant}}.log",
-    benchmark:
-        f"{TIMES}/classifier.{{variant}}.tsv"
-    conda:
-        "../../envs/learn.yaml"
-    threads: gpu_threads
-    resources:
-        gpu=PLAN.gpus,
-        torch_threads=PLAN.threads,
-        mem_mb=mem_mb(6000),
-        runtime=600,
+        weights="<out>/classifier/{variant}/weights.pt",
+        manifest="<out>/classifier/{variant}/weights.json",
+    pathvars:
+        job="classifier_train.{variant}",
     params:
-        cfg=lambda w: section("classifier", w.variant, function="train"),
-        code=code_digest("classifier"),
-    script:
-        SCRIPT
+        **job("classifier_train"),

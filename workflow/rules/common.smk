@@ -1,40 +1,45 @@
-# Paths, sections and limits that all rules share; no method lives here.
+# What all rules share; no method lives here. A rule file says which files go in and which come out.
 import math
 import os
+import re
 import sys
 
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
-from tag2mask.run import estimate
-from tag2mask.run.code_digest import code_digest
 from tag2mask.errors import UserError
+from tag2mask.run import estimate, recipes, registry
+from tag2mask.run.code_digest import code_digest
 from tag2mask.run.lease import available
-from tag2mask.run.plan import STAGES, Pipeline
+from tag2mask.run.plan import Plan
 
 try:
-    PLAN = Pipeline.load(config)
+    PLAN = Plan.load(config)
     PLAN.look_outside()
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+STAGES, RULES = registry.stages(), registry.rules()
+DATASET = registry.dataset().word
 OUT = f"results/{PLAN.run}"
-LOGS = f"{OUT}/logs"
-TIMES = f"{OUT}/benchmarks"
-SHARDS = [f"{n:04d}" for n in range(PLAN.config("images")["shards"])]
-INDEX = f"{OUT}/images/default/index.zarr.zip"
-TRUTH = f"{OUT}/images/default/truth.zarr.zip"
-POINTS = f"{OUT}/images/default/points.zarr.zip"
-HAS_TRUTH = PLAN.config("images")["kind"] != "folder"
+SHARDS = [f"{n:04d}" for n in range(PLAN.config(DATASET)["shards"])]
+INDEX = f"{OUT}/{DATASET}/default/index.zarr.zip"
 SCRIPT = "../scripts/run_stage.py"
 DEVICES = available() if PLAN.gpus else []
 
-for folder in ("results", OUT, LOGS, TIMES, *(f"{OUT}/{stage}" for stage in STAGES)):
+for folder in (OUT.split("/")[0], OUT, *(f"{OUT}/{name}" for name in ("logs", "benchmarks", *STAGES))):
     if os.path.isfile(folder):
         raise WorkflowError(
             f"{os.path.abspath(folder)} is a file, not a folder; move it, or choose another --directory."
         )
+
+
+pathvars:
+    out=OUT,
+    logs=f"{OUT}/logs",
+    benchmarks=f"{OUT}/benchmarks",
+    job="job",
 
 
 wildcard_constraints:
@@ -43,14 +48,97 @@ wildcard_constraints:
     shard="[0-9]+",
 
 
-def at(stage, variant, name):
-    """One artifact. Its date never matters: the manifest beside it decides about a rerun."""
-    return ancient(f"{OUT}/{stage}/{variant}/{name}")
+def reads(rule_name, more={}, **files):
+    """The inputs of a rule: what its stage declares, the index, files from outside, and the manifests of all of these.
+
+    files : input -> "<stage>/<file>", the variant's (or recipe's) folder left out; {shard} is the job's shard, or in a
+    job without one every shard. An input that falls away in a variant is empty. more : input -> function of the
+    wildcards. Stores are `ancient`: the manifests beside them decide about a rerun.
+    """
+    stage, function = RULES[rule_name]
+    declared = stage.jobs[function].reads
+    if {name: read.stage for name, read in declared.items()} != {
+        name: file.split("/")[0] for name, file in files.items()
+    }:
+        raise WorkflowError(f"rule {rule_name}: its inputs are not those that stages/{stage.word}/stage.py declares.")
+    stores = {name: input_of(stage, declared[name], file) for name, file in files.items()} | more
+    vouched = [
+        name
+        for name in stores
+        if name not in declared or STAGES[declared[name].stage].writes(declared[name].artifact).schema
+    ]
+    return {
+        **{name: lambda w, paths=paths: ancient(paths(w)) for name, paths in stores.items()},
+        "index": ancient(INDEX),
+        "files": lambda w: local_files(stage.word, getattr(w, "variant", "default")),
+        "manifests": lambda w: manifests(INDEX, *(stores[name](w) for name in vouched)),
+    }
 
 
-def each(stage, variant, suffix="zarr.zip"):
-    """One artifact of every shard, in shard order."""
-    return ancient([f"{OUT}/{stage}/{variant}/{shard}.{suffix}" for shard in SHARDS])
+def input_of(stage, read, file):
+    """A function from wildcards to the path of an artifact, or to a list of paths."""
+    word, name = file.split("/", 1)
+
+    def paths(w):
+        if word == DATASET:
+            return f"{OUT}/{word}/default/{name}" if needed(w) and PLAN.writes(read.artifact) else []
+        if STAGES[word].shared:
+            if not hasattr(w, "recipe"):
+                return [f"{OUT}/{word}/{recipe}/{name}" for recipe in PLAN.runs(word)]
+            return f"{OUT}/{word}/{w.recipe}/{name}" if w.recipe in PLAN.runs(word) else []
+        if not needed(w):
+            return []
+        variant = w.variant if word == stage.word else PLAN.upstream(stage.word, w.variant, word)
+        return of_shards(f"{OUT}/{word}/{variant}/{name}", getattr(w, "shard", None))
+
+    def needed(w):
+        return stage.shared or read.when(PLAN.view(stage.word, w.variant))
+
+    return paths
+
+
+def of_shards(path, shard=None):
+    """The path with {shard} filled in; where no shard is given, a list of all shards' paths."""
+    if "{shard}" not in path or shard is not None:
+        return path.replace("{shard}", shard or "")
+    return [path.replace("{shard}", one) for one in SHARDS]
+
+
+def output_of(stage, variant, output):
+    """The file of an output as the stage's rule names it, or a list of one a shard."""
+    named = next(name for name, (one, job) in RULES.items() if one.word == stage and output in one.jobs[job].writes)
+    pattern = str(getattr(workflow.get_rule(named).output, output))
+    return of_shards(
+        re.sub(r"\{(?:variant|recipe)(?:,[^}]*)?\}", variant, re.sub(r"\{shard[^}]*\}", "{shard}", pattern))
+    )
+
+
+def labels_of(recipe):
+    """The files of the instances that become a recipe's pseudo labels."""
+    stage, variant = PLAN.source(recipe)
+    return output_of(stage, variant, STAGES[stage].labels)
+
+
+def measured():
+    """Input -> function of the recipe's files: what its stages give to be measured, besides its labels."""
+    parts = {part for stage in STAGES.values() for part in stage.measured}
+
+    def files(w, part):
+        found = recipes.measured(PLAN, w.recipe)
+        return output_of(*found[part]) if part in found else []
+
+    return {part: lambda w, part=part: files(w, part) for part in sorted(parts)}
+
+
+def drawn():
+    """Input -> function of no wildcard: the stores of the report's pictures, the manifests of its panels."""
+    found = {}
+    for k, (picture, stage, variant) in enumerate(recipes.pictures(PLAN)):
+        found[f"picture_{k}"] = output_of(stage, variant, picture.maps)
+        found[f"picture_{k}_peaks"] = output_of(stage, variant, picture.peaks) if picture.peaks else []
+    for k, (_, tells) in enumerate(recipes.panels(PLAN)):
+        found[f"panel_{k}"] = [one for label in tells for one in manifests(output_of(*label))]
+    return {name: lambda w, files=files: files for name, files in found.items()}
 
 
 def manifests(*artifacts):
@@ -60,8 +148,22 @@ def manifests(*artifacts):
     return list(dict.fromkeys(f"{folder}/{name.split('.')[0]}.json" for folder, name in folders))
 
 
-def section(stage, variant="default", function="run", **more):
-    return PLAN.section(stage, variant, function, **more)
+def local_files(stage, variant):
+    """Files from outside the run that a stage reads: weights, proposals made elsewhere. When one changes, it reruns."""
+    return [path for path in PLAN.outside(stage, variant).values() if os.path.isfile(path)]
+
+
+def job(rule_name):
+    """The parameters of a rule: ONE dict of all that decides its result, and the digest of its stage's code."""
+    stage, function = RULES[rule_name]
+    more = {"shards": len(SHARDS)} if function == "run" and not stage.shared else {}
+
+    def section(w):
+        return PLAN.section(
+            stage.word, getattr(w, "variant", "default"), function, recipe=getattr(w, "recipe", None), **more
+        )
+
+    return {"cfg": section, "code": code_digest(stage.word)}
 
 
 def job_threads(wildcards=None):
@@ -72,13 +174,56 @@ def job_threads(wildcards=None):
 
 
 def gpu_threads(wildcards=None):
-    """On a machine with devices a GPU job costs its threads; without one, or with gpus: 0, it is a CPU job."""
-    return PLAN.threads if DEVICES else job_threads()
+    """On a machine with devices a GPU job has its share of the cores, for the photos; without one it is a CPU job."""
+    if not DEVICES:
+        return job_threads()
+    cores = workflow.cores if isinstance(workflow.cores, int) else os.cpu_count()
+    return max(PLAN.threads, min(8, cores // len(DEVICES)))
 
 
-def mem_mb(megabytes):
-    """More memory at every attempt, where a scheduler retries."""
-    return lambda wildcards, attempt: megabytes * attempt
+def mem_mb(wildcards, attempt, rulename):
+    """What the stage declares; more at every attempt, where a scheduler retries."""
+    stage, function = RULES[rulename]
+    return stage.jobs[function].mem_mb * attempt
+
+
+def minutes(wildcards, rulename):
+    stage, function = RULES[rulename]
+    return stage.jobs[function].minutes
+
+
+# Every rule of a stage is one of these two. `job` is the name of its log and of its benchmark.
+rule cpu_job:
+    log:
+        "<logs>/<job>.log",
+    benchmark:
+        "<benchmarks>/<job>.tsv"
+    conda:
+        "../../envs/images.yaml"
+    threads: job_threads
+    resources:
+        torch_threads=PLAN.threads,
+        mem_mb=mem_mb,
+        runtime=minutes,
+    script:
+        SCRIPT
+
+
+rule gpu_job:
+    log:
+        "<logs>/<job>.log",
+    benchmark:
+        "<benchmarks>/<job>.tsv"
+    conda:
+        "../../envs/learn.yaml"
+    threads: gpu_threads
+    resources:
+        gpu=PLAN.gpus,
+        torch_threads=PLAN.threads,
+        mem_mb=mem_mb,
+        runtime=minutes,
+    script:
+        SCRIPT
 
 
 onstart:

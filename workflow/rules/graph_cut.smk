@@ -1,26 +1,19 @@
 # The labels of all proposals of the dataset at once; without edges (solver argmax) each for itself.
-rule graph_cut:
+use rule cpu_job as graph_cut with:
     input:
-        unpack(graph_cut_inputs),
-        index=ancient(INDEX),
-        manifests=lambda w: manifests(INDEX, *graph_cut_inputs(w).values()),
+        **reads(
+            "graph_cut",
+            mil="mil/{shard}.zarr.zip",
+            edges="graph/edges.zarr.zip",
+            proposals="proposals/{shard}.zarr.zip",
+        ),
     output:
-        instances=f"{OUT}/graph_cut/{{variant}}/labels.zarr.zip",
-        labels=f"{OUT}/graph_cut/{{variant}}/labels.nodes.zarr.zip",
-        manifest=f"{OUT}/graph_cut/{{variant}}/labels.json",
-    log:
-        f"{LOGS}/graph_cut.{{variant}}.log",
-    benchmark:
-        f"{TIMES}/graph_cut.{{variant}}.tsv"
+        instances="<out>/graph_cut/{variant}/labels.zarr.zip",
+        labels="<out>/graph_cut/{variant}/labels.nodes.zarr.zip",
+        manifest="<out>/graph_cut/{variant}/labels.json",
+    pathvars:
+        job="graph_cut.{variant}",
     conda:
         "../../envs/graph.yaml"
-    threads: job_threads
-    resources:
-        torch_threads=PLAN.threads,
-        mem_mb=mem_mb(8000),
-        runtime=60,
     params:
-        cfg=lambda w: section("graph_cut", w.variant),
-        code=code_digest("graph_cut"),
-    script:
-        SCRIPT
+        **job("graph_cut"),

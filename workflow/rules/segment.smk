@@ -1,54 +1,29 @@
 # DeepLab on the labels merged by class (LIID, Sec. 6.5), for the recipes in train_segment.
-rule segment_train:
+use rule gpu_job as segment_train with:
     input:
-        index=ancient(INDEX),
-        labels=lambda w: at("pseudo_labels", w.recipe, "labels.zarr"),
-        files=local_files("segment"),
-        manifests=lambda w: manifests(INDEX, at("pseudo_labels", w.recipe, "labels.zarr")),
+        **reads(
+            "segment_train",
+            labels="pseudo_labels/labels.zarr",
+        ),
     output:
-        weights=f"{OUT}/segment/{{recipe}}/weights.pt",
-        manifest=f"{OUT}/segment/{{recipe}}/weights.json",
-    log:
-        f"{LOGS}/segment_train.{{recipe}}.log",
-    benchmark:
-        f"{TIMES}/segment_train.{{recipe}}.tsv"
-    conda:
-        "../../envs/learn.yaml"
-    threads: gpu_threads
-    resources:
-        gpu=PLAN.gpus,
-        torch_threads=PLAN.threads,
-        mem_mb=mem_mb(8000),
-        runtime=2880,
+        weights="<out>/segment/{recipe}/weights.pt",
+        manifest="<out>/segment/{recipe}/weights.json",
+    pathvars:
+        job="segment_train.{recipe}",
     params:
-        cfg=section("segment", function="train"),
-        code=code_digest("segment"),
-    script:
-        SCRIPT
+        **job("segment_train"),
 
 
-rule segment:
+use rule gpu_job as segment with:
     input:
-        index=ancient(INDEX),
-        weights=lambda w: at("segment", w.recipe, "weights.pt"),
-        manifests=lambda w: manifests(INDEX, at("segment", w.recipe, "weights.pt")),
+        **reads(
+            "segment",
+            weights="segment/weights.pt",
+        ),
     output:
-        predictions=f"{OUT}/segment/{{recipe}}/predictions.zarr.zip",
-        manifest=f"{OUT}/segment/{{recipe}}/predictions.json",
-    log:
-        f"{LOGS}/segment.{{recipe}}.log",
-    benchmark:
-        f"{TIMES}/segment.{{recipe}}.tsv"
-    conda:
-        "../../envs/learn.yaml"
-    threads: gpu_threads
-    resources:
-        gpu=PLAN.gpus,
-        torch_threads=PLAN.threads,
-        mem_mb=mem_mb(8000),
-        runtime=60,
+        predictions="<out>/segment/{recipe}/predictions.zarr.zip",
+        manifest="<out>/segment/{recipe}/predictions.json",
+    pathvars:
+        job="segment.{recipe}",
     params:
-        cfg=section("segment"),
-        code=code_digest("segment"),
-    script:
-        SCRIPT
+        **job("segment"),

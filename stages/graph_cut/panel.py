@@ -2,19 +2,19 @@
 
 import math
 
-from stages.report import runs
-from stages.report.table import share
+from tag2mask.store.manifest import read_json
+from tag2mask.view.text import share
 
 MANY, ONE = 0.1, 0.5  # share of the nodes in the largest component: up to MANY "small", from ONE "holds most"
 
 
-def compared(paths, rows, recipes, colours):
-    """{"rows", "labels", "key", "graphs"} of the shown recipes whose labels a graph cut gave; None without any.
+def build(paths, rows, recipes, colours):
+    """The panel of the report: {"rows", "labels", "key", "graphs"} of the recipes that a graph cut labelled, or None.
 
     paths : the cuts' manifests, .../graph_cut/<variant>/labels.json. rows : of `table.rows`, with "tone". recipes :
     of the configuration, the same order. colours : {class name: css colour}.
     """
-    found = {path.parent.name: runs.read_json(path) for path in paths}
+    found = {path.parent.name: read_json(path) for path in paths}
     cuts = []
     for row, recipe in zip(rows, recipes):
         manifest = found.get(recipe["variant"]) if recipe["stage"] == "graph_cut" else None

@@ -1,0 +1,19 @@
+"""What `evaluate` measures: labels, predictions and what else a recipe's stages give, against the ground truth."""
+
+from tag2mask.run.registry import Job, Read, Stage, Write
+
+STAGE = Stage(
+    jobs={
+        "run": Job(
+            reads={
+                "truth": Read("images.truth"),
+                "labels": Read("pseudo_labels.labels"),
+                "predictions": Read("refine.predictions"),
+                "segmentation": Read("segment.predictions"),
+            },
+            writes={"metrics": Write("")},
+        )
+    },
+    shared=True,
+    runs_for=lambda plan, recipe: plan.writes("truth"),
+)

@@ -1,0 +1,21 @@
+"""What `graph_cut` makes: one label for every proposal of the dataset, with a certificate of how good the cut is."""
+
+from tag2mask.run.registry import Job, Read, Stage, Write
+
+STAGE = Stage(
+    jobs={
+        "run": Job(
+            reads={
+                "mil": Read("mil.mil"),
+                "edges": Read("graph.edges", when=lambda view: view.config["solver"] != "argmax"),
+                "proposals": Read("proposals.proposals"),
+            },
+            writes={"instances": Write("instances/1"), "labels": Write("labels/1")},
+            mem_mb=8000,
+        )
+    },
+    labels="instances",
+    whole_proposals=lambda view: True,
+    panel="stages.graph_cut.panel",
+    schemas={"labels/1": "stages.graph_cut.look"},
+)

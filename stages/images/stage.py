@@ -1,0 +1,39 @@
+"""What `images` makes of a dataset: the index for all, the ground truth for few, points where a file names them."""
+
+from tag2mask.run.registry import Job, Stage, Write
+
+
+def generated(view):
+    """Whether the dataset is made here, from the seed."""
+    return view.config["kind"] == "scenes"
+
+
+def count(dataset):
+    """Number of training photos of a section `dataset`, or None; see `stages.images.count`."""
+    from stages.images.count import training_photos
+
+    return training_photos(dataset)
+
+
+STAGE = Stage(
+    section="dataset",
+    jobs={
+        "run": Job(
+            writes={
+                "index": Write("index/1"),
+                "truth": Write(
+                    "instances/1",
+                    when=lambda view: view.config["kind"] != "folder",
+                    missing="needs ground truth, which a folder of photos has not; leave it out.",
+                ),
+                "points": Write(
+                    "peaks/1",
+                    when=lambda view: bool(view.config["points"]),
+                    missing="learns from points: name their file in dataset.points, or leave it out.",
+                ),
+            },
+            seeded=generated,
+        )
+    },
+    count=count,
+)

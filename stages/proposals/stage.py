@@ -1,0 +1,12 @@
+"""What `proposals` makes: class-agnostic masks of every training photo, from the photos alone or from elsewhere."""
+
+from tag2mask.run.registry import Job, Picture, Stage, Write
+
+STAGE = Stage(
+    jobs={"run": Job(writes={"proposals": Write("instances/1")}, mem_mb=2000)},
+    extras=lambda view: ["imported proposals"] if view.config["source"] != "hierarchy" else [],
+    measured={"proposals": "proposals"},
+    pictures={"proposals": Picture("proposals", maps="proposals", title="proposals")},
+    disk_kb=140,
+    peak_mb=700,
+)

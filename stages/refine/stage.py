@@ -1,0 +1,23 @@
+"""What `refine` learns: a Mask R-CNN from the labels of a recipe, and what it predicts."""
+
+from tag2mask.run import recipes
+from tag2mask.run.registry import Job, Read, Stage, Write, always
+
+STAGE = Stage(
+    jobs={
+        "train": Job(
+            reads={"labels": Read("pseudo_labels.labels")},
+            writes={"weights": Write("weights/1")},
+            mem_mb=8000,
+            minutes=2880,
+            seeded=always,
+        ),
+        "run": Job(
+            reads={"weights": Read("refine.weights")}, writes={"predictions": Write("instances/1")}, mem_mb=8000
+        ),
+    },
+    shared=True,
+    runs_for=recipes.trains,
+    disk_mb=50,
+    peak_mb=2600,
+)

@@ -1,0 +1,176 @@
+"""What every stage says of itself in `stages/<word>/stage.py`, found by its folder.
+
+A stage is a folder with a `stage.py` whose STAGE is a `Stage`. Plan, rules, estimate, report and commands know stages
+by these declarations alone; none of them holds a stage's name.
+"""
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+STAGES_FOLDER = Path(__file__).resolve().parents[2] / "stages"
+
+
+def always(view: Any) -> bool:
+    """The condition of what never falls away."""
+    return True
+
+
+def never(view: Any) -> bool:
+    """The condition of what no variant has."""
+    return False
+
+
+@dataclass(frozen=True)
+class Read:
+    """An artifact that a stage reads. what : "<stage>.<artifact>".
+
+    when : View -> bool, whether a variant reads it; where not, the rule's input of that name is empty.
+    """
+
+    what: str
+    when: Callable[[Any], bool] = always
+
+    @property
+    def stage(self) -> str:
+        """The word of the stage that writes it."""
+        return self.what.partition(".")[0]
+
+    @property
+    def artifact(self) -> str:
+        """Its name among the outputs of that stage's rules."""
+        return self.what.partition(".")[2]
+
+
+@dataclass(frozen=True)
+class Write:
+    """An artifact that a stage writes. schema : "name/version", or "" for a file that is no store.
+
+    when : View -> bool, whether it is written; missing : what to say of a recipe that needs it where it is not.
+    """
+
+    schema: str
+    when: Callable[[Any], bool] = always
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A function of a stage as a rule of the workflow runs it.
+
+    reads : input -> Read; the index is an input of every job and needs no mention. writes : output -> Write. mem_mb,
+    minutes : what a scheduler is asked for. seeded : View -> bool, whether its result depends on the seed.
+    """
+
+    reads: Mapping[str, Read] = field(default_factory=dict)
+    writes: Mapping[str, Write] = field(default_factory=dict)
+    mem_mb: int = 4000
+    minutes: int = 60
+    seeded: Callable[[Any], bool] = never
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a training photo in the report: what of this stage's artifacts a reading stage sees.
+
+    kind : the drawing, "proposals", "heat" or "labels". maps : the artifact that is drawn. peaks : the artifact whose
+    peaks lie over it, or "". title : str, or "" where the stores name themselves (attribute `title`).
+    """
+
+    kind: str
+    maps: str
+    peaks: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage reads, makes, needs and shows. Callables get a `View` of one variant, unless said otherwise.
+
+    jobs : function of `stages.<word>` ("run", "train", "predict") -> Job. section : name of its configuration section,
+    by default its word. shared : part of the road that all recipes share; it has no variants.
+
+    labels : the output whose rows can become pseudo labels, or "". whole_proposals : whether these rows are whole
+    proposals (box NMS is due). kind : what a recipe with these labels is in the table: "method", "full", "bound",
+    "baseline". supervision : "points", "boxes", "masks", ... where the variant uses more than tags, else "".
+    extras : what else it rests on that was trained or made elsewhere.
+
+    runs_for : (plan, recipe) -> bool, for a shared stage. fill : (config, plan, recipe) -> config, keys that the plan
+    decides. measured : part of the metrics -> output. pictures : output -> Picture. panel : module with
+    `build(manifests, rows, recipes, colours)` for a part of the report, its template beside it; its input is the
+    manifests of the output `labels`. schemas : schema -> module that describes such stores to `inspect`.
+    commands : command of `tag2mask` -> its module. predict : module that segments photos with weights of its kind.
+
+    disk_kb : kB a training photo. disk_mb : MB beside that. peak_mb : highest memory of a job with config/cpu.yaml.
+    memory_kb : kB a photo that one job holds of all photos at once. count : dataset section -> number of training
+    photos, or None.
+    """
+
+    jobs: Mapping[str, Job]
+    section: str = ""
+    shared: bool = False
+    labels: str = ""
+    whole_proposals: Callable[[Any], bool] = never
+    kind: Callable[[Any], str] = lambda view: "method"
+    supervision: Callable[[Any], str] = lambda view: ""
+    extras: Callable[[Any], list[str]] = lambda view: []
+    runs_for: Callable[[Any, str], bool] = lambda plan, recipe: True
+    fill: Callable[[dict, Any, str | None], dict] = lambda config, plan, recipe: config
+    measured: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    panel: str = ""
+    schemas: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)
+    predict: str = ""
+    disk_kb: float = 0
+    disk_mb: float = 0
+    peak_mb: float = 0
+    memory_kb: Callable[[Any], float] = lambda view: 0.0
+    count: Callable[[dict], int | None] | None = None
+    word: str = field(default="", compare=False)  # filled in: the folder's name
+
+    def writes(self, artifact: str) -> Write:
+        """The Write of an output of any of its jobs."""
+        return next(job.writes[artifact] for job in self.jobs.values() if artifact in job.writes)
+
+    def rule(self, function: str) -> str:
+        """The name of the rule of a function: `run` has the stage's word, others `<word>_<function>`."""
+        return self.word if function == "run" else f"{self.word}_{function}"
+
+    @property
+    def upstream(self) -> tuple[str, ...]:
+        """Words of the stages that any of its variants reads, itself not counted, in order of mention."""
+        reads = [read.stage for job in self.jobs.values() for read in job.reads.values()]
+        return tuple(dict.fromkeys(word for word in reads if word != self.word))
+
+
+@functools.cache
+def stages() -> dict[str, Stage]:
+    """word -> Stage of every stage, in the order of the work: none before what it reads, shared ones last."""
+    found = {}
+    for file in sorted(STAGES_FOLDER.glob("*/stage.py")):
+        word = file.parent.name
+        found[word] = replace(importlib.import_module(f"stages.{word}.stage").STAGE, word=word)
+    first = {word for word, stage in found.items() if stage.section == "dataset"}
+    order = TopologicalSorter({word: {*stage.upstream, *first} - {word} for word, stage in found.items()})
+    order.prepare()
+    words: list[str] = []
+    while order.is_active():
+        ready = sorted(order.get_ready())
+        words += ready
+        order.done(*ready)
+    return {word: found[word] for word in sorted(words, key=lambda word: found[word].shared)}
+
+
+def dataset() -> Stage:
+    """The stage that reads the dataset and writes the index: its section is `dataset`."""
+    return next(stage for stage in stages().values() if stage.section == "dataset")
+
+
+def rules() -> dict[str, tuple[Stage, str]]:
+    """rule -> (Stage, function) of every job of every stage."""
+    return {stage.rule(name): (stage, name) for stage in stages().values() for name in stage.jobs}
