@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("stages", "tag2mask")
 
 
+@functools.cache
 def code_digest(stage: str) -> str:
     """Hex digest over `stages.<stage>` and all modules of this project that it reaches by imports.
 

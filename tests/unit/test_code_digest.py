@@ -27,6 +27,7 @@ def project(tmp_path, monkeypatch):
 
 
 def digest():
+    code_digest.code_digest.cache_clear()
     code_digest.tree.cache_clear()
     code_digest.imported.cache_clear()
     return code_digest.code_digest("cam")
