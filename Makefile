@@ -71,6 +71,7 @@ results/photos20-bestie.csv: | $(ENV)
 
 lint: $(ENV)
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/snakefmt --check Snakefile workflow
+	.venv/bin/mypy && .venv/bin/lint-imports
 
 lock: .venv/.synced
 	$(UV) pip compile pyproject.toml --group dev --generate-hashes --no-header --universal --python-version 3.11 -o requirements.txt
