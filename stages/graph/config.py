@@ -17,7 +17,7 @@ class Config(Section):
     neighbours: Literal["mutual", "union"] = Field(
         "mutual",
         description="an edge where both ends (mutual) or at least one end (union) has the other among its k nearest; "
-        "LIID Sec. 5.3 connects a node to at most three others, which holds for mutual alone (design/multiway_cut.md)",
+        "LIID Sec. 5.3 connects a node to at most three others, which holds for mutual alone",
     )
     pairs: Literal["tags", "all"] = Field(
         "tags",

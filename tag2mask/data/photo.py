@@ -1,26 +1,17 @@
 """Photos from files: every format people have becomes (H, W, 3) uint8 RGB, turned the way it is meant to be seen."""
 
+import contextlib
 import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tag2mask.errors import BadImage, UserError
 
 # What may be opened: formats of photographs. Others (EPS, PDF, ...) start programs or hold no photograph.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
-ORIENTATION = 0x0112  # EXIF tag; 1 = upright
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def read_photo(path):
@@ -56,24 +47,15 @@ def decode(data, name, *, min_side=2):
         raise BadImage(f"{name} has more pixels than {2 * Image.MAX_IMAGE_PIXELS:,}; scale it down first.") from None
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
         raise BadImage(f"{name} is truncated or damaged ({error}); copy the photo again or drop it.") from None
-    photo = np.ascontiguousarray(turned(to_rgb(image, name), orientation(image)))
+    # Pillow raises nearly anything for a damaged EXIF block, but the pixels are whole and count; in place they are
+    # turned before the block is written anew.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
+    photo = np.ascontiguousarray(to_rgb(image, name))
     if min(photo.shape[:2]) < min_side:
         size = f"{photo.shape[1]}x{photo.shape[0]}"
         raise BadImage(f"{name} is {size} pixels, fewer than {min_side} on a side; use a larger photo or drop it.")
     return photo
-
-
-def orientation(image):
-    """EXIF orientation 1 to 8 of a PIL image; 1 where there is none or the EXIF block is damaged."""
-    try:
-        return image.getexif().get(ORIENTATION, 1)
-    except Exception:  # Pillow raises nearly anything for a damaged EXIF block; the pixels are whole and count
-        return 1
-
-
-def turned(image, code):
-    """A PIL image as array (H, W, 3) uint8, turned upright from EXIF orientation `code`."""
-    return np.asarray(image.transpose(TURNS[code]) if code in TURNS else image)
 
 
 def to_rgb(image, name):

@@ -255,6 +255,12 @@ def test_xml_with_a_document_type_is_refused(tmp_path):
         read_objects(tmp_path / "a.xml", "a.xml")
 
 
+def test_xml_in_an_unknown_encoding_is_refused(tmp_path):
+    write(tmp_path / "a.xml", '<?xml version="1.0" encoding="nonsense"?><annotation/>')
+    with pytest.raises(UserError, match=r"a\.xml is not a VOC annotation \(unknown encoding"):
+        read_objects(tmp_path / "a.xml", "a.xml")
+
+
 def test_inner_point():
     mask = np.zeros((9, 12), bool)
     mask[1:8, 0:7] = True  # touches the left border, which counts as outside

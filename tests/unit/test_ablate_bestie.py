@@ -15,8 +15,8 @@ from tag2mask.run.plan import Plan
 
 def plan():
     values = {}
-    for name in ("recipes", "config", "ablate_bestie"):
-        update_config(values, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    for name in ("config/recipes", "config/config", "benchmarks/config/ablate_bestie"):
+        update_config(values, yaml.safe_load((ROOT / f"{name}.yaml").read_text()))
     values["dataset"]["points"] = "points.csv"
     return Plan.load(values)
 

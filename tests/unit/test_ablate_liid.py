@@ -20,8 +20,8 @@ CUT = {"nodes": 200, "largest_component": 30, "changed_by_cut": 0.125, "status":
 
 def configured():
     merged = {}
-    for name in ("recipes", "config", "ablate_liid"):
-        merge(merged, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    for name in ("config/recipes", "config/config", "benchmarks/config/ablate_liid"):
+        merge(merged, yaml.safe_load((ROOT / f"{name}.yaml").read_text()))
     return merged
 
 
