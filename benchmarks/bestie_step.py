@@ -44,15 +44,15 @@ def measured(given):
     "instances": refined instances by form; "memory": most MB by "without" and "with"}."""
     from stages.bestie import network
     from stages.bestie.config import Config
-    from tag2mask.learn import training
+    from stages.bestie.learn import optimiser_of
+    from tag2mask.learn.loop import start
+    from tag2mask.run.job import Job
 
     config = Config(batch=given.batch, size=given.size)
-    training.start(0, given.device, threads=given.threads)
+    start(Job(device=given.device, threads=given.threads))
     model, mean, std = network.build(config, CLASSES, seed=0)
     model.to(given.device).train()
-    import torch
-
-    optimiser = torch.optim.Adam(network.groups(model, config), lr=config.rate)
+    optimiser = optimiser_of(model, config)
     scenes = {kind: scene(kind, given, seed=k) for k, kind in enumerate(KINDS)}
     found = {"instances": {}, "memory": {}, "without": []}
     for kind in KINDS:

@@ -1,18 +1,14 @@
-"""From a photo, its semantic map and its instances to a training sample: scaling, flip, crop, jitter. No I/O.
-
-Pixel (y, x) has its centre at (y, x): scaled by f it lies at (y + 0.5) f - 0.5.
-"""
+"""From a photo, its semantic map and its instances to a training sample: scaling, flip, crop, jitter. No I/O."""
 
 import zlib
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 
 from stages.bestie.labels import Labels, Points
-from stages.classifier.augment import jittered, resize
-from stages.segment.data import VOID, window
+from tag2mask.data.labelmaps import VOID
+from tag2mask.learn.crops import frame, framed_area, framed_map, framed_photo, framed_places
 
 
 class Marks(NamedTuple):
@@ -75,14 +71,6 @@ class LabelMaps:
         return np.frombuffer(zlib.decompress(data), np.uint8).reshape(size)
 
 
-def class_numbers(categories):
-    """(256,) uint8: category id -> 0 background, k + 1 for the k-th of `categories` (sorted), else 255."""
-    number = np.full(256, VOID, np.uint8)
-    number[0] = 0
-    number[list(categories)] = np.arange(1, len(categories) + 1)
-    return number
-
-
 def numbered(masks):
     """(H, W) int32: 1 + the row of each pixel's instance, 0 where none lies, of `masks` (n, H, W) bool.
 
@@ -112,38 +100,16 @@ def training_sample(photo, label, *, masks, column, config, mean, rng, points=No
     modified. Draws the same numbers whatever the labels are. Centres are those of what the crop shows, as those of
     refined labels are; an instance that it does not show is left out (BESTIE's code).
     """
-    side = config.size
-    factor = rng.uniform(*config.scales) * (min(1.0, config.side / max(label.shape)) if config.side else 1.0)
-    flip = rng.random() < config.flip
-    size = tuple(max(1, round(n * factor)) for n in label.shape)
-    number, scale = numbered(masks), np.divide(size, label.shape)
-    if size != label.shape:
-        photo = resize(photo, size)
-        label, number = (
-            cv2.resize(values, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT) for values in (label, number)
-        )
-    if flip:
-        photo, label, number = photo[:, ::-1], label[:, ::-1], number[:, ::-1]
-    # the photo's window and its place in the crop, along each side: one of the two starts at 0
-    (a, y, h), (b, x, w) = (window(n, side, rng) for n in size)
-    crop = np.broadcast_to(np.rint(255 * np.asarray(mean)).astype(np.uint8), (side, side, 3)).copy()
-    crop[y : y + h, x : x + w] = jittered(photo[a : a + h, b : b + w], config.jitter, rng)
-    target, place = np.full((side, side), VOID, np.uint8), np.zeros((side, side), np.int32)
-    seen = np.zeros((side, side), bool)
-    seen[y : y + h, x : x + w] = True
-    target[y : y + h, x : x + w] = label[a : a + h, b : b + w]
-    place[y : y + h, x : x + w] = number[a : a + h, b : b + w]
-
-    def moved(yx):
-        new = (np.reshape(yx, (-1, 2)) + 0.5) * scale - 0.5
-        if flip:
-            new[:, 1] = size[1] - 1 - new[:, 1]
-        return new + (y - a, x - b)
-
-    marks = None if points is None else points._replace(yx=moved(points.yx))
-    shown, place = np.unique(np.append(place, 0), return_inverse=True)
-    place = place[:-1].reshape(side, side).astype(np.int32)
-    return Sample(crop, target, place, seen, np.asarray(column, np.int64)[shown[1:] - 1], centroids(place), marks)
+    seen = frame(label.shape, rng, scales=config.scales, longest=config.side, flip=config.flip, side=config.size)
+    crop = framed_photo(photo, seen, mean=mean, jitter=config.jitter, rng=rng)
+    number = framed_map(numbered(masks), seen, outside=0)
+    shown, number = np.unique(np.append(number, 0), return_inverse=True)
+    number = number[:-1].reshape(crop.shape[:2]).astype(np.int32)
+    return Sample(
+        crop=crop, target=framed_map(label, seen, outside=VOID), number=number,
+        photo=framed_area(seen), column=np.asarray(column, np.int64)[shown[1:] - 1], center=centroids(number),
+        points=None if points is None else points._replace(yx=framed_places(points.yx, seen)),
+    )  # fmt: skip
 
 
 class Batch(NamedTuple):

@@ -9,10 +9,10 @@ from stages.bestie.config import Config
 from stages.bestie.grouping import find_centers, group, together
 from stages.bestie.labels import Points
 from stages.bestie.refine import allowed_classes, columns_of, located, mean_of, of_class, refined
-from stages.classifier.augment import resize
 from tag2mask.data.instances import InstancesBuilder
-from tag2mask.learn import training
 from tag2mask.learn.backbone import normalise
+from tag2mask.learn.crops import resize
+from tag2mask.learn.loop import start
 from tag2mask.run.config import parse
 
 CELL = 32  # the network takes sides that are multiples of it
@@ -137,7 +137,7 @@ def predict_photos(photos, weights, *, config, job, count=None):
     config : Config whose Config.TEST are used, or None for those that it was trained with, defaults for those that
     only testing reads.
     """
-    training.start(job.seed, job.device, threads=job.threads)
+    start(job)
     test = {} if config is None else config.model_dump(include=Config.TEST)
     model, config, _ = load(weights, device=job.device, **test)
     return instances_of(

@@ -8,7 +8,7 @@ import math
 
 from torch.nn import functional
 
-from stages.segment.data import VOID
+from tag2mask.data.labelmaps import VOID
 
 
 def total(output, pseudo, refined, target, *, config):

@@ -143,17 +143,3 @@ def described(config):
     """What the network is, for the manifest: the paper's HRNet-W48 or a stand-in."""
     name = {"hrnet_w48": "HRNet-W48", "resnet50": "ResNet-50"}.get(config.backbone, config.backbone)
     return f"Panoptic-DeepLab, {name} ({'random' if config.weights == 'none' else 'ImageNet'} weights)"
-
-
-def groups(model, config):
-    """Parameter groups: the backbone at the rate, the rest at `rate_new` times it; no decay for biases and norms."""
-    old = {id(p) for p in model.backbone.parameters()}
-    trained = [p for p in model.parameters() if p.requires_grad]
-    found = []
-    for new, factor in ((False, 1.0), (True, config.rate_new)):
-        for decays in (True, False):
-            chosen = [p for p in trained if (id(p) not in old) == new and (p.ndim > 1) == decays]
-            if chosen:
-                decay = config.weight_decay if decays else 0.0
-                found.append({"params": chosen, "lr": config.rate * factor, "weight_decay": decay})
-    return found

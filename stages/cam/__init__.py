@@ -24,11 +24,11 @@ def run(inputs, config, job):
     from tag2mask.data.maps import MapsBuilder
     from tag2mask.data.tables import Table
     from tag2mask.errors import UserError
-    from tag2mask.learn import training
+    from tag2mask.learn.loop import Ahead, start, workers_of
     from tag2mask.store.weights import Weights
 
     index, weights = Index.load(inputs.index), Weights.load(inputs.weights, "classifier")
-    training.start(job.seed, job.device, threads=job.threads)
+    start(job)
     model = restore(weights, output_stride=config.output_stride).to(job.device)
     probable, bias = config.normalise == "sigmoid", model.bias.detach().cpu().numpy()
     column = {category: k for k, category in enumerate(weights.meta["classes"])}
@@ -40,8 +40,7 @@ def run(inputs, config, job):
     named = {"head": head, "title": TITLES.get(head, "CAM")}
     builder = MapsBuilder(np.float16, {"stride": model.stride, "size": side, **named, "normalise": config.normalise})
     counts, category, places, scores, empty = [], [], [], [], 0
-    workers = 0 if str(job.device) == "cpu" else 4
-    with training.Ahead(lambda t: index.photo(photos[t]), iterations=len(photos), workers=workers) as load:
+    with Ahead(lambda t: index.photo(photos[t]), iterations=len(photos), workers=workers_of(job)) as load:
         for t in job.progress(range(len(photos)), total=len(photos), what="cam"):
             photo, tags = load(t), index.tags(photos[t])
             maps = np.zeros((0, 1, 1), np.float32)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy import special
 
-from stages.classifier.augment import network_size, resize
+from tag2mask.learn.crops import network_size, resize
 
 
 @torch.no_grad()

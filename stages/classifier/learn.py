@@ -1,14 +1,13 @@
 """Training of the classifier, and the tag average precision that tells whether it learned."""
 
-from functools import partial
-
 import numpy as np
 import torch
 
-from stages.classifier import augment
 from stages.classifier.model import build
 from tag2mask.errors import UserError
-from tag2mask.learn import training
+from tag2mask.learn import crops
+from tag2mask.learn.loop import Task, start, train
+from tag2mask.learn.schedules import drops_of, iterations_of, make_optimiser, make_schedule, parameter_groups
 from tag2mask.store.weights import Weights
 
 # the keys of the configuration that say what the network is
@@ -25,7 +24,7 @@ def learn(index, config, job):
     if not len(photos):
         raise UserError("The split train holds no photo: name a list of training photos in dataset.train.")
     tags = tag_matrix(index, photos, classes)
-    training.start(job.seed, job.device, threads=job.threads)
+    start(job)
     meta = {"kind": "classifier", "classes": classes, "names": [index.categories[c] for c in classes]}
     meta |= {name: getattr(config, name) for name in BUILD}
     model = build(meta, weights=config.weights)
@@ -33,61 +32,45 @@ def learn(index, config, job):
     model.backbone.freeze(config.freeze)
     model.to(job.device)
     meta |= {"stride": model.stride, "mean": list(model.backbone.mean), "std": list(model.backbone.std)}
+    iterations = iterations_of(config.epochs, len(photos), config.batch)
 
-    def batch(t):
-        chosen = training.sample(len(photos), config.batch, t, seed=job.seed)
-        rng = training.rng(job.seed, t)
-        crops = [
-            augment.augment(
+    def make_batch(positions, draw):
+        rng = draw()
+        shown = [
+            crops.augment(
                 index.photo(photos[n]), rng, size=config.size, area=config.crop_area, aspect=config.crop_aspect,
                 flip=config.flip, jitter=config.jitter,
             )
-            for n in chosen
+            for n in positions
         ]  # fmt: skip
-        return np.stack(crops), torch.from_numpy(tags[chosen])
+        return np.stack(shown), torch.from_numpy(tags[positions])
 
-    iterations = training.iterations_of(config.epochs, len(photos), config.batch)
-    workers = 0 if str(job.device) == "cpu" else max(2, job.threads)
-    with training.Ahead(batch, iterations=iterations, workers=workers) as batches:
+    def loss(batch, t):
+        shown, wanted = batch
+        logits, _ = model(model.backbone.normalise(shown))
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted.to(logits.device))
 
-        def step(t):
-            crops, wanted = batches(t)
-            logits, _ = model(model.backbone.normalise(crops))
-            return torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted.to(logits.device))
-
-        loss = training.fit(
-            step,
-            model=model,
-            optimiser=optimiser(model, config),
-            rate=schedule(config, iterations, len(photos)),
-            iterations=iterations,
-            job=job,
-            every=config.checkpoint_every,
-            what=f"classifier ({config.head})",
-        )
-    job.count(iterations=iterations, photos=len(photos), loss=round(loss, 4))
-    val = np.asarray(index.where("val"))
-    truth = tag_matrix(index, val, classes)
-    if truth.any():  # the held-out photos of a folder have no tags
-        answers = predict(model, index, val, side=config.size, job=job)
-        job.count(tag_map=round(mean_average_precision(answers, truth), 4), tag_chance=round(float(truth.mean()), 4))
-        job.log.info("classifier (%s): loss %.3f, tag mAP on val %.3f", config.head, loss, job.numbers["tag_map"])
+    task = Task(
+        f"classifier ({config.head})", photos=len(photos), batch=config.batch, iterations=iterations, model=model,
+        optimiser=optimiser_of(model, config), rate=rate_of(config, iterations, len(photos)),
+        make_batch=make_batch, loss=loss, every=config.checkpoint_every,
+    )  # fmt: skip
+    train(task, job)
+    measure(model, index, classes, side=config.size, job=job)
     return Weights(meta, model.state_dict())
 
 
-def optimiser(model, config):
-    groups = model.groups(config.rate, new=config.rate_new, weight_decay=config.weight_decay)
-    if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=config.rate, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=config.rate)
+def optimiser_of(model, config):
+    """The backbone at the rate, the head and the backbone's last 1x1 convolution at `rate_new` times it."""
+    groups = parameter_groups(
+        model, model.backbone.net, rate=config.rate, new=config.rate_new, weight_decay=config.weight_decay
+    )
+    return make_optimiser(config.optimiser, groups)
 
 
-def schedule(config, iterations, count):
-    """iteration -> factor of the rates."""
-    if config.schedule == "one_cycle":
-        return partial(training.one_cycle_rate, total=iterations)
-    drops = [round(epochs * count / config.batch) for epochs in config.drops]
-    return partial(training.step_rate, drops=drops)
+def rate_of(config, iterations, count):
+    """iteration -> factor of the rates, over `count` photos."""
+    return make_schedule(config.schedule, iterations, drops=drops_of(config.drops, count, config.batch))
 
 
 def tag_matrix(index, photos, classes):
@@ -99,14 +82,25 @@ def tag_matrix(index, photos, classes):
     return tags
 
 
+def measure(model, index, classes, *, side, job):
+    """Count how well the trained network finds the tags of val; the held-out photos of a folder have none."""
+    val = np.asarray(index.where("val"))
+    truth = tag_matrix(index, val, classes)
+    if not truth.any():
+        return
+    answers = predict(model, index, val, side=side, job=job)
+    job.count(tag_map=round(mean_average_precision(answers, truth), 4), tag_chance=round(float(truth.mean()), 4))
+    job.log.info("classifier: loss %.3f, tag mAP on val %.3f", job.numbers["loss"], job.numbers["tag_map"])
+
+
 @torch.no_grad()
 def predict(model, index, photos, *, side, job):
     """Logits (len(photos), K) float32 of whole photos at the inference size."""
     rows = []
     for i in job.progress(photos, what="tags of val"):
         photo = index.photo(i)
-        size = augment.network_size(photo.shape[:2], side=side, stride=model.stride)
-        rows.append(model(model.backbone.normalise(augment.resize(photo, size)[None]))[0][0].cpu().numpy())
+        size = crops.network_size(photo.shape[:2], side=side, stride=model.stride)
+        rows.append(model(model.backbone.normalise(crops.resize(photo, size)[None]))[0][0].cpu().numpy())
     return np.stack(rows)
 
 

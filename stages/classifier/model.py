@@ -59,22 +59,6 @@ class Classifier(nn.Module):
             p = min(max(float(p), 1e-3), 1 - 1e-3)
             self.bias.data[k] = math.log(p / (1 - p))
 
-    def groups(self, rate, *, new, weight_decay):
-        """Parameter groups: backbone at `rate`, head at `rate` x `new`; no decay for biases and norm parameters."""
-        groups = []
-        old = {id(p) for p in self.backbone.net.parameters()}
-        for is_new in (False, True):
-            for decays in (False, True):
-                chosen = [
-                    p
-                    for p in self.parameters()
-                    if p.requires_grad and (id(p) not in old) == is_new and (p.ndim > 1) == decays
-                ]
-                if chosen:
-                    factor, decay = new if is_new else 1.0, weight_decay if decays else 0.0
-                    groups.append({"params": chosen, "lr": rate * factor, "weight_decay": decay})
-        return groups
-
 
 def build(meta, *, weights="none", output_stride=None):
     """The network that `meta` (written beside the tensors) describes, with `weights` in the backbone.

@@ -6,6 +6,7 @@ import numpy as np
 
 from stages.evaluate import abo, coco, semantic, voc
 from stages.evaluate.overlaps import align, overlaps, realign
+from tag2mask.data.labelmaps import VOID
 from tag2mask.errors import UserError
 
 FOUND = 0.5  # mask IoU from which an instance is a true positive
@@ -145,7 +146,7 @@ def check_maps(truth, maps):
                 "evaluate against the ground truth of the same dataset."
             )
     place = {name: k for k, name in enumerate(maps.image_id)}
-    known = [0, semantic.UNDECIDED, *truth.categories]
+    known = [0, VOID, *truth.categories]
     for i, name in enumerate(truth.image_id):
         if name not in place:
             continue

@@ -10,9 +10,20 @@ def train(inputs, config, job):
 
     Learns from tags alone. Source: LIID, Eq. 2 to 9; Fan, Eq. 3, 4 (`stages.mil.extractor`).
     """
-    from stages.mil import learn
+    from tag2mask.data.index import Index
+    from tag2mask.errors import UserError
 
-    return {"weights": learn.learn(inputs, config, job)}
+    if config.scores == "cam":
+        raise UserError("mil.scores is cam, which trains nothing: set it to network or attention.")
+    index = Index.load(inputs.index)
+    if config.scores == "attention":
+        from stages.mil.extractor import learn
+
+        return {"weights": learn(index, config, job)}
+    from stages.mil.learn import learn
+    from stages.mil.shards import pairs
+
+    return {"weights": learn(index, pairs(inputs.proposals, inputs.cam), config, job)}
 
 
 def run(inputs, config, job):

@@ -5,20 +5,20 @@ training photos with a single tag. With `epochs: 0` the ImageNet features stay a
 """
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from stages.classifier import augment
 from stages.mil import losses
-from stages.mil.learn import CHECKED, optimiser, schedule
-from stages.mil.network import ProposalNet
+from stages.mil.rates import optimiser_of, rate_of
 from tag2mask.data.photo import SUFFIXES, read_photo
 from tag2mask.errors import BadImage, UserError
-from tag2mask.learn import backbone, training
+from tag2mask.learn import backbone, crops
+from tag2mask.learn.loop import Task, start, train
+from tag2mask.learn.photos import spread
+from tag2mask.learn.schedules import iterations_of
 from tag2mask.store.weights import Weights
 
 # the keys of the configuration that say what the backbone is
@@ -41,8 +41,6 @@ class Extractor(nn.Module):
         self.register_buffer("centers", torch.zeros(classes, net.channels[-1]))
         self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
-    groups = ProposalNet.groups  # the same two parts: backbone and score
-
     def forward(self, x):
         f = self.backbone(x)[-1].mean((2, 3))
         return f, self.score(f)
@@ -63,7 +61,7 @@ def learn(index, config, job):
 
     index : Index; where config.labelled_folder names a folder, nothing is read from it. Source: Fan, Eq. 3, 4.
     """
-    training.start(job.seed, job.device, threads=job.threads)
+    start(job)
     net = backbone.create(
         config.backbone, config.weights, output_stride=config.output_stride, dilate=config.dilate,
         head=config.last_conv, frozen_norm=config.frozen_norm,
@@ -76,22 +74,22 @@ def learn(index, config, job):
     samples = of_folder(config.labelled_folder) if config.labelled_folder else of_tags(index)
     model = Extractor(net, samples.classes).to(job.device)
     model.backbone.freeze(config.freeze)
-    iterations = training.iterations_of(config.epochs, len(samples.label), config.batch)
-    workers = 0 if str(job.device) == "cpu" else max(2, job.threads)
-    make = partial(batch, samples, config=config, seed=job.seed)
-    with training.Ahead(make, iterations=iterations, workers=workers) as batches:
-        loss = training.fit(
-            lambda t: step(model, *batches(t), config=config),
-            model=model,
-            optimiser=optimiser(model, config),
-            rate=schedule(config, iterations, len(samples.label)),
-            iterations=iterations,
-            job=job,
-            every=config.checkpoint_every,
-            what="mil (feature extractor)",
-        )
-    job.count(iterations=iterations, photos=len(samples.label), classes=samples.classes, loss=round(loss, 4))
-    check(model, samples, config, job)
+    iterations = iterations_of(config.epochs, len(samples.label), config.batch)
+
+    def make_batch(positions, draw):
+        return batch(samples, positions, draw(), size=config.size, flip=config.flip)
+
+    def loss(items, t):
+        return step(model, *items, weight=config.center_loss, theta=config.center_rate)
+
+    task = Task(
+        "mil (feature extractor)", photos=len(samples.label), batch=config.batch, iterations=iterations,
+        model=model, optimiser=optimiser_of(model, config), rate=rate_of(config, iterations, len(samples.label)),
+        make_batch=make_batch, loss=loss, every=config.checkpoint_every,
+    )  # fmt: skip
+    train(task, job)
+    job.count(classes=samples.classes)
+    check(model, samples, size=config.size, job=job)
     return Weights(meta | {"features_trained_on": samples.name}, model.backbone.state_dict())
 
 
@@ -111,17 +109,18 @@ def restore(weights):
     return net.eval()
 
 
-def step(model, photos, label, *, config):
+def step(model, photos, label, *, weight, theta):
     """Loss of one mini-batch: cross-entropy + lambda x centre loss, and the centres' update. Fan, Eq. 3, 4.
 
-    photos : (B, H, W, 3) uint8. label : (B,) int64. Every sample moves its class's centre, one after the other, towards
-    its feature; the loss sees the centres of before, and no gradient passes through them.
+    photos : (B, H, W, 3) uint8. label : (B,) int64. weight : lambda. theta : the centres' rate, alpha. Every sample
+    moves its class's centre, one after the other, towards its feature; the loss sees the centres of before, and no
+    gradient passes through them.
     """
     f, scores = model(model.backbone.normalise(photos))
     label = label.to(f.device)
-    loss = total_loss(f, scores, model.centers, label, weight=config.center_loss)
+    loss = total_loss(f, scores, model.centers, label, weight=weight)
     with torch.no_grad():
-        model.centers.copy_(losses.updated(model.centers, f.detach(), label, config.center_rate))
+        model.centers.copy_(losses.updated(model.centers, f.detach(), label, theta))
     return loss
 
 
@@ -133,12 +132,11 @@ def total_loss(f, scores, centers, label, *, weight):
     return nn.functional.cross_entropy(scores, label) + weight * losses.center_loss(f, centers[label])
 
 
-def batch(samples, t, *, config, seed):
-    """(photos (B, size, size, 3) uint8, labels (B,) int64) of iteration t: random crops, mirrored where config.flip."""
-    numbers = training.sample(len(samples.label), config.batch, t, seed=seed)
-    rng = training.rng(seed, t)
-    photos = [augment.augment(samples.photo(n), rng, size=config.size, flip=config.flip, **CROP) for n in numbers]
-    return np.stack(photos), torch.from_numpy(samples.label[numbers])
+def batch(samples, positions, rng, *, size, flip):
+    """(photos (B, size, size, 3) uint8, labels (B,) int64) of the samples at `positions`: random crops, mirrored if
+    `flip`."""
+    photos = [crops.augment(samples.photo(n), rng, size=size, flip=flip, **CROP) for n in positions]
+    return np.stack(photos), torch.from_numpy(samples.label[positions])
 
 
 def of_tags(index):
@@ -185,15 +183,15 @@ def of_folder(folder):
 
 
 @torch.no_grad()
-def check(model, samples, config, job):
+def check(model, samples, *, size, job):
     """Numbers of the finished extractor on some of its photos, unchanged: accuracy, and mean cosine to the centres.
 
     cosine_own : to the centre of the photo's class; cosine_other : to all other centres.
     """
-    some = np.unique(np.linspace(0, len(samples.label) - 1, CHECKED).round().astype(int))
+    some = spread(len(samples.label))
     hits, own, other = [], [], []
     for n in job.progress(some, total=len(some), what="mil (check)"):
-        f, scores = model(model.backbone.normalise(augment.resize(samples.photo(n), (config.size, config.size))[None]))
+        f, scores = model(model.backbone.normalise(crops.resize(samples.photo(n), (size, size))[None]))
         cosine = nn.functional.cosine_similarity(f, model.centers, dim=1)
         mine = torch.arange(samples.classes, device=f.device) == int(samples.label[n])
         hits.append(bool(mine[scores[0].argmax()]))

@@ -84,6 +84,6 @@ def updated(centers, f, label, theta):
     return kept[:, None] * centers + (member * weight[:, None]).T @ f
 
 
-def total(parts, config):
-    """L = alpha L_Att + beta L_MIL + gamma L_Cent. LIID, Eq. 9. parts : (cam, mil, center)."""
-    return sum(weight * part for weight, part in zip((config.cam_loss, config.mil_loss, config.center_loss), parts))
+def total(parts, weights):
+    """L = alpha L_Att + beta L_MIL + gamma L_Cent. LIID, Eq. 9. parts : (cam, mil, center). weights : their factors."""
+    return sum(weight * part for weight, part in zip(weights, parts))

@@ -51,17 +51,6 @@ class ProposalNet(nn.Module):
         self.backbone.training = False
         return self
 
-    def groups(self, rate, *, new, weight_decay):
-        """Parameter groups: backbone at `rate`, the scores' layer at `rate` x `new`; no decay for biases and norms."""
-        groups = []
-        for module, factor in ((self.backbone, 1.0), (self.score, new)):
-            for decays in (False, True):
-                chosen = [p for p in module.parameters() if p.requires_grad and (p.ndim > 1) == decays]
-                if chosen:
-                    decay = weight_decay if decays else 0.0
-                    groups.append({"params": chosen, "lr": rate * factor, "weight_decay": decay})
-        return groups
-
 
 def build(meta, *, weights="none"):
     """The network that `meta` (written beside the tensors) describes, with `weights` in the backbone."""

@@ -11,7 +11,7 @@ from stages.refine.config import Config
 from stages.refine.data import test_sample
 from tag2mask.data import rle
 from tag2mask.data.instances import InstancesBuilder
-from tag2mask.learn import training
+from tag2mask.learn.loop import start
 
 
 def load(weights, *, device="cpu", **test):
@@ -48,7 +48,7 @@ def predict_photos(photos, weights, *, config, job, count=None):
 
     config : Config whose Config.TEST are used, or None for those of the weights.
     """
-    training.start(job.seed, job.device, threads=job.threads)
+    start(job)
     test = {} if config is None else config.model_dump(include=Config.TEST)
     model, config = load(weights, device=job.device, **test)
     categories = {int(c): name for c, name in weights.meta["categories"].items()}

@@ -1,17 +1,16 @@
-"""Training of DeepLab: every iteration is a function of (seed, iteration) and of the state before it."""
-
-import os
-from functools import partial
+"""Training of DeepLab on instances merged by class: its photos, its network, its loss."""
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from stages.segment import network
-from stages.segment.data import VOID, class_map, training_sample
-from tag2mask.errors import UserError
-from tag2mask.learn import training
+from stages.segment.data import class_map, training_sample
+from tag2mask.data.labelmaps import VOID, class_numbers
 from tag2mask.learn.backbone import normalise
+from tag2mask.learn.loop import Task, start, train
+from tag2mask.learn.photos import labelled_photos
+from tag2mask.learn.schedules import make_optimiser, make_schedule, parameter_groups
 from tag2mask.store.weights import Weights
 
 
@@ -20,42 +19,33 @@ def learn(index, labels, *, config, job):
 
     Photos without an instance are skipped. Raises UserError when no photo is left.
     """
-    if len(job.devices) > 1:
-        raise UserError("segment trains on one device: set gpus to 1 (the batch fits one large GPU)")
     categories = sorted(c for c in labels.categories if c > 0)
-    check_ids(categories)
-    photos = labelled_photos(index, labels, config.images)
-    job.count(photos=len(photos), network=network.described(config))
-    training.start(job.seed, job.device, threads=job.threads)
+    number = class_numbers(categories)
+    photos = labelled_photos(index, labels, teaching(labels), images=config.images, stage="segment")
+    start(job)
     model, mean, std = network.build(config, len(categories) + 1, seed=job.seed)
     model.to(job.device)
-    optimiser = make_optimiser(model, config)
 
-    def sample(t, k, position):
-        i, row_image = photos[position]
-        rng = np.random.default_rng((job.seed, 1, t, k))
-        label = class_map(labels, row_image, categories)
-        return training_sample(index.photo(i), label, config=config, mean=mean, rng=rng)
+    def sample(position, rng):
+        i, image, _ = photos[position]
+        return training_sample(index.photo(i), class_map(labels, image, number), config=config, mean=mean, rng=rng)
 
-    def batch(t):
-        positions = training.sample(len(photos), config.batch, t, seed=job.seed)
-        crops, targets = zip(*(sample(t, k, position) for k, position in enumerate(positions)))
+    def make_batch(positions, draw):
+        crops, targets = zip(*(sample(position, draw(k)) for k, position in enumerate(positions)))
         return np.stack(crops), torch.from_numpy(np.stack(targets))
 
-    def step(t):
-        crops, targets = batches(t)
-        # the head's dropout draws from torch's global state: it starts anew in every iteration
-        torch.manual_seed(int(np.random.default_rng((job.seed, 2, t)).integers(2**62)))
+    def loss(batch, t):
+        crops, targets = batch
         x = normalise(crops, mean, std, device=job.device).contiguous(memory_format=torch.channels_last)
         return pixel_loss(model(x)["out"], targets.to(job.device, torch.int64))
 
-    workers = 0 if job.device == "cpu" else min(8, os.cpu_count() or 1)
-    with training.Ahead(batch, iterations=config.iterations, workers=workers) as batches:
-        loss = training.fit(
-            step, model=model, optimiser=optimiser, rate=rate_of(config), iterations=config.iterations, job=job,
-            every=config.checkpoint_every, clip=config.clip or None, what="DeepLab",
-        )  # fmt: skip
-    job.count(loss=loss)
+    task = Task(
+        "DeepLab", photos=len(photos), batch=config.batch, iterations=config.iterations, model=model,
+        optimiser=optimiser_of(model, config), rate=rate_of(config), make_batch=make_batch, loss=loss,
+        every=config.checkpoint_every, clip=config.clip,
+    )  # fmt: skip
+    train(task, job)
+    job.count(network=network.described(config))
     meta = {
         "kind": "segment",
         "config": config.model_dump(mode="json"),
@@ -66,28 +56,9 @@ def learn(index, labels, *, config, job):
     return Weights(meta, model.state_dict())
 
 
-def check_ids(categories):
-    """UserError where an id does not fit a map of one byte a pixel, whose 255 is void."""
-    if max(categories, default=0) >= VOID:
-        raise UserError(f"Category id {max(categories)} does not fit a semantic map: ids must be at most {VOID - 1}.")
-
-
-def labelled_photos(index, labels, images):
-    """[(photo i of the index, image of the label store)] to train on, in index order.
-
-    images : "with_masks" or "all" (config key). A photo needs an instance that has a class and is no crowd.
-    """
-    split = "with_masks" if images == "with_masks" else "train"
-    place = {name: k for k, name in enumerate(labels.image_id)}
-    used = (labels.ignore != 1) & (labels.category > 0)
-    pairs = ((int(i), place.get(index.image_id[i])) for i in index.where(split))
-    found = [(i, k) for i, k in pairs if k is not None and used[labels.rows(k)].any()]
-    if not found:
-        raise UserError(
-            f"segment: no photo of the split {split!r} has a pseudo label, so there is nothing to train on; "
-            "look at the recipe's instances, or set segment.images to all"
-        )
-    return found
+def teaching(labels):
+    """(n,) bool: the instances that a map is made of, those with a class that are no crowd."""
+    return (labels.ignore != 1) & (labels.category > 0)
 
 
 def pixel_loss(scores, targets):
@@ -100,14 +71,16 @@ def pixel_loss(scores, targets):
     return total / (targets != VOID).sum().clamp(min=1)
 
 
-def make_optimiser(model, config):
-    if config.optimiser == "sgd":
-        return torch.optim.SGD(network.groups(model, config), lr=config.learning_rate, momentum=config.momentum)
-    return torch.optim.AdamW(network.groups(model, config), lr=config.learning_rate)
+def optimiser_of(model, config):
+    """The backbone at the rate, the head at `rate_new` times it."""
+    groups = parameter_groups(
+        model, model.backbone, rate=config.learning_rate, new=config.rate_new, weight_decay=config.weight_decay
+    )
+    return make_optimiser(config.optimiser, groups, momentum=config.momentum)
 
 
 def rate_of(config):
     """iteration -> factor of the learning rates."""
-    if config.schedule == "poly":
-        return partial(training.poly_rate, total=config.iterations, power=config.power)
-    return partial(training.step_rate, drops=config.steps, gamma=config.gamma)
+    return make_schedule(
+        config.schedule, config.iterations, drops=config.steps, gamma=config.gamma, power=config.power
+    )  # fmt: skip

@@ -78,15 +78,3 @@ def described(config):
     """What the network is, for the manifest: the papers' ResNet-101 or a stand-in."""
     name = {"resnet101": "ResNet-101", "resnet50": "ResNet-50"}.get(config.backbone, config.backbone)
     return f"DeepLab v3, {name} ({'random' if config.weights == 'none' else 'ImageNet'} weights)"
-
-
-def groups(model, config):
-    """Parameter groups: the backbone at the rate, the head at `rate_new` times it; no decay for biases and norms."""
-    found = []
-    for part, factor in ((model.backbone, 1.0), (model.classifier, config.rate_new)):
-        for decays in (True, False):
-            chosen = [p for p in part.parameters() if p.requires_grad and (p.ndim > 1) == decays]
-            if chosen:
-                decay = config.weight_decay if decays else 0.0
-                found.append({"params": chosen, "lr": config.learning_rate * factor, "weight_decay": decay})
-    return found

@@ -4,13 +4,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from stages.classifier.augment import resize
 from stages.segment import network
 from stages.segment.config import Config
-from stages.segment.data import VOID, entering
+from stages.segment.data import entering
+from tag2mask.data.labelmaps import VOID
 from tag2mask.data.maps import MapsBuilder
-from tag2mask.learn import training
 from tag2mask.learn.backbone import normalise
+from tag2mask.learn.crops import resize
+from tag2mask.learn.loop import start
 
 
 def load(weights, *, device="cpu", **test):
@@ -67,7 +68,7 @@ def label_photos(photos, weights, *, config, job, count=None):
 
     config : Config whose Config.TEST are used, or None for those of the weights.
     """
-    training.start(job.seed, job.device, threads=job.threads)
+    start(job)
     test = {} if config is None else config.model_dump(include=Config.TEST)
     model, config = load(weights, device=job.device, **test)
     ids = np.array([0, *sorted(map(int, weights.meta["categories"]))], np.uint8)

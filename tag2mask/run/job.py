@@ -9,7 +9,8 @@ from tag2mask.run.progress import progress
 
 @dataclass
 class Job:
-    """seed : int. device : "cpu" or "cuda:n". threads : torch and OpenMP threads. shard, shards : this job's part.
+    """seed : int. device : "cpu" or "cuda:n". threads : torch and OpenMP threads. workers : threads that read photos
+    ahead of a network on a GPU; not used on the CPU. shard, shards : this job's part.
 
     folder : where the stage's outputs lie (only `images` writes photos there). checkpoints : folder for checkpoints
     of a learning stage, kept when the job dies and deleted when it ends; None where there is none.
@@ -19,6 +20,7 @@ class Job:
     device: str = "cpu"
     devices: tuple[str, ...] = ()
     threads: int = 1
+    workers: int = 0
     shard: int | None = None
     shards: int = 1
     folder: Path | None = None

@@ -156,7 +156,12 @@ def open(path):
         store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
         return zarr.open_group(store, mode="r", zarr_format=3)
     except (zipfile.BadZipFile, FileNotFoundError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is not a readable Zarr store ({error}); delete it and rerun its stage.") from None
+        raise unreadable(path, error) from None
+
+
+def unreadable(path, error):
+    """The UserError for a store that is damaged."""
+    return UserError(f"{path} is not a readable Zarr store ({error}); delete it and rerun its stage.")
 
 
 def read(path, schema=None):
@@ -173,9 +178,12 @@ def read(path, schema=None):
             "make the store again with this version, or use the version that wrote it."
         )
     arrays = {}
-    for name, array in sorted(group.arrays()):
-        values = np.asarray(array[...])
-        arrays[name] = np.array(values.tolist(), dtype=str) if values.dtype.kind in "OT" else values
+    try:
+        for name, array in sorted(group.arrays()):
+            values = np.asarray(array[...])
+            arrays[name] = np.array(values.tolist(), dtype=str) if values.dtype.kind in "OT" else values
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:  # the last from a chunk's compression
+        raise unreadable(path, error) from None
     verify(path, arrays)
     return arrays, attrs, found
 

@@ -251,19 +251,17 @@ def test_predictions_into_a_file(folder, tmp_path, monkeypatch, capsys):
     assert "file/out cannot be written" in shown and len(shown.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("what", ["weights", "checkpoint", "json"])
-def test_no_space_left_for_what_is_no_store(tmp_path, monkeypatch, what):
-    """Weights, checkpoints and JSON: the error as the system gives it, the old file whole, no part of the new one."""
-    from tag2mask.learn import training
+@pytest.mark.parametrize("what", ["checkpoint", "json"])
+def test_no_space_left_for_what_is_no_artifact(tmp_path, monkeypatch, what):
+    """Checkpoints and JSON: the error as the system gives it, the old file whole, no part of the new one."""
+    from tag2mask.learn.checkpoints import save_checkpoint
     from tag2mask.store import manifest
 
     net = torch.nn.Linear(3, 3)
 
     def save(number):
-        if what == "weights":
-            Weights({"number": number}, net.state_dict()).save(tmp_path / "weights.pt")
-        elif what == "checkpoint":
-            training.save_checkpoint(tmp_path, number, model=net, optimiser=torch.optim.AdamW(net.parameters()))
+        if what == "checkpoint":
+            save_checkpoint(tmp_path, number, model=net, optimiser=torch.optim.AdamW(net.parameters()))
         else:
             manifest.write_json(tmp_path / "metrics.json", {"number": number})
 

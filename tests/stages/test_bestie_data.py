@@ -162,11 +162,6 @@ def test_points_of_a_batch():
     assert (batch.points.y - batch.points.y[0]).tolist() == [0, 2]
 
 
-def test_class_numbers():
-    number = data.class_numbers([3, 7])
-    assert [number[c] for c in (0, 3, 7, 255, 5)] == [0, 1, 2, 255, 255]
-
-
 def test_semantic_maps_come_back_as_they_were():
     maps = [np.random.default_rng(k).integers(0, 256, (5 + k, 7), np.uint8) for k in range(3)]
     stores = []

@@ -5,6 +5,7 @@ import torch
 
 from stages.bestie import network
 from stages.bestie.config import Config
+from stages.bestie.learn import optimiser_of
 from tag2mask.errors import UserError
 from tag2mask.run.config import parse
 
@@ -112,7 +113,7 @@ def test_building_depends_on_the_seed_alone_and_leaves_the_random_state():
 def test_rates_and_decay_by_group_and_frozen_stages():
     config = Config(weights="none", rate=0.01, rate_new=10, weight_decay=0.5, freeze=2)
     model, _, _ = network.build(config, 3)
-    groups = network.groups(model, config)
+    groups = optimiser_of(model, config).param_groups
     # the backbone's norms are not trained, so it has one group; the norms and biases of the rest have no decay
     assert [(g["lr"], g["weight_decay"]) for g in groups] == [(0.01, 0.5), (0.1, 0.5), (0.1, 0.0)]
     counted = sum(p.numel() for g in groups for p in g["params"])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from evaluate_tables import CROWD, DIFFICULT, maps_of, metrics, random_table, strip, table
 
-from stages.evaluate import measures, semantic
+from stages.evaluate import measures
+from tag2mask.data.labelmaps import merge
 from tag2mask.data.maps import MapsBuilder
 from tag2mask.errors import UserError
 
@@ -23,10 +24,10 @@ def test_miou_by_hand():
 
 def test_merge_order_and_crowds():
     rows = [(strip(0, 10), 1, 0.5), (strip(4, 8), 2, 0.5), (strip(0, 30), 3, 0.4), (strip(4, 8), 1, 0.5)]
-    merged = semantic.merge(table(rows), 0)[0]
+    merged = merge(table(rows), 0)[0]
     assert merged.tolist() == [1] * 4 + [2] * 4 + [1] * 2 + [3] * 20  # score, then smaller, then earlier
     crowd = table([(strip(0, 10), 1, None, CROWD), (strip(4, 8), 2, None, DIFFICULT)])
-    assert semantic.merge(crowd, 0, truth=True)[0].tolist() == [-1] * 4 + [2] * 4 + [-1] * 2 + [0] * 20
+    assert merge(crowd, 0, truth=True)[0].tolist() == [-1] * 4 + [2] * 4 + [-1] * 2 + [0] * 20
 
 
 def test_segmentation_by_hand():
@@ -59,7 +60,7 @@ def test_segmentation_of_merged_instances_is_their_miou():
     truth, predictions = random_table(rng, 5, truth=True), random_table(rng, 5, truth=False)
     builder = MapsBuilder(np.uint8)
     for i, name in enumerate(predictions.image_id):
-        builder.add(name, predictions.size[i], [(0, semantic.merge(predictions, i))])
+        builder.add(name, predictions.size[i], [(0, merge(predictions, i))])
     found = measures.segmentation_metrics(truth, builder.finish())
     merged = metrics(truth, predictions)
     assert found["mIoU"] == pytest.approx(merged["mIoU"]) and found["background_IoU"] == merged["background_IoU"]

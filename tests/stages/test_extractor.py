@@ -63,8 +63,7 @@ class Fixed(torch.nn.Module):
 
 def test_a_step_looks_at_the_centres_of_before_and_then_moves_them():
     model = Fixed([[3.0, 4.0]], [[0.0, 2.0], [9.0, 9.0]])
-    config = Config(**TINY | {"center_loss": 1.0, "center_rate": 0.5})
-    loss = extractor.step(model, None, torch.tensor([0]), config=config)
+    loss = extractor.step(model, None, torch.tensor([0]), weight=1.0, theta=0.5)
     assert loss.item() == pytest.approx(math.log(2) + 1 - 4 / 5)  # cosine of (3, 4) and (0, 1)
     assert model.centers.tolist() == [[1.5, 3], [9, 9]]
     loss.backward()
@@ -75,7 +74,7 @@ def test_a_step_looks_at_the_centres_of_before_and_then_moves_them():
 
 def test_a_centre_not_met_yet_pulls_nowhere():
     model = Fixed([[3.0, 4.0]], [[0.0, 0.0], [9.0, 9.0]])
-    loss = extractor.step(model, None, torch.tensor([0]), config=Config(**TINY))
+    loss = extractor.step(model, None, torch.tensor([0]), weight=0.001, theta=0.5)
     loss.backward()
     assert model.f.grad.abs().max() == 0 and model.centers[0].tolist() == [1.5, 2]
 
@@ -125,10 +124,6 @@ def learn(index, job=None, **keys):
     return extractor.learn(index, Config(**TINY | keys), job), job
 
 
-def same(a, b):
-    return a.meta == b.meta and all(torch.equal(a.tensors[k], b.tensors[k]) for k in a.tensors | b.tensors)
-
-
 def test_only_training_photos_with_one_tag_are_learned_from(index):
     samples = extractor.of_tags(index)
     assert samples.label.tolist() == [0, 1] * 6 and samples.classes == 2
@@ -172,34 +167,6 @@ def test_without_epochs_the_features_stay_as_they_are(index):
 def test_a_labelled_folder_is_named_and_the_index_left_alone(folder):
     weights, job = learn(None, labelled_folder=str(folder), epochs=1)
     assert weights.meta["features_trained_on"] == "labelled" and job.numbers["photos"] == 7
-
-
-def test_same_seed_same_bytes_and_another_seed_others(index):
-    first, again, other = (learn(index, Job(seed=s))[0] for s in (3, 3, 4))
-    assert same(first, again) and not same(first, other)
-
-
-class Killed(BaseException):
-    pass
-
-
-class Dying(Job):
-    """A job that is killed after 3 iterations."""
-
-    def progress(self, items, **_):
-        for k, item in enumerate(items):
-            if k == 3:
-                raise Killed
-            yield item
-
-
-def test_killed_and_resumed_training_equals_undisturbed_training(index, tmp_path):
-    wanted, undisturbed = learn(index)
-    with pytest.raises(Killed):
-        learn(index, Dying(seed=3, checkpoints=tmp_path))
-    assert (tmp_path / "checkpoint.pt").exists()
-    found, job = learn(index, Job(seed=3, checkpoints=tmp_path))
-    assert same(found, wanted) and job.numbers == undisturbed.numbers
 
 
 def test_the_variant_attention_from_training_to_the_table(index, tmp_path, monkeypatch):

@@ -130,5 +130,7 @@ def test_center_update_equals_the_loop_as_printed(theta):
 def test_total_by_hand():
     """Eq. 9 with the paper's weights: 0.5 x 2 + 0.5 x 3 + 0.1 x 4 = 2.9; with gamma 0 without the last."""
     parts = torch.tensor([2.0, 3.0, 4.0])
-    assert losses.total(parts, Config()).item() == pytest.approx(2.9)
-    assert losses.total(parts, Config(center_loss=0)).item() == pytest.approx(2.5)
+    config = Config()
+    weights = (config.cam_loss, config.mil_loss, config.center_loss)
+    assert losses.total(parts, weights).item() == pytest.approx(2.9)
+    assert losses.total(parts, (*weights[:2], 0)).item() == pytest.approx(2.5)

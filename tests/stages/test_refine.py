@@ -19,6 +19,7 @@ from stages.refine.config import Config
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances, InstancesBuilder
 from tag2mask.errors import UserError
+from tag2mask.learn.photos import labelled_photos
 from tag2mask.run.job import Job
 from tag2mask.store import store
 from tag2mask.store.weights import Weights
@@ -128,44 +129,20 @@ def test_training_lowers_the_loss(tmp_path):
     assert np.isfinite(values).all() and np.mean(values[-5:]) < 0.6 * np.mean(values[:3])
 
 
-def test_resumed_training_ends_with_the_same_bytes(trained, tmp_path, monkeypatch):
-    inputs, config, whole = trained
-    from stages.refine import model as networks
-
-    original, calls = networks.losses, []
-
-    def dies(*arguments):
-        calls.append(1)
-        if len(calls) == 4:  # iterations 0, 1, 2 done, the checkpoint stands after 2
-            raise KeyboardInterrupt
-        return original(*arguments)
-
-    monkeypatch.setattr(networks, "losses", dies)
-    with pytest.raises(KeyboardInterrupt):
-        refine.train(inputs, config, Job(seed=5, checkpoints=tmp_path))
-    torch.manual_seed(999)  # whatever the new process drew before
-    again = refine.train(inputs, config, Job(seed=5, checkpoints=tmp_path))["weights"]
-    assert len(calls) == 6  # two iterations were left
-    assert store.digest(again.arrays()) == store.digest(whole.arrays())
-
-
-def test_another_seed_gives_other_weights(trained):
-    inputs, config, whole = trained
-    other = refine.train(inputs, config, Job(seed=6))["weights"]
-    assert store.digest(other.arrays()) != store.digest(whole.arrays())
-
-
 def test_which_photos_are_trained_on(tmp_path):
-    from stages.refine.learn import labelled_photos
+    from stages.refine.learn import teaching
+
+    def found(images):
+        return labelled_photos(index, labels, teaching(labels), images=images, stage="refine")
 
     inputs = dataset(tmp_path, ignore=(1,))
     index, labels = Index.load(inputs.index), Instances.load(inputs.labels)
     labels.category[2] = 0  # not labelled
-    assert [found[0] for found in labelled_photos(index, labels, "all")] == [0, 3]
-    assert [found[0] for found in labelled_photos(index, labels, "with_masks")] == [0]
+    assert [one[0] for one in found("all")] == [0, 3]
+    assert [one[0] for one in found("with_masks")] == [0]
     labels.ignore[:] = 2
     with pytest.raises(UserError, match="nothing to train on"):
-        labelled_photos(index, labels, "all")
+        found("all")
 
 
 def test_predictions_are_the_validation_photos_with_dataset_categories(trained):

@@ -57,10 +57,10 @@ def test_building_depends_on_the_seed_alone_and_leaves_the_random_state():
 
 
 def test_rate_and_linear_rule():
-    from stages.refine.learn import make_optimiser, rate_of
+    from stages.refine.learn import optimiser_of, rate_of
 
     config = Config(batch=4)
-    optimiser = make_optimiser(torch.nn.Linear(1, 1), config)
+    optimiser = optimiser_of(torch.nn.Linear(1, 1), config)
     assert optimiser.param_groups[0]["lr"] == pytest.approx(0.005)
     rate = rate_of(config)
     assert [round(rate(t), 6) for t in (0, 500, 1000, 59_999, 60_000, 80_000)] == [0.001, 0.5005, 1, 1, 0.1, 0.01]

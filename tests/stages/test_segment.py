@@ -21,8 +21,8 @@ from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances
 from tag2mask.data.maps import Maps
 from tag2mask.errors import UserError
+from tag2mask.learn.photos import labelled_photos
 from tag2mask.run.job import Job
-from tag2mask.store import store
 from tag2mask.store.weights import Weights
 
 LEARNS = dict(
@@ -88,38 +88,18 @@ def test_it_learns_and_evaluate_measures_it(trained, tmp_path):
     assert found["photos"] == 2 and found["mIoU"] > 0.5 and found["pixel_accuracy"] > 0.75
 
 
-def test_resumed_training_ends_with_the_same_bytes(tmp_path, monkeypatch):
-    from stages.segment import learn as module
-
-    inputs, config = dataset(tmp_path), Config(**TINY)
-    whole = segment.train(inputs, config, Job(seed=5))["weights"]
-    original, calls = module.pixel_loss, []
-
-    def dies(*arguments):
-        calls.append(1)
-        if len(calls) == 4:  # iterations 0, 1, 2 done, the checkpoint stands after 2
-            raise KeyboardInterrupt
-        return original(*arguments)
-
-    monkeypatch.setattr(module, "pixel_loss", dies)
-    with pytest.raises(KeyboardInterrupt):
-        segment.train(inputs, config, Job(seed=5, checkpoints=tmp_path))
-    torch.manual_seed(999)  # whatever the new process drew before
-    again = segment.train(inputs, config, Job(seed=5, checkpoints=tmp_path))["weights"]
-    assert len(calls) == 6  # two iterations were left
-    assert store.digest(again.arrays()) == store.digest(whole.arrays())
-    other = segment.train(inputs, config, Job(seed=6))["weights"]
-    assert store.digest(other.arrays()) != store.digest(whole.arrays())
-
-
 def test_which_photos_are_trained_on(tmp_path):
-    from stages.segment.learn import labelled_photos
+    from stages.segment.learn import teaching
+
+    def found(images):
+        chosen = labelled_photos(index, labels, teaching(labels), images=images, stage="segment")
+        return [(i, k) for i, k, _ in chosen]
 
     inputs = dataset(tmp_path)
     index, labels = Index.load(inputs.index), Instances.load(inputs.labels)
     labels.category[2], labels.ignore[1], labels.ignore[3] = 0, 1, 2  # no class; a crowd; difficult, but of its class
-    assert labelled_photos(index, labels, "all") == [(0, 0), (3, 3), (4, 4), (5, 5)]
-    assert labelled_photos(index, labels, "with_masks") == [(0, 0)]
+    assert found("all") == [(0, 0), (3, 3), (4, 4), (5, 5)]
+    assert found("with_masks") == [(0, 0)]
 
 
 def test_no_label_at_all_and_ids_that_do_not_fit(tmp_path):
@@ -132,8 +112,6 @@ def test_no_label_at_all_and_ids_that_do_not_fit(tmp_path):
     labels.replaced(categories={**CATEGORIES, 255: "many"}).save(tmp_path / "many.zarr")
     with pytest.raises(UserError, match="Category id 255 does not fit"):
         segment.train(SimpleNamespace(index=inputs.index, labels=tmp_path / "many.zarr"), Config(**TINY), Job())
-    with pytest.raises(UserError, match="one device"):
-        segment.train(inputs, Config(**TINY), Job(devices=("0", "1")))
 
 
 def test_weights_of_something_else_are_refused(trained, tmp_path):

@@ -94,11 +94,11 @@ def test_building_depends_on_the_seed_alone_and_leaves_the_random_state():
 
 
 def test_rates_and_schedules():
-    from stages.segment.learn import make_optimiser, rate_of
+    from stages.segment.learn import optimiser_of, rate_of
     from stages.segment.network import build
 
     config = Config(**{**TINY, "learning_rate": 0.01})
-    groups = make_optimiser(build(config, 3)[0], config).param_groups
+    groups = optimiser_of(build(config, 3)[0], config).param_groups
     # the backbone's norms are not trained, so it has one group; the head's norms and biases have no decay
     assert [(g["lr"], g["weight_decay"]) for g in groups] == [(0.01, 5e-4), (0.1, 5e-4), (0.1, 0.0)]
     assert all(g["momentum"] == 0.9 for g in groups)

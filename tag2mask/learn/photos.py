@@ -1,0 +1,37 @@
+"""Which photos a network learns from, and on which it is looked at afterwards."""
+
+import numpy as np
+
+from tag2mask.errors import UserError
+
+LOOKED_AT = 256  # photos, evenly spread, on which a finished network is measured
+
+
+def labelled_photos(index, labels, used, *, images, stage):
+    """[(photo of `index`, image of `labels`, its used rows (n,) int64)] to train on, in index order.
+
+    labels : Instances. used : (rows of labels,) bool, those that teach; a photo without any is left out.
+    images : "with_masks" or "all", as the configuration of `stage` says. Raises UserError where no photo is left.
+    """
+    split = "with_masks" if images == "with_masks" else "train"
+    place = {name: k for k, name in enumerate(labels.image_id)}
+    found = []
+    for i in index.where(split):
+        k = place.get(index.image_id[i])
+        if k is None:
+            continue
+        rows = np.arange(len(labels))[labels.rows(k)]
+        rows = rows[used[rows]]
+        if len(rows):
+            found.append((int(i), k, rows))
+    if not found:
+        raise UserError(
+            f"{stage}: no photo of the split {split!r} has a pseudo label, so there is nothing to train on; "
+            f"look at the recipe's instances, or set {stage}.images to all"
+        )
+    return found
+
+
+def spread(count, most=LOOKED_AT):
+    """At most so many of the numbers 0..count - 1, evenly spread, with the first and the last."""
+    return np.unique(np.linspace(0, count - 1, most).round().astype(int))
