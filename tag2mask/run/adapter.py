@@ -63,6 +63,7 @@ def execute(snakemake, cfg, log):
         inputs, digests = read_inputs(snakemake.input)
         job = Job(
             seed=cfg.get("seed", 0), device=device_name(devices), devices=tuple(devices), threads=threads,
+            workers=int(snakemake.threads),
             shard=int(snakemake.wildcards.shard) if "shard" in snakemake.wildcards.keys() else None,
             shards=cfg.get("shards", 1), folder=Path(snakemake.output[0]).parent, log=log,
         )  # fmt: skip
