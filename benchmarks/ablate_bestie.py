@@ -36,7 +36,11 @@ SUPERVISION = [  # Table 1, without Mask R-CNN: (recipe, supervision, the paper'
     ("bestie", "tags", (53.5, 41.8, 28.3, 24.2)),
     ("bestie_points", "points", (58.6, 46.7, 33.1, 26.3)),
 ]
-CHOICES = [("bestie", "as printed"), ("released", "five choices of the released code (`ablate_bestie.yaml`)")]
+CHOICES = [
+    ("bestie", "as printed; what the maps leave undecided teaches background"),
+    ("undecided_ignored", "what the maps leave undecided teaches nothing"),
+    ("released", "five choices of the released code (`ablate_bestie.yaml`)"),
+]
 SIDE = [
     "bestie", "bestie_points", "oracle_semantic", "transfer", "transfer_points", "transfer_cam_peaks", "cam_cut",
     "liid", "fan", "full", "whole_photo", "top_proposal",
