@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo test test-slow lint lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie ablate-liid ablate-bestie ablate-bestie-photos
+.PHONY: demo test test-slow lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie ablate-liid ablate-bestie ablate-bestie-photos
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -72,6 +72,11 @@ results/photos20-bestie.csv: | $(ENV)
 lint: $(ENV)
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/mypy && .venv/bin/lint-imports
+
+# What is made in docs/: keys.md from the models, the picture of the rules in architecture.md.
+docs: $(ENV)
+	$(RUN) docs.make_keys
+	$(RUN) docs.make_dag
 
 lock: .venv/.synced
 	$(UV) pip compile pyproject.toml --group dev --generate-hashes --no-header --universal --python-version 3.11 -o requirements.txt

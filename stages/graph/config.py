@@ -1,4 +1,4 @@
-"""Configuration of the stage `graph`."""
+"""What `graph` can be told: who is compared with whom, and which of the nearest become edges."""
 
 from typing import Literal
 

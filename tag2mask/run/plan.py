@@ -101,7 +101,7 @@ class Plan(Section):
         (`Config.ONLY_TEST`: changing them trains nothing) and which `run` reads at all (`Config.TEST`).
         """
         config, model, job = self.config(stage, variant), model_of(stage), stages()[stage].jobs[function]
-        if hasattr(model, "TEST"):
+        if hasattr(model, "TEST") and hasattr(model, "ONLY_TEST"):
             kept = config.keys() - model.ONLY_TEST if function == "train" else model.TEST
             config = {key: value for key, value in config.items() if key in kept}
         config = stages()[stage].fill(config, self, recipe)

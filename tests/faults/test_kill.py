@@ -33,13 +33,8 @@ TARGETS = {  # stage -> (an artifact of it, its log)
     "evaluate": (f"{OUT}/evaluate/cam_cut/metrics.json", "evaluate.cam_cut"),
     "report": (f"{OUT}/report/report.html", "report"),
 }
-TRAINS = (
-    "classifier_train",
-    "mil_train",
-    "bestie_train",
-    "refine_train",
-    "segment_train",
-)  # by the beginning of their logs
+# by the beginning of their logs
+TRAINS = ("classifier_train", "mil_train", "bestie_train", "refine_train", "segment_train")
 FAST = ("classifier", "refine_train", "graph_cut")
 STAGES = [stage if stage in FAST else pytest.param(stage, marks=pytest.mark.slow) for stage in TARGETS]
 
