@@ -134,3 +134,11 @@ class Index:
         lists = {key: [str(name) for name in arrays.pop(key)] for key in ("image_id", "path")}
         skipped = [tuple(one) for one in attrs.get("skipped", [])]
         return cls(root=Path(attrs["root"]), categories=categories, skipped=skipped, **lists, **arrays)
+
+
+def index_near(path, place):
+    """The Index of the run that the store at `path` lies in, or None. place : where an index lies in a run's folder."""
+    for folder in Path(path).resolve().parents:
+        if (folder / place).is_file():
+            return Index.load(folder / place)
+    return None
