@@ -6,6 +6,8 @@ The CSV of --tags names photos of the folder and their classes, in either form t
 
 from pathlib import Path
 
+from tag2mask.data.tags import category_ids, read_tags
+from tag2mask.errors import UserError
 from tag2mask.view.prediction import write_instances
 
 OPTIONS = {
@@ -32,9 +34,6 @@ def predict(given, files, weights, job):
 
 def tags_of(path, weights, files):
     """{photo: its category ids} of the CSV `path`; UserError for a photo that is not in `files` or an unknown class."""
-    from tag2mask.data.tags import category_ids, read_tags
-    from tag2mask.errors import UserError
-
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
