@@ -251,4 +251,6 @@ def test_command_refuses_other_weights(weights, tmp_path, capsys):
     Weights({**weights.meta, "kind": "mil"}, {}).save(tmp_path / "weights.pt")
     (tmp_path / "photos").mkdir()
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "photos" / "a.png")
-    assert command(tmp_path) == 1 and "'bestie'" in capsys.readouterr().err
+    assert command(tmp_path) == 1
+    shown = capsys.readouterr().err
+    assert "'mil'" in shown and "name weights of bestie" in shown
