@@ -57,12 +57,9 @@ def parser(known: dict[str, Command], asked: str) -> argparse.ArgumentParser:
     several = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for word, command in known.items():
         module = importlib.import_module(command.module) if word == asked else None
-        one = several.add_parser(
-            word,
-            help=command.help,
-            description=module and module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        text = module.__doc__ if module else None
+        raw = argparse.RawDescriptionHelpFormatter
+        one = several.add_parser(word, help=command.help, description=text, formatter_class=raw)
         if module:
             module.arguments(one)
     return whole
