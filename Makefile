@@ -57,7 +57,7 @@ ablate-bestie: $(ENV) results/ablate-bestie.csv
 
 results/ablate-bestie.csv: | $(ENV)
 	.venv/bin/snakemake images $(ABLATE) show=[full]
-	$(RUN) stages.images points results/ablate-bestie/images/default/truth.zarr.zip $@
+	.venv/bin/tag2mask points results/ablate-bestie/images/default/truth.zarr.zip $@
 
 # The same on real photos, rows 1, 4 and 5 and points, without Mask R-CNN (BESTIE, Sec. 4.5).
 REAL = --cores 2 --configfile config/voc2012.yaml config/cpu.yaml benchmarks/config/photos20.yaml benchmarks/config/ablate_bestie.yaml --config run=photos20-bestie train=[]
@@ -67,7 +67,7 @@ ablate-bestie-photos: $(ENV) results/photos20-bestie.csv
 
 results/photos20-bestie.csv: | $(ENV)
 	.venv/bin/snakemake images $(REAL) show=[full] dataset='{root: $(PHOTOS)}'
-	$(RUN) stages.images points results/photos20-bestie/images/default/truth.zarr.zip $@
+	.venv/bin/tag2mask points results/photos20-bestie/images/default/truth.zarr.zip $@
 
 lint: $(ENV)
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/snakefmt --check Snakefile workflow
@@ -91,4 +91,5 @@ $(ENV): requirements.txt pyproject.toml | .uv/bin/uv
 	test -x .venv/bin/python || $(UV) venv --quiet --python "$$(command -v python3)" .venv
 	$(UV) pip install --quiet --python .venv/bin/python "setuptools<81" wheel
 	$(UV) pip sync --quiet --python .venv/bin/python requirements.txt
+	$(UV) pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	touch $@

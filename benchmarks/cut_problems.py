@@ -2,7 +2,7 @@
 
     python -m benchmarks.cut_problems --regime dup --nodes 20000 --labels tags --out graph.npz
 
-writes one as a GRAPH.npz for `python -m stages.graph_cut`.
+writes one as a GRAPH.npz for `tag2mask cut`.
 
 A photo has 1 to 4 tags (probabilities .62 .27 .08 .03) of 20 classes, 5 objects and 20 proposals, each on one of the
 objects. An object is background with probability 1/2, else of one of the tags. A proposal's feature is a x class vector

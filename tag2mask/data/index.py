@@ -151,3 +151,11 @@ class Index:
             root=Path(attrs["root"]), categories=categories, image_id=image_id, path=paths,
             skipped=[(name, sentence) for name, sentence in attrs.get("skipped", [])], **arrays,
         )  # fmt: skip
+
+
+def index_near(path: str | Path, place: str) -> Index | None:
+    """The Index of the run that the store at `path` lies in, or None. place : where an index lies in a run's folder."""
+    for folder in Path(path).resolve().parents:
+        if (folder / place).is_file():
+            return Index.load(folder / place)
+    return None

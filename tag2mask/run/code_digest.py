@@ -37,9 +37,9 @@ def template_of(file: Path) -> list[Path]:
 def reached(start: str) -> dict[str, Path]:
     """name -> file of the project's modules that `start` (a package: with all its files) imports, directly or not."""
     first = module_file(start)
-    # what the stage says of itself decides no result by itself, and a command is no part of what the pipeline runs
+    # what a stage says of itself decides no result by itself; a command or a look is no part of what the pipeline runs
     others = first.parent.glob("*.py") if first and first.name == "__init__.py" else ()
-    inner = [path.stem for path in others if path.stem not in ("__init__", "__main__", "stage", "command")]
+    inner = [path.stem for path in others if path.stem not in ("__init__", "stage", "command", "look")]
     todo = [start, *(f"{start}.{name}" for name in inner)]
     found: dict[str, Path] = {}
     while todo:

@@ -13,7 +13,8 @@ from tag2mask.run.registry import dataset, rules, stages
 
 NAMELESS = [
     *("tag2mask/run/" + name for name in ("registry.py", "plan.py", "recipes.py", "estimate.py", "adapter.py")),
-    "tag2mask/view/inspect.py", "workflow/rules/common.smk", "Snakefile",
+    "tag2mask/view/inspect.py", "tag2mask/view/describe.py", "workflow/rules/common.smk", "Snakefile",
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tag2mask/cli").glob("*.py"))),
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "stages/report").glob("*.py")) if path.name != "stage.py"),
 ]  # fmt: skip
 # words of the language, and names of artifacts and keys too: as a stage's name they are compared, or part of a path

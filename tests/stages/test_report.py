@@ -10,8 +10,8 @@ from PIL import Image
 from report_run import snapshot, write_cut
 
 from stages.report import run, runs
-from stages.report.__main__ import main
 from stages.report.config import Config
+from tag2mask.cli import main
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances
 from tag2mask.run.job import Job
