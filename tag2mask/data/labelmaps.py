@@ -1,17 +1,21 @@
 """Label maps: the class of every pixel of a photo, of instances merged by class or of one byte a pixel in a store."""
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from tag2mask.data import rle
+from tag2mask.data.instances import Instances
+from tag2mask.data.rle import Rle
 from tag2mask.errors import UserError
 
 VOID = 255  # in a map of one byte a pixel: of no class and not background either, so not counted
 NONE = -1  # the same in a map of `merge`
 
 
-def merge(table, i, *, floor=0.0, truth=False):
-    """(H, W) int16 category of each pixel of image i of `table` (Instances), 0 background.
+def merge(table: Instances, i: int, *, floor: float = 0.0, truth: bool = False) -> np.ndarray:
+    """(H, W) int16 category of each pixel of image i of `table`, 0 background.
 
     The higher score wins where instances overlap, then the smaller mask, then the earlier row. Instances with a score
     below `floor` are left out. truth : void pixels, and those that only a crowd covers, become -1 (NONE).
@@ -33,7 +37,7 @@ def merge(table, i, *, floor=0.0, truth=False):
     return out
 
 
-def visible(rles, order):
+def visible(rles: Sequence[Rle], order: np.ndarray) -> list[int]:
     """The numbers of `order`, foremost mask first, whose masks show a pixel behind those before them.
 
     Run lengths are united, nothing is decoded: most of many overlapping masks are hidden and need not be painted.
@@ -49,7 +53,7 @@ def visible(rles, order):
     return seen
 
 
-def class_numbers(categories):
+def class_numbers(categories: Collection[int]) -> np.ndarray:
     """(256,) uint8: category id -> 0 background, k + 1 for the k-th of `categories` (sorted), else VOID.
 
     Raises UserError where an id does not fit a map of one byte a pixel.

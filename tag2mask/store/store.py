@@ -174,7 +174,7 @@ def open(path: str | Path) -> zarr.Group:
         raise unreadable(path, error) from None
 
 
-def unreadable(path, error):
+def unreadable(path: Path | str, error: Exception) -> UserError:
     """The UserError for a store that is damaged."""
     return UserError(f"{path} is not a readable Zarr store ({error}); delete it and rerun its stage.")
 
