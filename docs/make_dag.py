@@ -38,7 +38,11 @@ def drawn(text):
     first = dataset().word
     fed = {b for a, b in edges if a != first}
     kept = sorted({(a, b) for a, b in edges if b != "all" and (a != first or b not in fed)})
-    return "\n".join(["```mermaid", "flowchart TB", *(f"    {a} --> {b}" for a, b in kept), "```"]) + "\n"
+    boxes = [
+        f'    r_{name}["{name}"]' for name in sorted({name for edge in kept for name in edge})
+    ]  # `graph` is a keyword
+    arrows = [f"    r_{a} --> r_{b}" for a, b in kept]
+    return "\n".join(["```mermaid", "flowchart TB", *boxes, *arrows, "```"]) + "\n"
 
 
 def page(text, graph):
