@@ -103,10 +103,20 @@ def test_every_document_has_blocks_that_run():
     assert len(RUN) >= 8
 
 
-@pytest.mark.parametrize("name", (*DOCUMENTS, "docs/papers.md", "docs/benchmarks.md"))
-def test_links_and_pictures_exist(name):
-    """Relative targets of links and pictures are files of this repository."""
-    text = (ROOT / name).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#\s]+)\)", text):
+def anchors(path):
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "path", [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))], ids=lambda path: path.name
+)
+def test_links_and_pictures_exist(path):
+    """Relative targets of links and pictures are files of this repository, and headings in them."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
         if "://" not in target:
-            assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
+            file, _, anchor = target.partition("#")
+            other = path.parent / file if file else path
+            assert other.exists(), f"{path.name} links to {target}"
+            assert not anchor or anchor in anchors(other), f"{path.name} links to {target}"
