@@ -5,12 +5,13 @@ Coordinates here are detectron2's: boxes x0, y0, x1, y1 in pixels of the scaled 
 
 from stages.refine import detectron  # isort: skip  # noqa: F401  before the first import of detectron2
 
-import cv2
 import numpy as np
 import torch
 from detectron2.structures import BitMasks, Boxes
 from detectron2.structures import Instances as Targets
 from PIL import Image
+
+from tag2mask.data.labelmaps import resized
 
 
 def scaled_size(size, short_side, max_side):
@@ -32,7 +33,7 @@ def scaled_masks(masks, size):
         return masks
     new = np.zeros((len(masks), *size), bool)
     for k, mask in enumerate(masks):
-        new[k] = cv2.resize(mask.view(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+        new[k] = resized(mask.view(np.uint8), size)
     return new
 
 

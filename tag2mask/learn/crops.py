@@ -11,6 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from tag2mask.data.labelmaps import resized
+
 
 def crop_box(rng, size, *, area, aspect):
     """A random box (y, x, height, width) in pixels inside a photo of `size` (height, width).
@@ -48,11 +50,6 @@ def resize(photo, size):
     """`photo` (H, W, 3) uint8 at `size` (height, width): area averaging when smaller, linear when larger."""
     smaller = size[0] * size[1] < photo.shape[0] * photo.shape[1]
     return cv2.resize(photo, (size[1], size[0]), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-
-
-def nearest(values, size):
-    """`values` (H, W), labels or numbers, at `size` (height, width): the nearest pixel by centres."""
-    return cv2.resize(values, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def network_size(size, *, side, stride):
@@ -114,7 +111,7 @@ def framed_photo(photo, frame, *, mean, jitter=0.0, rng=None):
 def framed_map(values, frame, *, outside):
     """(side, side) of the dtype of `values` (H, W): labels or numbers in the frame, `outside` where no photo is."""
     crop = np.full((frame.side, frame.side), outside, values.dtype)
-    _inside(crop, frame)[...] = _seen(values if values.shape == frame.size else nearest(values, frame.size), frame)
+    _inside(crop, frame)[...] = _seen(resized(values, frame.size), frame)
     return crop
 
 

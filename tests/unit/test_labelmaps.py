@@ -1,8 +1,9 @@
 """Label maps: the numbers of classes. How instances merge stands in tests/stages/test_evaluate_segmentation.py."""
 
+import numpy as np
 import pytest
 
-from tag2mask.data.labelmaps import class_numbers
+from tag2mask.data.labelmaps import class_numbers, resized
 from tag2mask.errors import UserError
 
 
@@ -12,3 +13,18 @@ def test_class_numbers():
     with pytest.raises(UserError, match="Category id 255 does not fit a semantic map: ids must be at most 254"):
         class_numbers([3, 255])
     assert class_numbers([254])[254] == 1
+
+
+@pytest.mark.parametrize("size", [(5, 7), (23, 17), (30, 40)])
+def test_scaling_and_mirroring_commute(size):
+    """Nearest by the pixels' middles; cv2's INTER_NEAREST takes upper left pixels and fails here."""
+    labels = np.random.default_rng(0).integers(0, 9, (10, 14)).astype(np.uint8)
+    assert np.array_equal(resized(labels, size)[:, ::-1], resized(np.ascontiguousarray(labels[:, ::-1]), size))
+    assert np.array_equal(resized(labels, size)[::-1], resized(np.ascontiguousarray(labels[::-1]), size))
+
+
+def test_a_drawn_label_map_is_not_shifted():
+    """Twice as large and back, a map is itself; three pixels made one show the middle one."""
+    labels = np.arange(9, dtype=np.uint8).reshape(3, 3)
+    assert resized(labels, (1, 1)).tolist() == [[4]]
+    assert np.array_equal(resized(resized(labels, (9, 9)), (3, 3)), labels)
