@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo test test-slow lint lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie ablate-liid ablate-bestie ablate-bestie-photos
+.PHONY: demo test test-slow lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie ablate-liid ablate-bestie ablate-bestie-photos
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -23,12 +23,12 @@ bench-demo: $(ENV)
 
 # Real photos in VOC's layout: the whole chain, then (resumable, about half an hour a row) three longer trainings.
 bench-photos: $(ENV)
-	.venv/bin/snakemake --cores 2 --configfile config/voc2012.yaml config/cpu.yaml config/photos20.yaml --config 'dataset={root: $(PHOTOS)}'
+	.venv/bin/snakemake --cores 2 --configfile config/voc2012.yaml config/cpu.yaml benchmarks/config/photos20.yaml --config 'dataset={root: $(PHOTOS)}'
 	$(RUN) benchmarks.recipes --section photos-long --title "Real photos, 1,000 iterations" --command "make bench-photos PHOTOS=photos20" results/photos20
 
 # The same on one large GPU: longer trainings, minutes.
 bench-photos-gpu: $(ENV)
-	.venv/bin/snakemake --cores all --resources gpu=8 --configfile config/voc2012.yaml config/photos20.yaml config/gpu.yaml --config 'dataset={root: $(PHOTOS)}' run=photos20-gpu
+	.venv/bin/snakemake --cores all --resources gpu=8 --configfile config/voc2012.yaml benchmarks/config/photos20.yaml config/gpu.yaml --config 'dataset={root: $(PHOTOS)}' run=photos20-gpu
 	$(RUN) benchmarks.recipes --section photos-gpu --title "Real photos, on a GPU" --command "make bench-photos-gpu PHOTOS=photos20" results/photos20-gpu
 
 bench-proposals: $(ENV)
@@ -46,31 +46,37 @@ bench-bestie: $(ENV)
 
 # LIID's Tables 2 to 6 and 8 on generated scenes (resumable row by row).
 ablate-liid: $(ENV)
-	.venv/bin/snakemake --cores 2 --configfile config/config.yaml config/ablate_liid.yaml
+	.venv/bin/snakemake --cores 2 --configfile config/config.yaml benchmarks/config/ablate_liid.yaml
 	$(RUN) benchmarks.ablate_liid results/ablate-liid
 
 # BESTIE's Tables 3 and 4 and Figure 6 on generated scenes (resumable row by row); the points are made from true masks.
-ABLATE := --cores 2 --configfile config/config.yaml config/ablate_bestie.yaml --config
+ABLATE := --cores 2 --configfile config/config.yaml benchmarks/config/ablate_bestie.yaml --config
 ablate-bestie: $(ENV) results/ablate-bestie.csv
 	.venv/bin/snakemake $(ABLATE) dataset='{points: results/ablate-bestie.csv}'
 	$(RUN) benchmarks.ablate_bestie results/ablate-bestie
 
 results/ablate-bestie.csv: | $(ENV)
 	.venv/bin/snakemake images $(ABLATE) show=[full]
-	$(RUN) stages.images points results/ablate-bestie/images/default/truth.zarr.zip $@
+	.venv/bin/tag2mask points results/ablate-bestie/images/default/truth.zarr.zip $@
 
 # The same on real photos, rows 1, 4 and 5 and points, without Mask R-CNN (BESTIE, Sec. 4.5).
-REAL = --cores 2 --configfile config/voc2012.yaml config/cpu.yaml config/photos20.yaml config/ablate_bestie.yaml --config run=photos20-bestie train=[]
+REAL = --cores 2 --configfile config/voc2012.yaml config/cpu.yaml benchmarks/config/photos20.yaml benchmarks/config/ablate_bestie.yaml --config run=photos20-bestie train=[]
 ablate-bestie-photos: $(ENV) results/photos20-bestie.csv
 	.venv/bin/snakemake $(REAL) show=[cam_no_guidance,no_clustering,bestie,bestie_points,transfer,transfer_cam_peaks,transfer_points,whole_photo] dataset='{root: $(PHOTOS), points: $(CURDIR)/results/photos20-bestie.csv}'
 	$(RUN) benchmarks.ablate_bestie results/photos20-bestie --section ablate-bestie-photos --title "BESTIE on real photos" --command "make ablate-bestie-photos PHOTOS=photos20"
 
 results/photos20-bestie.csv: | $(ENV)
 	.venv/bin/snakemake images $(REAL) show=[full] dataset='{root: $(PHOTOS)}'
-	$(RUN) stages.images points results/photos20-bestie/images/default/truth.zarr.zip $@
+	.venv/bin/tag2mask points results/photos20-bestie/images/default/truth.zarr.zip $@
 
 lint: $(ENV)
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/snakefmt --check Snakefile workflow
+	.venv/bin/mypy && .venv/bin/lint-imports
+
+# What is made in docs/: keys.md from the models, the picture of the rules in architecture.md.
+docs: $(ENV)
+	$(RUN) docs.make_keys
+	$(RUN) docs.make_dag
 
 lock: .venv/.synced
 	$(UV) pip compile pyproject.toml --group dev --generate-hashes --no-header --universal --python-version 3.11 -o requirements.txt
@@ -85,4 +91,5 @@ $(ENV): requirements.txt pyproject.toml | .uv/bin/uv
 	test -x .venv/bin/python || $(UV) venv --quiet --python "$$(command -v python3)" .venv
 	$(UV) pip install --quiet --python .venv/bin/python "setuptools<81" wheel
 	$(UV) pip sync --quiet --python .venv/bin/python requirements.txt
+	$(UV) pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	touch $@

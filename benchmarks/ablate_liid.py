@@ -2,8 +2,8 @@
 
     python -m benchmarks.ablate_liid results/ablate-liid [results/ablate-liid-1 ...]
 
-Several folders are seeds of one configuration (config/ablate_liid.yaml). Rows whose recipes are not built yet are left
-out, so a run that was stopped can be read. Tables and the paper's numbers: benchmarks/ablate_liid.yaml.
+Several folders are seeds of one configuration (benchmarks/config/ablate_liid.yaml). Rows whose recipes are not built
+yet are left out, so a run that was stopped can be read. Tables and the paper's numbers: benchmarks/liid_tables.yaml.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import yaml
 from benchmarks import sections
 from stages.report.runs import busy, read_json
 
-TABLES = Path(__file__).with_suffix(".yaml")
+TABLES = Path(__file__).with_name("liid_tables.yaml")
 MEASURES = {"AP50": "mAP50", "AP75": "mAP75", "ABO": "ABO"}  # the paper's names -> ours
 SIMILAR = 0.5  # points; what the paper calls similar in its Table 6 differs by at most 0.4
 ROUNDS = 0.05  # points; less is no difference at the paper's precision
@@ -73,7 +73,7 @@ def read(run):
         counts = read_json(run / cut).get("counts", {}) if cut else {}
         found[recipe] = {**json.loads(path.read_text()), "cut": counts}
     if not found:
-        raise SystemExit(f"{run}/evaluate holds no metrics; build config/ablate_liid.yaml first.")
+        raise SystemExit(f"{run}/evaluate holds no metrics; build benchmarks/config/ablate_liid.yaml first.")
     return found
 
 
@@ -263,7 +263,7 @@ def minutes_of(folders):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", help="results folders of config/ablate_liid.yaml, one a seed")
+    parser.add_argument("runs", type=Path, nargs="+", help="results folders of ablate_liid.yaml, one a seed")
     parser.add_argument("--out", type=Path, default=sections.PAGE, help="the page whose section is written")
     given = parser.parse_args(argv)
     tables = yaml.safe_load(TABLES.read_text())

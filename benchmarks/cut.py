@@ -1,4 +1,4 @@
-"""The multi-way cut at a dataset's size, against its bar and its plain peers (design/multiway_cut.md), in one run.
+"""The multi-way cut at a dataset's size, against its bar and its plain peers, in one run.
 
     python -m benchmarks.cut                      # everything, about 36 minutes on two cores
     python -m benchmarks.cut --quick              # small sizes, minutes; prints, writes no page
@@ -71,7 +71,7 @@ def prepare(case, folder):
 
         shape = {"voc": VOC, "coco": COCO}[case.shape]
         problem = generate(case.regime, case.nodes, seed=case.seed, shape=shape)
-        # As the stage builds it where tags say who may meet; the card's problems of VOC's shape let all meet.
+        # As the stage builds it where tags say who may meet; the problems of VOC's shape let all meet.
         lists = neighbour_lists(problem, pairs="tags" if case.shape == "coco" else "all")
         own = own_labels(problem)
         arrays = dict(data=own.data.astype(np.float32), indices=own.indices, indptr=own.indptr, truth=problem.truth)

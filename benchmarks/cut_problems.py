@@ -1,15 +1,15 @@
-"""Generated multi-way cuts of a dataset's size: features, tags and probabilities by the recipe of the design card.
+"""Generated multi-way cuts of a dataset's size: features, tags and probabilities by the recipe below.
 
     python -m benchmarks.cut_problems --regime dup --nodes 20000 --labels tags --out graph.npz
 
-writes one as a GRAPH.npz for `python -m stages.graph_cut`.
+writes one as a GRAPH.npz for `tag2mask cut`.
 
 A photo has 1 to 4 tags (probabilities .62 .27 .08 .03) of 20 classes, 5 objects and 20 proposals, each on one of the
 objects. An object is background with probability 1/2, else of one of the tags. A proposal's feature is a x class vector
 (halved for background) + b x mode vector + c x object vector + d x noise, all standard normal; then + 0.3, ReLU, unit
 length. Its p is the softmax of standard normal scores plus a Gamma(6, 0.8) margin on the true label, or for a share
-`err` on a wrong one. Where the card is silent: an object has one mode; a wrong label is one of the photo's own (tags
-and background) in 4 of 5 cases, else any other.
+`err` on a wrong one. An object has one mode; a wrong label is one of the photo's own (tags and background) in 4 of 5
+cases, else any other.
 """
 
 import argparse

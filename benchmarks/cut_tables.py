@@ -2,7 +2,7 @@
 
 from statistics import median
 
-GAP = 1e-6  # relative: what counts as exact (design/multiway_cut.md)
+GAP = 1e-6  # relative: what counts as exact
 
 
 def table(head, rows):
@@ -52,7 +52,7 @@ def text(results, *, command):
         parts += ["Growth, seconds:", grown]
     verdicts = bar(results)
     if verdicts:
-        parts += ["The bar of the design card:", verdicts]
+        parts += ["The bar:", verdicts]
     return "\n\n".join(parts) + "\n"
 
 

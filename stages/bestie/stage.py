@@ -31,6 +31,7 @@ STAGE = Stage(
     },
     labels="instances",
     measured={"network": "predictions", "snapshots": "snapshots"},
+    predict="stages.bestie.command",
     disk_kb=2,
     peak_mb=2000,
 )

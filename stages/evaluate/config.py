@@ -1,4 +1,4 @@
-"""The configuration section `evaluate`."""
+"""What `evaluate` can be told: at which overlaps and how many proposals it measures."""
 
 from typing import Annotated
 

@@ -1,6 +1,6 @@
 """What `evaluate` measures: labels, predictions and what else a recipe's stages give, against the ground truth."""
 
-from tag2mask.run.registry import Job, Read, Stage, Write
+from tag2mask.run.registry import Command, Job, Read, Stage, Write
 
 STAGE = Stage(
     jobs={
@@ -16,4 +16,5 @@ STAGE = Stage(
     },
     shared=True,
     runs_for=lambda plan, recipe: plan.writes("truth"),
+    commands={"evaluate": Command("stages.evaluate.command", "measure masks against ground truth")},
 )

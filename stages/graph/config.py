@@ -1,4 +1,4 @@
-"""Configuration of the stage `graph`."""
+"""What `graph` can be told: who is compared with whom, and which of the nearest become edges."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ class Config(Section):
     neighbours: Literal["mutual", "union"] = Field(
         "mutual",
         description="an edge where both ends (mutual) or at least one end (union) has the other among its k nearest; "
-        "LIID Sec. 5.3 connects a node to at most three others, which holds for mutual alone (design/multiway_cut.md)",
+        "LIID Sec. 5.3 connects a node to at most three others, which holds for mutual alone",
     )
     pairs: Literal["tags", "all"] = Field(
         "tags",

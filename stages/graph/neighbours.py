@@ -6,7 +6,7 @@ dropped only when it is proven to be none of the k nearest of either end; the fe
 (`exact.Best`). Centring the rows of a tag at their mean makes the short format's error small where features are alike.
 The memory is two panels of features, one tile, and the pairs that stay.
 Source: LIID, Sec. 5.2 and 5.3 (three largest edge weights); the authors' code compares only proposals whose images
-share a tag (design/peers.md).
+share a tag.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Configuration of the stage `graph_cut`."""
+"""What `graph_cut` can be told: the weight of an edge, who may have which label, and the solver."""
 
 from typing import Literal
 

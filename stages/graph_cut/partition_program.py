@@ -5,7 +5,7 @@
 An edge joins two pairs of one keyword, so that every keyword has a graph of its own and only "at most one" and the
 count tie these graphs together. As min(a, b) = a - max(0, a - b), HiGHS gets one row z_e >= x_tail - x_head an edge,
 with the reward in the gain of the tail and the cost weight_e on z_e.
-Source: Fan et al., Eq. 8; design/multiway_cut.md, 7.
+Source: Fan et al., Eq. 8.
 """
 
 from dataclasses import dataclass

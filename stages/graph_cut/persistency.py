@@ -9,8 +9,7 @@ cuts the smallest is taken: giving it a lowers the energy of every labelling tha
 labels have no node in common and several labels are solved at once, as layers of one flow.
 The flow is the proof and is checked: it moves cost of label a between the nodes of A until none pays more for a than
 for its cheapest other label.
-Source: I. Kovtun, Partial optimal labeling search for a NP-hard subclass of (max,+) problems, DAGM 2003;
-design/multiway_cut.md, 4.
+Source: I. Kovtun, Partial optimal labeling search for a NP-hard subclass of (max,+) problems, DAGM 2003.
 """
 
 import numpy as np

@@ -5,7 +5,7 @@
 The l1 distance of LIID, Eq. 11, is the sum of `more` and `less`; a label that v may not have costs its w/2 at u. The
 dual of a row is the cost of label k that moves from u to v, so the bound of any duals is `CostGraph.moved`.
 Written with both signs HiGHS's dual simplex needs a third of the steps of the one-sided form, and no presolve.
-Source: LIID, Eq. 11; Calinescu, Karloff, Rabani 2000 (the simplex embedding); design/multiway_cut.md, 4.
+Source: LIID, Eq. 11; Calinescu, Karloff, Rabani 2000 (the simplex embedding).
 """
 
 import highspy

@@ -34,7 +34,7 @@ def solve(prob, allowed, edges, weight, *, solver="multiway", time_limit=1800.0,
     solver : "multiway", or "argmax" (every node its most probable allowed label, as if there were no edges).
     time_limit : seconds for all of it; what is open then gets a labelling by alpha-expansion, the status "time_limit"
     and the bound proven so far. batch : (node, label) pairs that small components may share in one linear program.
-    Raises UserError on input that is no such problem. Source: LIID, Eq. 10 to 13; design/multiway_cut.md.
+    Raises UserError on input that is no such problem. Source: LIID, Eq. 10 to 13.
     """
     if solver not in SOLVERS:
         raise UserError(f"solver must be {' or '.join(SOLVERS)}, it is {solver}.")

@@ -1,6 +1,6 @@
 """What `graph_cut` makes: one label for every proposal of the dataset, with a certificate of how good the cut is."""
 
-from tag2mask.run.registry import Job, Read, Stage, Write
+from tag2mask.run.registry import Command, Job, Read, Stage, Write
 
 STAGE = Stage(
     jobs={
@@ -18,4 +18,5 @@ STAGE = Stage(
     whole_proposals=lambda view: True,
     panel="stages.graph_cut.panel",
     schemas={"labels/1": "stages.graph_cut.look"},
+    commands={"cut": Command("stages.graph_cut.command", "label any graph by the multi-way cut")},
 )

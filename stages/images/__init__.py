@@ -2,7 +2,7 @@
 
 The index is all that the methods see; the truth goes to `evaluate`, `report` and the references only. Readers: `voc`,
 `coco`, `folder`, `generated`. With `dataset.points` the points of a file become a third output.
-`python -m stages.images points TRUTH OUT.csv` makes such a file from a truth.
+`tag2mask points TRUTH OUT.csv` makes such a file from a truth.
 """
 
 import importlib

@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from stages.images.listing import Entry, Listing, category_ids, dataset_root, disjoint, inside, unique
+from stages.images.listing import Entry, Listing, dataset_root, disjoint, inside, unique
 from tag2mask.data.coco import from_coco
 from tag2mask.data.instances import Instances
+from tag2mask.data.tags import category_ids
 from tag2mask.errors import UserError
 
 

@@ -1,18 +1,11 @@
-"""Reader of one's own photos: a folder of images and a CSV of tags. There is no ground truth.
+"""Reader of one's own photos: a folder of images and a CSV of tags (`tag2mask.data.tags`). There is no ground truth."""
 
-The CSV's first line says which form it has: `file,tags` (then `cat.jpg,cat;dog`), or `file,cat,dog` (then
-`cat.jpg,1,1`; empty or 0 = no). Commas, semicolons and tabs separate columns, whichever follows the word `file`.
-"""
-
-import csv
-import io
 from pathlib import PurePosixPath
 
-from stages.images.listing import Entry, Listing, category_ids, dataset_root, disjoint, inside, read_lines, unique
+from stages.images.listing import Entry, Listing, dataset_root, disjoint, inside, read_lines, unique
 from tag2mask.data.photo import SUFFIXES
+from tag2mask.data.tags import category_ids, read_tags
 from tag2mask.errors import UserError
-
-YES, NO = ("1",), ("0", "")
 
 
 def read(config, job):
@@ -64,39 +57,3 @@ def unlisted(root, folder, listed, config, job):
     if extra:
         job.warn(f"{len(extra)} photos have no line in {config.tags} and are left out, the first is {extra[0]}.")
         job.count(photos_without_line=len(extra))
-
-
-def read_tags(lines, where):
-    """[(file name, set of tags)] of a CSV's lines. where : the file's name, for messages."""
-    head = lines[0] if lines else ""
-    separator = head[4:5]
-    if not head.lower().startswith("file") or separator not in (",", ";", "\t"):
-        raise UserError(
-            f"{where} must begin with the line `file,tags` or `file,<class>,<class>,...`, not {head[:40]!r}."
-        )
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)]
-    rows = [row for row in rows if any(row)]  # spreadsheets end a table with lines of separators alone
-    nameless = next((row for row in rows if not row[0].strip("./")), None)
-    if nameless is not None:
-        raise UserError(
-            f"{where} has the line {separator.join(nameless)!r} without a file name; add it or drop the line."
-        )
-    columns = rows[0][1:]
-    if [name.lower() for name in columns] == ["tags"]:
-        return [(row[0], tag_list(row, where)) for row in rows[1:]]
-    if not all(columns) or len(set(columns)) != len(columns):
-        raise UserError(f"{where}: the first line needs different class names after `file`, not {columns}.")
-    return [(row[0], ticked(row, columns, where)) for row in rows[1:]]
-
-
-def tag_list(row, where):
-    """The tags of a row `file, tag;tag`; with an unquoted semicolon as separator the tags are its further cells."""
-    return {tag.strip() for cell in row[1:] for tag in cell.split(";") if tag.strip()}
-
-
-def ticked(row, columns, where):
-    """The classes whose cell in a row is 1."""
-    cells = row[1:]
-    if len(cells) != len(columns) or any(cell not in YES + NO for cell in cells):
-        raise UserError(f"{where}: the line of {row[0]!r} needs {len(columns)} cells of 1, 0 or nothing, not {cells}.")
-    return {name for name, cell in zip(columns, cells) if cell in YES}

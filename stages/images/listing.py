@@ -89,16 +89,6 @@ def disjoint(train, val):
         )
 
 
-def category_ids(names, categories, where):
-    """Sorted category ids of a set of class names; UserError when one is not in the class list."""
-    number = {name: key for key, name in categories.items()}
-    for name in sorted(names):
-        if name not in number:
-            known = ", ".join(list(number)[:30]) + (", ..." if len(number) > 30 else "")
-            raise UserError(f"{where} has the tag {name!r}, which is not in the class list ({known}); mend it.")
-    return tuple(sorted(number[name] for name in names))
-
-
 def find_photo(folder, stem):
     """The file name of the photo `stem` in `folder` (str relative to it), or None."""
     for suffix in SUFFIXES:

@@ -1,6 +1,6 @@
 """What `images` makes of a dataset: the index for all, the ground truth for few, points where a file names them."""
 
-from tag2mask.run.registry import Job, Stage, Write
+from tag2mask.run.registry import Command, Job, Stage, Write
 
 
 def generated(view):
@@ -35,5 +35,6 @@ STAGE = Stage(
             seeded=generated,
         )
     },
+    commands={"points": Command("stages.images.command", "make a file of points, one inside every true object")},
     count=count,
 )

@@ -6,19 +6,10 @@ are none), else from the names in the XML, where difficult objects give none. Ma
 
 from functools import partial
 
-from stages.images.listing import (
-    Entry,
-    Listing,
-    category_ids,
-    dataset_root,
-    disjoint,
-    find_photo,
-    inside,
-    read_lines,
-    unique,
-)  # fmt: skip
+from stages.images.listing import Entry, Listing, dataset_root, disjoint, find_photo, inside, read_lines, unique
 from stages.images.voc_truth import read_truth
 from stages.images.xml import read_objects
+from tag2mask.data.tags import category_ids
 from tag2mask.errors import UserError
 
 CLASSES = (

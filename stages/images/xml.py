@@ -1,8 +1,8 @@
 """VOC's XML annotations, read safely: a document type, the only place where entities can be declared, is refused."""
 
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
-from xml.parsers import expat
+
+from defusedxml import DTDForbidden, ElementTree
 
 from tag2mask.errors import UserError
 
@@ -29,9 +29,14 @@ def read_objects(path, name):
             f"{name} cannot be read ({error.strerror}); put the annotation there or drop the photo."
         ) from None
     try:
-        root = parse(data)
+        root = ElementTree.fromstring(data, forbid_dtd=True)
         return [read_object(node) for node in root.iter("object")]
-    except (expat.ExpatError, ValueError, TypeError) as error:
+    except DTDForbidden:
+        raise UserError(
+            f"{name} is not a VOC annotation (it declares a document type, which is not allowed); "
+            "mend the file or drop the photo."
+        ) from None
+    except (ElementTree.ParseError, ValueError, TypeError, LookupError) as error:
         raise UserError(f"{name} is not a VOC annotation ({error}); mend the file or drop the photo.") from None
 
 
@@ -45,20 +50,3 @@ def read_object(node):
     instance = node.findtext("instance")
     difficult = bool(int(node.findtext("difficult") or 0))
     return Object(name, difficult, box, None if instance is None else int(instance))
-
-
-def parse(data):
-    """The root element of XML `data` (bytes); ValueError when it declares a document type."""
-    builder = ElementTree.TreeBuilder()
-    parser = expat.ParserCreate()
-
-    def refuse(*_):
-        raise ValueError("it declares a document type, which is not allowed")
-
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.buffer_text = True
-    parser.Parse(data, True)
-    return builder.close()

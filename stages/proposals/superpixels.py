@@ -1,6 +1,6 @@
 """Superpixels: the watershed of a smoothed colour gradient, merged down to a given number; cues per superpixel.
 
-Everything after this file works on superpixels, never on pixels (design: a proposal is a set of superpixels).
+Everything after this file works on superpixels, never on pixels: a proposal is a set of superpixels.
 """
 
 import cv2

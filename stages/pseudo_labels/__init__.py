@@ -3,14 +3,14 @@
 The store is an open Zarr directory (docs/stores.md); `coco` loads into any COCO tool.
 """
 
-import numpy as np
-
 
 def run(inputs, config, job):
     """{"labels": Instances, "coco": dict} of all training photos in index order, ids 1..N.
 
     inputs : index; instances, one store or a list of one a shard.
     """
+    import numpy as np
+
     from stages.pseudo_labels.box_nms import box_nms
     from tag2mask.data.coco import to_coco
     from tag2mask.data.index import Index
@@ -37,7 +37,7 @@ def run(inputs, config, job):
 def report(labels, found, index, job):
     """Counts for the manifest, and a warning where a class or everything is missing."""
     number = {name: int((labels.category == key).sum()) for key, name in index.categories.items()}
-    job.count(before_nms=found, photos_without=int((np.diff(labels.first) == 0).sum()), per_class=number)
+    job.count(before_nms=found, photos_without=int((labels.first[1:] == labels.first[:-1]).sum()), per_class=number)
     tagged = {key for i in index.where("train") for key in index.tags(i)}
     missing = [index.categories[key] for key in sorted(tagged) if not number[index.categories[key]]]
     if missing:

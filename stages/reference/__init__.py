@@ -2,8 +2,6 @@
 what any method must beat: the whole photo per tag and the first-ranked proposal per tag, made without ground truth.
 """
 
-import numpy as np
-
 
 def run(inputs, config, job):
     """{"instances": Instances} of one shard: all its photos, those without an instance too.
@@ -34,7 +32,7 @@ def run(inputs, config, job):
     return {"instances": builder.finish()}
 
 
-NOTHING = {"masks": [], "category": np.zeros(0, int)}
+NOTHING = {"masks": [], "category": ()}
 
 
 def full(index, i, config, *, truth):
@@ -54,6 +52,8 @@ def full(index, i, config, *, truth):
 
 def oracle_boxes(index, i, config, *, truth, proposals):
     """Proposals that a true box labels; score = the overlap of the boxes."""
+    import numpy as np
+
     from stages.reference.oracle import label_by_boxes
 
     (table, k), (pool, p) = truth, proposals
@@ -74,7 +74,7 @@ def whole_photo(index, i, config):
     tags, size = index.tags(i), index.size[i]
     return {
         "masks": [rle.from_counts([0, int(size[0]) * int(size[1])], size)] * len(tags),
-        "category": np.array(tags, int),
+        "category": tags,
     }
 
 
@@ -86,12 +86,14 @@ def top_proposal(index, i, config, *, proposals):
     tags, first = index.tags(i), int(table.first[p])
     return {
         "masks": table.rles([first]) * len(tags),
-        "category": np.array(tags, int),
-        "score": np.repeat(table.score[first], len(tags)),
+        "category": tags,
+        "score": [table.score[first]] * len(tags),
     }
 
 
 def counted(table, k):
     """Row numbers of the objects of image k that are neither crowd nor difficult."""
+    import numpy as np
+
     rows = np.arange(len(table))[table.rows(k)]
     return rows[table.ignore[rows] == 0]

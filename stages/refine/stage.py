@@ -18,6 +18,7 @@ STAGE = Stage(
     },
     shared=True,
     runs_for=recipes.trains,
+    predict="stages.refine.command",
     disk_mb=50,
     peak_mb=2600,
 )

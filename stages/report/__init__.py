@@ -1,7 +1,7 @@
 """report: one self-contained page with the table of recipes and pictures of every step.
 
 Pictures are data URIs, charts and style stand in the page itself: it opens anywhere, with no network.
-`python -m stages.report picture RUN_FOLDER OUT.png` makes a small grid of the same pictures.
+`tag2mask picture RUN OUT.png` makes a small grid of the same pictures.
 """
 
 

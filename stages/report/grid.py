@@ -40,18 +40,20 @@ def write(run, out, *, photos=4, recipes=None):
 
 def found(run, recipes):
     """(inputs as the rule `report` gives them, recipes, pictures) of the stores that the labels were made from."""
-    made = {path.parent.name: path for path in sorted(run.glob("pseudo_labels/*/labels.json"))}
+    store_of_labels = label_store()
+    made = {path.parent.name: path for path in sorted(run.glob(f"{store_of_labels}/*/labels.json"))}
     for name in recipes or []:
         if name not in made:
             raise UserError(f"{run} has no pseudo labels of {name}; it has: {', '.join(made) or 'none'}.")
     manifests = {name: runs.reached(run, [path]) for name, path in made.items()}
     if recipes is None:
-        kinds = {name: kind(manifests[name]) for name in made}
-        methods = [name for name in made if kinds[name] == "method"]
-        recipes = methods[:2] or list(made)[:1]
+        sources = {name: source(manifests[name]) for name in made}
+        methods = [name for name in made if sources[name] and kind(sources[name]) == "method"]
+        order = list(stages())
+        recipes = sorted(methods, key=lambda name: order.index(sources[name]["stage"]))[:2] or list(made)[:1]
     if not recipes:
         raise UserError(f"{run} has no pseudo labels yet; build the run first.")
-    inputs = SimpleNamespace(labels=[run / f"pseudo_labels/{name}/labels.zarr" for name in recipes])
+    inputs = SimpleNamespace(labels=[run / store_of_labels / name / "labels.zarr" for name in recipes])
     steps = {}
     for name in [*recipes, *(name for name in made if name not in recipes)]:
         for key, names in read_by(manifests[name]).items():
@@ -69,12 +71,21 @@ def found(run, recipes):
     return inputs, [{"name": name, "trains": False} for name in recipes], shown
 
 
-def kind(manifests):
-    """What the recipe with these manifests is in the table: that of the stage that gave the labels."""
-    labels = next(one for one in manifests.values() if one["section"]["stage"] == "pseudo_labels")
+def label_store():
+    """The word of the stage whose store holds a recipe's labels."""
+    return next(word for word, stage in stages().items() if stage.shared and "labels" in stage.jobs["run"].writes)
+
+
+def source(manifests):
+    """The section of the job whose instances became the labels of the recipe with these manifests, or None."""
+    labels = next(one for one in manifests.values() if one["section"]["stage"] == label_store())
     given = [manifests[name] for name in labels["inputs"] if name in manifests]
-    source = next((one["section"] for one in given if stages()[one["section"]["stage"]].labels), None)
-    return "" if source is None else stages()[source["stage"]].kind(SimpleNamespace(config=source["config"]))
+    return next((one["section"] for one in given if stages()[one["section"]["stage"]].labels), None)
+
+
+def kind(section):
+    """What a recipe with labels of this section is in the table."""
+    return stages()[section["stage"]].kind(SimpleNamespace(config=section["config"]))
 
 
 def read_by(manifests):

@@ -2,7 +2,7 @@
 
 from tag2mask.run import recipes
 from tag2mask.run.code_digest import module_digest
-from tag2mask.run.registry import Job, Read, Stage, Write
+from tag2mask.run.registry import Command, Job, Read, Stage, Write
 
 
 def fill(config, plan, recipe):
@@ -28,4 +28,5 @@ STAGE = Stage(
     },
     shared=True,
     fill=fill,
+    commands={"picture": Command("stages.report.command", "draw a small grid of one run's pictures")},
 )

@@ -15,4 +15,5 @@ STAGE = Stage(
     },
     shared=True,
     runs_for=lambda plan, recipe: recipe in plan.train_segment,
+    predict="stages.segment.command",
 )

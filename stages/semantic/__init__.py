@@ -3,8 +3,6 @@
 One uint8 map a photo: category id, 0 background, 255 not decided. `transfer` cuts instances out of them.
 """
 
-import numpy as np
-
 from tag2mask.errors import UserError
 
 
@@ -13,6 +11,8 @@ def run(inputs, config, job):
 
     inputs : index, and cam (source cam) or truth (source truth).
     """
+    import numpy as np
+
     from tag2mask.data.index import Index
     from tag2mask.data.maps import MapsBuilder
 
@@ -57,6 +57,8 @@ def from_folder(inputs, config, index):
 
 def from_truth(inputs, config, index):
     """A function: photo number -> label map, from the true masks; a photo without masks is 255 throughout."""
+    import numpy as np
+
     from stages.semantic import label_map
     from tag2mask.data.instances import Instances
 

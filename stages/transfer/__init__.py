@@ -5,8 +5,6 @@ Cues are peaks of the class maps or, where somebody gave them, points on the obj
 
 from collections import Counter
 
-import numpy as np
-
 
 def run(inputs, config, job):
     """{"instances": Instances} of one shard, score = the cue's score; in a photo by category, then row order.
@@ -15,6 +13,8 @@ def run(inputs, config, job):
 
     inputs : index, semantic (maps/1), and peaks or, with `cues: points`, points (both peaks/1).
     """
+    import numpy as np
+
     from stages.transfer.components import single_peak_components
     from tag2mask.data.index import Index
     from tag2mask.data.instances import InstancesBuilder

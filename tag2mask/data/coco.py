@@ -9,19 +9,23 @@ VOC's difficult), so that the way there and back changes nothing.
 """
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from tag2mask.data import rle
 from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.data.rle import Rle, Size
 from tag2mask.errors import UserError
 
 CROWD, DIFFICULT = 1, 2
+Image = tuple[Any, str, tuple[int, int], Any]  # COCO id, name, size, void
 
 
-def image_numbers(image_id):
+def image_numbers(image_id: Sequence[str]) -> list[int]:
     """The integer COCO id of each image name: the name's own number where that keeps order, else 1, 2, ...
 
     image_id : list of I str. Returns list of I int, strictly increasing.
@@ -33,7 +37,7 @@ def image_numbers(image_id):
     return list(range(1, len(image_id) + 1))
 
 
-def to_coco(instances, *, file_names=None):
+def to_coco(instances: Instances, *, file_names: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A COCO ground-truth dict of an instance table; images and annotations in table order, image ids increasing.
 
     file_names : dict image_id -> file name, default "<image_id>.jpg". Every annotation has `segmentation` (compressed
@@ -72,11 +76,11 @@ def to_coco(instances, *, file_names=None):
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def _as_json(segment):
+def _as_json(segment: Rle) -> dict[str, Any]:
     return {"size": [int(side) for side in segment["size"]], "counts": segment["counts"].decode("ascii")}
 
 
-def from_coco(source, *, like=None):
+def from_coco(source: str | Path | dict | list, *, like: str | Path | dict | Instances | None = None) -> Instances:
     """The instance table of a COCO ground-truth file or of a list of results; images sorted by their COCO id.
 
     source : path of a JSON file, or what it holds. like : for a list of results, which names no images: the ground
@@ -103,7 +107,7 @@ def from_coco(source, *, like=None):
     return _table(images, categories, annotations, where=where, by_name=by_name)
 
 
-def _load(source):
+def _load(source: Any) -> Any:
     if not isinstance(source, str | Path):
         return source
     try:
@@ -114,8 +118,8 @@ def _load(source):
         raise UserError(f"{source} is no JSON file: {error}.") from None
 
 
-def _head(content, where):
-    """Images as (COCO id, name, size, void) sorted by id, and the categories, of a ground-truth dict."""
+def _head(content: Any, where: str) -> tuple[list[Image], dict[int, str]]:
+    """Images sorted by id, and the categories, of a ground-truth dict."""
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise UserError(f"{where} has no list `{key}`; COCO ground truth needs it.")
@@ -143,18 +147,20 @@ def _head(content, where):
     return images, categories
 
 
-def _images_of(truth):
+def _images_of(truth: Instances) -> tuple[list[Image], dict[int, str]]:
     numbers = image_numbers(truth.image_id)
     size = [(int(h), int(w)) for h, w in truth.size]
     return list(zip(numbers, truth.image_id, size, [None] * truth.images)), truth.categories
 
 
-def _table(images, categories, annotations, *, where, by_name):
+def _table(
+    images: list[Image], categories: dict[int, str], annotations: Iterable[dict], *, where: str, by_name: bool
+) -> Instances:
     """Group the annotations by image and build the table."""
     position = {image[0]: i for i, image in enumerate(images)}
     if by_name:
         position.update({image[1]: i for i, image in enumerate(images)})
-    groups = [[] for _ in images]
+    groups: list[list[dict]] = [[] for _ in images]
     seen = set()
     for annotation in annotations:
         label = f"{where}: annotation {annotation.get('id')}"
@@ -188,7 +194,7 @@ def _table(images, categories, annotations, *, where, by_name):
     return builder.finish()
 
 
-def segment_to_rle(segment, size, where):
+def segment_to_rle(segment: Any, size: Size, where: str) -> Rle:
     """A COCO `segmentation` (polygons, uncompressed or compressed RLE) as RLE dict of an image of `size` (H, W).
 
     An empty list of polygons is an empty mask. where : str, the place, for messages. Raises UserError when the

@@ -1,9 +1,12 @@
 """The index of a dataset (schema index/1): ids, photos, tags and split names, and nothing else. No box, no mask."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tag2mask.data.instances import starts
 from tag2mask.data.photo import read_photo
@@ -36,15 +39,27 @@ class Index:
     tag_first: np.ndarray
     tag: np.ndarray
     digest: np.ndarray
-    skipped: list = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
 
     schema = SCHEMA
 
     @classmethod
     def build(
-        cls, root, categories, *, image_id, path, size, tags, train, with_masks=None, val=None, shards=1,
-        digest=None, skipped=(),
-    ):  # fmt: skip
+        cls,
+        root: str | Path,
+        categories: Mapping[int, str],
+        *,
+        image_id: Sequence[str],
+        path: Sequence[str],
+        size: ArrayLike,
+        tags: Iterable[Iterable[int]],
+        train: ArrayLike,
+        with_masks: ArrayLike | None = None,
+        val: ArrayLike | None = None,
+        shards: int = 1,
+        digest: ArrayLike | None = None,
+        skipped: Iterable[tuple[str, str]] = (),
+    ) -> "Index":
         """An index of photos given in the order of their ids; `shards` equal blocks of the training photos.
 
         tags : one sequence of category ids a photo. with_masks, val : (I,) bool, default none. digest : (I,) uint64,
@@ -56,55 +71,55 @@ class Index:
         shard = np.full(number, -1, np.int32)
         for k, part in enumerate(np.array_split(np.flatnonzero(train), shards)):
             shard[part] = k
-        tags = [tuple(sorted(set(one))) for one in tags]
+        own = [sorted(set(one)) for one in tags]
         return cls(
             root=Path(root), categories={int(key): str(name) for key, name in categories.items()},
             image_id=list(image_id), path=list(path), size=np.array(size, np.int32).reshape(-1, 2), train=train,
             with_masks=none if with_masks is None else np.asarray(with_masks, bool),
             val=none if val is None else np.asarray(val, bool), shard=shard,
-            tag_first=starts([len(one) for one in tags]), tag=np.array([k for one in tags for k in one], np.int16),
+            tag_first=starts([len(one) for one in own]), tag=np.array([k for one in own for k in one], np.int16),
             digest=np.zeros(number, np.uint64) if digest is None else np.array(digest, np.uint64),
-            skipped=[tuple(one) for one in skipped],
+            skipped=[(name, sentence) for name, sentence in skipped],
         )  # fmt: skip
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.image_id)
 
     @property
-    def images(self):
+    def images(self) -> int:
         return len(self.image_id)
 
     @property
-    def shards(self):
+    def shards(self) -> int:
         """Number of shards of the training photos."""
         return int(self.shard.max(initial=-1)) + 1
 
-    def tags(self, i):
+    def tags(self, i: int) -> tuple[int, ...]:
         """The category ids of photo i, ascending; () where it has none."""
         return tuple(self.tag[self.tag_first[i] : self.tag_first[i + 1]].tolist())
 
-    def of_shard(self, k):
+    def of_shard(self, k: int) -> np.ndarray:
         """(n,) int64: the photos of shard k."""
         return np.flatnonzero(self.shard == k)
 
-    def where(self, split):
+    def where(self, split: str) -> np.ndarray:
         """(n,) int64: the photos of the split "train", "with_masks" or "val"."""
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, not {split!r}")
         return np.flatnonzero(getattr(self, split))
 
-    def file(self, i):
+    def file(self, i: int) -> Path:
         """The path of photo i's file."""
         return self.root / self.path[i]
 
-    def photo(self, i):
+    def photo(self, i: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB: photo i. UserError when the file is not the one the index was made from."""
         photo = read_photo(self.file(i))
         if photo.shape[:2] != tuple(self.size[i]):
             raise UserError(f"{self.file(i)} changed its size since the index was made; run the stage images again.")
         return photo
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """All that counts for the content digest; where the photos lie does not."""
         names = ("size", *SPLITS, "shard", "tag_first", "tag", "digest")
         return {
@@ -115,22 +130,32 @@ class Index:
             **{name: getattr(self, name) for name in names},
         }
 
-    def attrs(self):
+    def attrs(self) -> dict[str, Any]:
         return {"root": str(self.root), "skipped": [list(one) for one in self.skipped]}
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         splits = {name: int(getattr(self, name).sum()) for name in SPLITS}
         return {"images": self.images, **splits, "shards": self.shards, "classes": len(self.categories)}
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         store.write(self, path)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> "Index":
         """The index at `path`, checked against its manifest."""
         arrays, attrs, _ = store.read(path, SCHEMA)
         names = [str(name) for name in arrays.pop("category_name")]
         categories = dict(zip(arrays.pop("category_id").tolist(), names))
-        lists = {key: [str(name) for name in arrays.pop(key)] for key in ("image_id", "path")}
-        skipped = [tuple(one) for one in attrs.get("skipped", [])]
-        return cls(root=Path(attrs["root"]), categories=categories, skipped=skipped, **lists, **arrays)
+        image_id, paths = ([str(name) for name in arrays.pop(key)] for key in ("image_id", "path"))
+        return cls(
+            root=Path(attrs["root"]), categories=categories, image_id=image_id, path=paths,
+            skipped=[(name, sentence) for name, sentence in attrs.get("skipped", [])], **arrays,
+        )  # fmt: skip
+
+
+def index_near(path: str | Path, place: str) -> Index | None:
+    """The Index of the run that the store at `path` lies in, or None. place : where an index lies in a run's folder."""
+    for folder in Path(path).resolve().parents:
+        if (folder / place).is_file():
+            return Index.load(folder / place)
+    return None

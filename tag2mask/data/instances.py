@@ -1,10 +1,15 @@
 """The one kind of table for proposals, pseudo labels, predictions and ground truth (schema instances/1)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tag2mask.data import rle
+from tag2mask.data.rle import Rle, Size
 from tag2mask.store import store
 
 SCHEMA = "instances/1"
@@ -40,23 +45,23 @@ class Instances:
 
     schema = SCHEMA
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.id)
 
     @property
-    def images(self):
+    def images(self) -> int:
         return len(self.image_id)
 
     @property
-    def image_of_row(self):
+    def image_of_row(self) -> np.ndarray:
         """(N,) int64: the image of each row."""
         return np.repeat(np.arange(self.images), np.diff(self.first))
 
-    def rows(self, i):
+    def rows(self, i: int) -> slice:
         """The slice of rows of image i."""
         return slice(int(self.first[i]), int(self.first[i + 1]))
 
-    def rles(self, rows):
+    def rles(self, rows: slice | np.ndarray) -> list[Rle]:
         """Compressed RLE dicts of `rows`: a slice, or an array of row numbers or flags."""
         numbers = np.arange(len(self))[rows]
         sizes = self.size[np.searchsorted(self.first, numbers, side="right") - 1]
@@ -65,25 +70,25 @@ class Instances:
             for n, size in zip(numbers, sizes)
         ]
 
-    def masks(self, i):
+    def masks(self, i: int) -> np.ndarray:
         """(n, H, W) bool: the masks of image i."""
         return rle.decode(self.rles(self.rows(i)), self.size[i])
 
-    def mask(self, row):
+    def mask(self, row: int) -> np.ndarray:
         """(H, W) bool: the mask of one row."""
         return rle.decode(self.rles(slice(row, row + 1)), (0, 0))[0]
 
-    def void_rle(self, i):
+    def void_rle(self, i: int) -> Rle | None:
         """The void pixels of image i as RLE, or None where it has none."""
         counts = self.void[self.void_first[i] : self.void_first[i + 1]]
         return rle.from_counts(counts, self.size[i]) if len(counts) else None
 
-    def void_mask(self, i):
+    def void_mask(self, i: int) -> np.ndarray:
         """(H, W) bool: the void pixels of image i."""
         void = self.void_rle(i)
         return np.zeros(tuple(self.size[i]), bool) if void is None else rle.decode([void], self.size[i])[0]
 
-    def select(self, keep):
+    def select(self, keep: np.ndarray | Sequence[int]) -> "Instances":
         """The rows where `keep` ((N,) bool) holds, or the row numbers `keep` in their order; all images stay.
 
         Row numbers must not leave image order.
@@ -97,7 +102,7 @@ class Instances:
         columns = {name: getattr(self, name)[numbers] for name in COLUMNS}
         return self.replaced(first=first, rle=runs, rle_first=rle_first, **columns)
 
-    def images_subset(self, images):
+    def images_subset(self, images: ArrayLike) -> "Instances":
         """The images `images` (numbers, in the wanted order) with their rows."""
         images = np.asarray(images, np.int64)
         counts = np.diff(self.first)[images]
@@ -110,20 +115,20 @@ class Instances:
             rle=runs, rle_first=rle_first, void=void, void_first=void_first, **columns,
         )  # fmt: skip
 
-    def replaced(self, **fields):
+    def replaced(self, **fields: Any) -> "Instances":
         """A copy with some fields replaced."""
         return Instances(**{**self.__dict__, **fields})
 
     @classmethod
-    def concat(cls, tables):
+    def concat(cls, tables: "Sequence[Instances]") -> "Instances":
         """All images and rows of `tables`, one after another; ids are kept."""
         if not tables:
             raise ValueError("concat needs at least one table")
 
-        def joined(name):
+        def joined(name: str) -> np.ndarray:
             return np.concatenate([getattr(t, name) for t in tables])
 
-        def joined_starts(name):
+        def joined_starts(name: str) -> np.ndarray:
             return starts(np.concatenate([np.diff(getattr(t, name)) for t in tables]))
 
         return cls(
@@ -133,24 +138,24 @@ class Instances:
             **{name: joined(name) for name in COLUMNS},
         )  # fmt: skip
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         names = ("size", "first", *COLUMNS, "rle_first", "rle", "void_first", "void")
         return {
             "image_id": np.array(self.image_id, dtype=str),
             **{name: getattr(self, name) for name in names},
         }
 
-    def attrs(self):
+    def attrs(self) -> dict[str, Any]:
         return {"categories": {str(key): name for key, name in self.categories.items()}}
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         return {"images": self.images, "instances": len(self)}
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         store.write(self, path)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> "Instances":
         """The table at `path` (`.zarr.zip` or directory), checked against its manifest."""
         arrays, attrs, _ = store.read(path, SCHEMA)
         categories = {int(key): name for key, name in attrs["categories"].items()}
@@ -160,26 +165,30 @@ class Instances:
 class InstancesBuilder:
     """Collects images one by one; `finish()` gives the table."""
 
-    def __init__(self, categories):
+    def __init__(self, categories: Mapping[int, str]) -> None:
         self.categories = {int(key): str(name) for key, name in categories.items()}
-        self.image_id, self.size, self.number, self.next_id = [], [], [], 1
-        self.columns = {name: [] for name in COLUMNS}
-        self.runs, self.voids = [], []
+        self.image_id: list[str] = []
+        self.size: list[tuple[int, int]] = []
+        self.number: list[int] = []
+        self.next_id = 1
+        self.columns: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
+        self.runs: list[np.ndarray] = []
+        self.voids: list[np.ndarray] = []
 
     def add(
         self,
-        image_id,
-        size,
-        masks,
+        image_id: str,
+        size: Size,
+        masks: np.ndarray | list[Rle],
         *,
-        category,
-        score=None,
-        bbox=None,
-        area=None,
-        ignore=None,
-        id=None,
-        void=None,
-    ):
+        category: ArrayLike,
+        score: ArrayLike | None = None,
+        bbox: ArrayLike | None = None,
+        area: ArrayLike | None = None,
+        ignore: ArrayLike | None = None,
+        id: ArrayLike | None = None,
+        void: ArrayLike | None = None,
+    ) -> None:
         """One image with its n instances.
 
         masks : (n, H, W) bool or uint8, or a list of n RLE dicts. category : (n,) int, or one int for all.
@@ -210,10 +219,10 @@ class InstancesBuilder:
         empty = void is None or not np.any(void)
         self.voids.append(np.zeros(0, np.uint32) if empty else rle.to_counts(rle.encode(np.asarray(void)[None])[0]))
 
-    def finish(self):
+    def finish(self) -> Instances:
         """The Instances table of everything added."""
 
-        def joined(parts, shape, dtype):
+        def joined(parts: list[np.ndarray], shape: Any, dtype: type) -> np.ndarray:
             return np.concatenate(parts).astype(dtype) if parts else np.zeros(shape, dtype)
 
         return Instances(
@@ -228,12 +237,12 @@ class InstancesBuilder:
         )  # fmt: skip
 
 
-def starts(counts):
+def starts(counts: ArrayLike) -> np.ndarray:
     """(n + 1,) int64 start offsets of ragged parts of `counts` elements."""
     return np.concatenate(([0], np.cumsum(np.asarray(counts, np.int64)))).astype(np.int64)
 
 
-def take_ragged(flat, first, parts):
+def take_ragged(flat: np.ndarray, first: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(values, first) of the ragged `parts` of `flat`, in the order asked for. Vectorised."""
     lengths = first[np.asarray(parts) + 1] - first[parts] if len(parts) else np.zeros(0, np.int64)
     new = starts(lengths)

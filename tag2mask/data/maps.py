@@ -1,10 +1,15 @@
 """Dense maps of many sizes in one store (schema maps/1): CAMs at network stride, semantic label maps at photo size."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tag2mask.data.instances import starts
+from tag2mask.data.rle import Size
 from tag2mask.store import store
 
 SCHEMA = "maps/1"
@@ -25,48 +30,49 @@ class Maps:
     height: np.ndarray
     width: np.ndarray
     data: np.ndarray
-    meta: dict = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
 
     schema = SCHEMA
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.offset = starts(self.height.astype(np.int64) * self.width)
         self.first = np.searchsorted(self.image, np.arange(len(self.image_id) + 1))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.image)
 
     @property
-    def images(self):
+    def images(self) -> int:
         return len(self.image_id)
 
-    def map(self, k):
+    def map(self, k: int) -> np.ndarray:
         """Map k, (height[k], width[k])."""
         return self.data[self.offset[k] : self.offset[k + 1]].reshape(self.height[k], self.width[k])
 
-    def of(self, i):
+    def of(self, i: int) -> tuple[np.ndarray, list[np.ndarray]]:
         """(categories (n,) int16, list of n maps) of image i."""
         numbers = range(self.first[i], self.first[i + 1])
         return self.category[self.first[i] : self.first[i + 1]], [self.map(k) for k in numbers]
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         names = ("size", "image", "category", "height", "width", "data")
         return {
             "image_id": np.array(self.image_id, dtype=str),
             **{name: getattr(self, name) for name in names},
         }
 
-    def attrs(self):
+    def attrs(self) -> dict[str, Any]:
         return self.meta
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         return {"images": self.images, "maps": len(self)}
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         store.write(self, path)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> "Maps":
+        """The maps at `path`, checked against their manifest."""
         arrays, attrs, _ = store.read(path, SCHEMA)
         return cls([str(name) for name in arrays.pop("image_id")], **arrays, meta=attrs)
 
@@ -74,11 +80,14 @@ class Maps:
 class MapsBuilder:
     """Collects the maps of images one by one; `finish()` gives the store."""
 
-    def __init__(self, dtype, attrs=None):
+    def __init__(self, dtype: DTypeLike, attrs: Mapping[str, Any] | None = None) -> None:
         self.dtype, self.meta = np.dtype(dtype), dict(attrs or {})
-        self.image_id, self.size, self.rows, self.parts = [], [], [], []
+        self.image_id: list[str] = []
+        self.size: list[tuple[int, int]] = []
+        self.rows: list[tuple[int, ...]] = []
+        self.parts: list[np.ndarray] = []
 
-    def add(self, image_id, size, maps):
+    def add(self, image_id: str, size: Size, maps: Iterable[tuple[int, np.ndarray]]) -> None:
         """maps : list of (category, (h, w) array) of one image of `size` (height, width)."""
         for category, values in maps:
             self.rows.append((len(self.image_id), int(category), *values.shape))
@@ -86,7 +95,8 @@ class MapsBuilder:
         self.image_id.append(str(image_id))
         self.size.append((int(size[0]), int(size[1])))
 
-    def finish(self):
+    def finish(self) -> Maps:
+        """The Maps of everything added."""
         rows = np.array(self.rows, np.int64).reshape(-1, 4)
         return Maps(
             self.image_id, np.array(self.size, np.int32).reshape(-1, 2), rows[:, 0].astype(np.int32),

@@ -1,29 +1,22 @@
 """Photos from files: every format people have becomes (H, W, 3) uint8 RGB, turned the way it is meant to be seen."""
 
+import contextlib
 import io
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tag2mask.errors import BadImage, UserError
 
 # What may be opened: formats of photographs. Others (EPS, PDF, ...) start programs or hold no photograph.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
-ORIENTATION = 0x0112  # EXIF tag; 1 = upright
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
-def read_photo(path):
+def read_photo(path: str | Path) -> np.ndarray:
     """The photo in the file `path` as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
 
     Grey, palette, CMYK and 16-bit images are converted (16 bits to 8 by v / 257, rounded); what is transparent is
@@ -38,7 +31,7 @@ def read_photo(path):
     return decode(data, path)
 
 
-def decode(data, name, *, min_side=2):
+def decode(data: bytes, name: str | Path, *, min_side: int = 2) -> np.ndarray:
     """The photo in the bytes `data` as (H, W, 3) uint8 RGB; see `read_photo`.
 
     name : what the file is called in an error's sentence. min_side : int, the fewest rows and columns, pixels.
@@ -53,30 +46,23 @@ def decode(data, name, *, min_side=2):
             f"{name} is not an image of a known format ({', '.join(FORMATS)}); convert or drop it."
         ) from None
     except Image.DecompressionBombError:
-        raise BadImage(f"{name} has more pixels than {2 * Image.MAX_IMAGE_PIXELS:,}; scale it down first.") from None
+        raise BadImage(
+            f"{name} has more pixels than {2 * (Image.MAX_IMAGE_PIXELS or 0):,}; scale it down first."
+        ) from None
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
         raise BadImage(f"{name} is truncated or damaged ({error}); copy the photo again or drop it.") from None
-    photo = np.ascontiguousarray(turned(to_rgb(image, name), orientation(image)))
+    # Pillow raises nearly anything for a damaged EXIF block, but the pixels are whole and count; in place they are
+    # turned before the block is written anew.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
+    photo = np.ascontiguousarray(to_rgb(image, name))
     if min(photo.shape[:2]) < min_side:
         size = f"{photo.shape[1]}x{photo.shape[0]}"
         raise BadImage(f"{name} is {size} pixels, fewer than {min_side} on a side; use a larger photo or drop it.")
     return photo
 
 
-def orientation(image):
-    """EXIF orientation 1 to 8 of a PIL image; 1 where there is none or the EXIF block is damaged."""
-    try:
-        return image.getexif().get(ORIENTATION, 1)
-    except Exception:  # Pillow raises nearly anything for a damaged EXIF block; the pixels are whole and count
-        return 1
-
-
-def turned(image, code):
-    """A PIL image as array (H, W, 3) uint8, turned upright from EXIF orientation `code`."""
-    return np.asarray(image.transpose(TURNS[code]) if code in TURNS else image)
-
-
-def to_rgb(image, name):
+def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
     """A loaded PIL image of any mode as PIL RGB image."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
@@ -91,7 +77,7 @@ def to_rgb(image, name):
     return image.convert("RGB")
 
 
-def photos_in(folder, *, but):
+def photos_in(folder: Path, *, but: Path) -> dict[str, Path]:
     """{path below `folder`, "/" between: Path} of its image files, by name; what lies in the folder `but` is left out.
 
     UserError when there is none.
@@ -105,8 +91,8 @@ def photos_in(folder, *, but):
     return {path.relative_to(folder).as_posix(): path for path in files}
 
 
-def readable(files, job):
-    """(name, photo) of every file that can be read; the others become warnings."""
+def readable(files: Mapping[str, Path], job: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, photo) of every file that can be read; the others become warnings of the Job `job`."""
     for name, path in files.items():
         try:
             photo = read_photo(path)

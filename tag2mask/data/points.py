@@ -8,10 +8,16 @@ count from 1; in BESTIE's own files from 0).
 
 import csv
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tag2mask.errors import UserError
+
+if TYPE_CHECKING:
+    from tag2mask.data.index import Index
+    from tag2mask.data.tables import Table
 
 # numpy and the stores are imported where they are needed: Snakemake asks for the list of files.
 
@@ -31,13 +37,13 @@ class Point:
     score: float
 
 
-def resolve(path, root):
+def resolve(path: str | Path, root: str | Path | None) -> Path:
     """Path of `dataset.points`: relative to the dataset's `root`, or as given where it is absolute or root is None."""
     path = Path(path).expanduser()
     return path if root is None else Path(root).expanduser() / path
 
 
-def files_of(path):
+def files_of(path: str | Path) -> list[Path]:
     """The files of points at `path` (a CSV, or a folder of text files), sorted; [] where there is nothing."""
     path = Path(path)
     if path.is_dir():
@@ -45,7 +51,7 @@ def files_of(path):
     return [path] if path.is_file() else []
 
 
-def read(path, categories):
+def read(path: str | Path, categories: Mapping[int, str]) -> list[Point]:
     """All Points of the file or folder `path`, file by file, line by line.
 
     categories : {id: name}. A name with spaces is one class in a text file too; what is both a class's name and
@@ -66,7 +72,7 @@ def read(path, categories):
     return found
 
 
-def lines_of(path):
+def lines_of(path: Path) -> list[tuple[int, str]]:
     """[(line number from 1, line)] of a text file."""
     try:
         return list(enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1))
@@ -76,7 +82,7 @@ def lines_of(path):
         raise UserError(f"dataset.points: {path} is not a text file in UTF-8; write it as one.") from None
 
 
-def of_line(line, where, image_id, known):
+def of_line(line: str, where: str, image_id: str, known: Mapping[str, int]) -> Point:
     """The Point of a line `x y class score`, the score optional."""
     parts = line.split()
     if len(parts) < 3:
@@ -89,7 +95,7 @@ def of_line(line, where, image_id, known):
     return point(where, image_id, x, y, name, score, known)
 
 
-def of_table(lines, path, known):
+def of_table(lines: list[tuple[int, str]], path: Path, known: Mapping[str, int]) -> list[Point]:
     """The Points of a CSV's lines; the character after `image_id` separates its columns."""
     head = lines[0][1].strip() if lines else ""
     separator = head[len(COLUMNS[0]) :][:1]
@@ -109,19 +115,19 @@ def of_table(lines, path, known):
     return found
 
 
-def point(where, image_id, x, y, name, score, known):
+def point(where: str, image_id: str, x: str, y: str, name: str, score: str, known: Mapping[str, int]) -> Point:
     """The Point of a line's words, every one checked."""
     if name not in known:
         names = list(known)
         shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
         raise UserError(f"{where}: {name!r} is neither a class nor a category id ({shown}); mend it.")
-    x, y, score = (number(value, what, where) for value, what in ((x, "x"), (y, "y"), (score, "the score")))
-    if not 0 <= score <= 1:
-        raise UserError(f"{where}: the score {score:g} is not between 0 and 1; mend it or leave it out.")
-    return Point(where, image_id, x, y, known[name], score)
+    across, down, value = number(x, "x", where), number(y, "y", where), number(score, "the score", where)
+    if not 0 <= value <= 1:
+        raise UserError(f"{where}: the score {value:g} is not between 0 and 1; mend it or leave it out.")
+    return Point(where, image_id, across, down, known[name], value)
 
 
-def number(text, what, where):
+def number(text: str, what: str, where: str) -> float:
     """A finite float."""
     try:
         value = float(text)
@@ -132,7 +138,7 @@ def number(text, what, where):
     return value
 
 
-def table(points, index, *, job):
+def table(points: Iterable[Point], index: "Index", *, job: Any) -> "Table":
     """The Points of the training photos as Table "peaks/1", the arrays as `cam`'s peaks: photos in index order.
 
     image_id (I,), first (I + 1,) int64, category (P,) int16, yx (P, 2) int32 photo pixels, score (P,) float32; within a
@@ -148,7 +154,8 @@ def table(points, index, *, job):
 
     place = {name: i for i, name in enumerate(index.image_id)}
     skipped = {name for name, _ in index.skipped}
-    of_photo, unused = {i: [] for i in index.where("train").tolist()}, 0
+    of_photo: dict[int, list[tuple[int, float, int, int]]] = {i: [] for i in index.where("train").tolist()}
+    unused = 0
     for one in points:
         i = place.get(one.image_id)
         if i is None and one.image_id not in skipped:

@@ -1,10 +1,17 @@
 """COCO run lengths (column-major, background first): masks in, masks out, overlaps. pycocotools underneath."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from pycocotools import mask as coco_mask
 
+Rle = dict[str, Any]  # {"size": [h, w], "counts": bytes}
+Size = Sequence[int] | np.ndarray  # height, width
 
-def encode(masks):
+
+def encode(masks: ArrayLike) -> list[Rle]:
     """RLE dicts {"size": [h, w], "counts": bytes} of `masks` (n, H, W) bool or uint8; [] for n = 0."""
     masks = np.asarray(masks)
     if len(masks) == 0:
@@ -12,14 +19,14 @@ def encode(masks):
     return coco_mask.encode(np.asfortranarray(np.moveaxis(masks, 0, 2).astype(np.uint8)))
 
 
-def decode(rles, size):
+def decode(rles: Sequence[Rle], size: Size) -> np.ndarray:
     """(n, H, W) bool masks of a list of RLE dicts; size : (H, W), needed where the list is empty."""
     if not rles:
         return np.zeros((0, *size), bool)
     return np.moveaxis(coco_mask.decode(list(rles)), 2, 0).astype(bool)
 
 
-def to_counts(rle):
+def to_counts(rle: Rle) -> np.ndarray:
     """The run lengths of one compressed RLE as (R,) uint32, background first.
 
     Source: the string code of cocoapi's rleFrString: six bits a character, least significant first, each run but the
@@ -41,25 +48,25 @@ def to_counts(rle):
     return runs.astype(np.uint32)
 
 
-def from_counts(counts, size):
+def from_counts(counts: ArrayLike, size: Size) -> Rle:
     """The compressed RLE of run lengths (R,) uint32 on a mask of size (H, W)."""
     height, width = int(size[0]), int(size[1])
     return coco_mask.frPyObjects({"size": [height, width], "counts": np.asarray(counts).tolist()}, height, width)
 
 
-def area(rles):
+def area(rles: Sequence[Rle]) -> np.ndarray:
     """Pixels of each mask, (n,) uint32."""
     # 255 at a time: with numpy 2 pycocotools 2.0.11 overflows a uint8 count on more
     parts = [coco_mask.area(list(rles[k : k + 255])) for k in range(0, len(rles), 255)]
     return np.concatenate(parts) if parts else np.zeros(0, np.uint32)
 
 
-def to_bbox(rles):
+def to_bbox(rles: Sequence[Rle]) -> np.ndarray:
     """Tight boxes (n, 4) float64: x, y, width, height in pixels."""
     return coco_mask.toBbox(list(rles)) if len(rles) else np.zeros((0, 4))
 
 
-def iou(a, b, crowd=None):
+def iou(a: Sequence[Rle], b: Sequence[Rle], crowd: ArrayLike | None = None) -> np.ndarray:
     """(len(a), len(b)) float64 mask overlaps of two lists of RLE dicts.
 
     crowd : (len(b),) bool or None; over a crowd of b the intersection is divided by the area of a (COCO).
@@ -70,7 +77,7 @@ def iou(a, b, crowd=None):
     return np.asarray(coco_mask.iou(list(a), list(b), flags.tolist())).reshape(len(a), len(b))
 
 
-def box_iou(a, b):
+def box_iou(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """(len(a), len(b)) float64 overlaps of boxes (n, 4): x, y, width, height."""
     a, b = np.asarray(a, np.float64).reshape(-1, 4), np.asarray(b, np.float64).reshape(-1, 4)
     low = np.maximum(a[:, None, :2], b[None, :, :2])

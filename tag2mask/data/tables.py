@@ -1,6 +1,8 @@
 """A plain artifact: named arrays and attributes under a schema name (peaks, p and f, edges, labels)."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,25 +15,25 @@ class Table:
 
     schema: str
     values: dict[str, np.ndarray]
-    meta: dict = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         return self.values[name]
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         return self.values
 
-    def attrs(self):
+    def attrs(self) -> dict[str, Any]:
         return self.meta
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         return {name: int(values.shape[0]) for name, values in self.values.items() if values.ndim}
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         store.write(self, path)
 
     @classmethod
-    def load(cls, path, schema):
+    def load(cls, path: str | Path, schema: str) -> "Table":
         """The table at `path`; UserError when it has another schema."""
         arrays, attrs, _ = store.read(path, schema)
         return cls(schema, arrays, attrs)

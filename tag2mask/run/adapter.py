@@ -15,8 +15,10 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from tag2mask.errors import UserError
 from tag2mask.run.config import parse
@@ -26,7 +28,7 @@ from tag2mask.run.lease import lease
 # Nothing here imports numpy or torch: they look for their number of threads once, when they are imported.
 
 
-def main(snakemake):
+def main(snakemake: Any) -> None:
     """Run one Snakemake job. Exit status 1 and one sentence for what a user can mend, a traceback for a bug."""
     cfg = dict(snakemake.params.cfg)
     rule = cfg["stage"] + ("_train" if cfg["function"] == "train" else "")
@@ -45,7 +47,7 @@ def main(snakemake):
         sys.exit(1)
 
 
-def execute(snakemake, cfg, log):
+def execute(snakemake: Any, cfg: dict[str, Any], log: logging.Logger) -> None:
     """The job itself, from lease to manifest."""
     wanted = int(snakemake.resources.get("gpu", 0))
     with lease(wanted, log) as devices:
@@ -63,6 +65,7 @@ def execute(snakemake, cfg, log):
         inputs, digests = read_inputs(snakemake.input)
         job = Job(
             seed=cfg.get("seed", 0), device=device_name(devices), devices=tuple(devices), threads=threads,
+            workers=int(snakemake.threads),
             shard=int(snakemake.wildcards.shard) if "shard" in snakemake.wildcards.keys() else None,
             shards=cfg.get("shards", 1), folder=Path(snakemake.output[0]).parent, log=log,
         )  # fmt: skip
@@ -80,7 +83,7 @@ def execute(snakemake, cfg, log):
     log.info("done in %.1f s: %s", time.time() - began, summary(made, job.numbers))
 
 
-def open_log(path, name):
+def open_log(path: str | Path, name: str) -> logging.Logger:
     """A logger to the terminal and to the rule's log file."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     log = logging.getLogger("tag2mask")
@@ -92,7 +95,7 @@ def open_log(path, name):
     return log
 
 
-def set_environment(devices, threads):
+def set_environment(devices: list[str], threads: int) -> None:
     """What must stand before torch and numpy are imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
@@ -101,7 +104,7 @@ def set_environment(devices, threads):
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(real)
 
 
-def start_libraries(threads):
+def start_libraries(threads: int) -> None:
     """Thread counts of the libraries that do not read the environment."""
     import cv2
 
@@ -110,12 +113,12 @@ def start_libraries(threads):
         sys.modules["torch"].set_num_threads(threads)
 
 
-def device_name(devices):
+def device_name(devices: list[str]) -> str:
     """ "cuda:0" (the first of the leased) or "cpu"."""
     return "cuda:0" if any(not name.startswith("stand-in") for name in devices) else "cpu"
 
 
-def read_inputs(given):
+def read_inputs(given: Mapping[str, str | list[str]]) -> tuple[SimpleNamespace, dict[str, dict[str, str]]]:
     """(namespace of Path or list of Path, digests of the manifests): the rule's named inputs."""
     from tag2mask.store import manifest
 
@@ -127,9 +130,9 @@ def read_inputs(given):
 
 
 @contextlib.contextmanager
-def checkpoints(job, key, used):
+def checkpoints(job: Job, key: str, used: bool) -> Iterator[None]:
     """The checkpoint folder of a training job, held against an orphan of a killed run, deleted on success."""
-    if not used:
+    if not used or job.folder is None:
         yield
         return
     root = next(parent for parent in job.folder.parents if parent.parent.name == "results" or parent.name == "results")
@@ -146,14 +149,16 @@ def checkpoints(job, key, used):
         shutil.rmtree(folder, ignore_errors=True)  # while it is held: who waits for it then starts anew
 
 
-def save(outputs, made, job, *, section, inputs):
+def save(
+    outputs: Mapping[str, str], made: Mapping[str, Any], job: Job, *, section: dict[str, Any], inputs: Mapping[str, Any]
+) -> None:
     """Write every declared output, then the manifests: a store without its manifest is not finished."""
     from tag2mask.store import manifest
     from tag2mask.store.store import manifest_path
 
-    vouched = {}
-    for name, path in outputs.items():
-        path = Path(path)
+    vouched: dict[Path, dict[str, Any]] = {}
+    for name, file in outputs.items():
+        path = Path(file)
         if name.endswith("manifest"):
             continue
         artifact = made[name]
@@ -171,7 +176,7 @@ def save(outputs, made, job, *, section, inputs):
         )  # fmt: skip
 
 
-def summary(made, numbers):
+def summary(made: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
     """One line of counts for the end of a job."""
     parts = [
         f"{count} {what}"

@@ -1,5 +1,7 @@
 """The base of every stage's typed configuration section."""
 
+from typing import Any, TypeVar
+
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tag2mask.errors import UserError
@@ -15,7 +17,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-def parse(model, values, *, where):
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+def parse(model: type[SectionType], values: Any, *, where: str) -> SectionType:
     """A `model` made of the dict `values`, or a UserError of one sentence that names the key and what is allowed.
 
     where : str, the place in the configuration, for the message.
@@ -26,14 +31,14 @@ def parse(model, values, *, where):
         raise UserError(describe(error, model, where)) from None
 
 
-def describe(error, model, where):
+def describe(error: ValidationError, model: type[Section], where: str) -> str:
     """The first problem of a pydantic ValidationError as one sentence: the key and what is allowed there."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in (where, *first["loc"]) if str(part))
     if first["type"] == "extra_forbidden":
-        owner = model
+        owner: Any = model
         for part in first["loc"][:-1]:
-            field = owner.model_fields.get(part) if hasattr(owner, "model_fields") else None
+            field = owner.model_fields.get(str(part)) if hasattr(owner, "model_fields") else None
             owner = field.annotation if field is not None else None
         known = ", ".join(sorted(getattr(owner, "model_fields", {}))) or "none"
         return f"{path} is not a known key; allowed here: {known}."
@@ -43,14 +48,14 @@ def describe(error, model, where):
     return f"{path}: {message}{shown}."
 
 
-def ordered(value):
+def ordered(value: Any) -> Any:
     """Dicts with their keys sorted at every depth: a mere reorder of YAML keys reruns nothing."""
     if isinstance(value, dict):
         return {key: ordered(value[key]) for key in sorted(value)}
     return [ordered(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def mapping(value, where):
+def mapping(value: Any, where: str) -> dict:
     """A section as a dict, an empty one for nothing; UserError for anything else. where : its place in the file."""
     if value is not None and not isinstance(value, dict):
         name = where.split(".")[-1]
@@ -58,7 +63,7 @@ def mapping(value, where):
     return dict(value or {})
 
 
-def strings(value, where):
+def strings(value: Any, where: str) -> list[str]:
     """A list of names; `--config show=a` or `show=[a,b]` may hand over one string."""
     if not isinstance(value, str | list | tuple):
         raise UserError(f"{where}: a list of recipes is needed, as [transfer, full], not {value!r}.")

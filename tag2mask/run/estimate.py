@@ -12,8 +12,8 @@ from tag2mask.run.registry import dataset, stages
 
 def lines(plan: Plan) -> list[str]:
     """Lines of text: photos, disk and memory needed and free."""
-    given = plan.config(dataset().word)
-    photos = dataset().count(given)
+    given, count = plan.config(dataset().word), dataset().count
+    photos = count(given) if count else None
     if photos is None:
         return ["estimate: none, for the dataset's list of training photos cannot be read"]
     scale = 1 / 3 if given["kind"] == "scenes" else 1  # the stages' own numbers are of photos of about 500 x 400 pixels

@@ -1,10 +1,14 @@
 """What a stage is told about the job it runs in, and where it reports."""
 
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from tag2mask.run.progress import progress
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -27,17 +31,19 @@ class Job:
     checkpoints: Path | None = None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("tag2mask"))
     warnings: list[str] = field(default_factory=list)
-    numbers: dict = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
 
-    def warn(self, sentence):
+    def warn(self, sentence: str) -> None:
         """A warning for the log, the manifest and the report."""
         self.log.warning(sentence)
         self.warnings.append(sentence)
 
-    def count(self, **values):
+    def count(self, **values: Any) -> None:
         """Numbers that follow from the inputs alone; they stand in the manifest."""
         self.numbers.update(values)
 
-    def progress(self, items, *, total=None, unit="photos", what=""):
+    def progress(
+        self, items: Iterable[T], *, total: int | None = None, unit: str = "photos", what: str = ""
+    ) -> Iterator[T]:
         """`items`, with done, rate and time left shown in terminal and log."""
         return progress(items, total=total, unit=unit, what=what, log=self.log)

@@ -7,10 +7,12 @@ the machine, so that two runs in two folders share the devices.
 
 import contextlib
 import fcntl
+import logging
 import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tag2mask.errors import UserError
@@ -18,7 +20,7 @@ from tag2mask.errors import UserError
 PAUSE = 0.2  # seconds between two looks at busy devices
 
 
-def available():
+def available() -> list[str]:
     """Ids of this machine's devices: TAG2MASK_DEVICES, else CUDA_VISIBLE_DEVICES, else all that nvidia-smi lists.
 
     An id that starts with "stand-in" is leased like a device but the job computes on the CPU (for tests).
@@ -33,7 +35,8 @@ def available():
     return [str(n) for n, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU")]
 
 
-def lock_folder():
+def lock_folder() -> Path:
+    """The folder of the locks: TAG2MASK_LOCKS, else one of this machine that every user may write to."""
     folder = Path(os.environ.get("TAG2MASK_LOCKS", Path(tempfile.gettempdir()) / "tag2mask-devices"))
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(OSError):
@@ -41,7 +44,7 @@ def lock_folder():
     return folder
 
 
-def try_lock(path):
+def try_lock(path: Path) -> int | None:
     """An open, locked file descriptor, or None when another process holds the lock."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)  # reading is what another user's file allows
     try:
@@ -53,7 +56,7 @@ def try_lock(path):
 
 
 @contextlib.contextmanager
-def lease(wanted, log):
+def lease(wanted: int, log: logging.Logger) -> Iterator[list[str]]:
     """Hold `wanted` devices together, or none; yields their ids ([] on a machine without a device).
 
     Waits until enough are free. Under Slurm the scheduler's choice stands as it is. Raises UserError when the
@@ -68,7 +71,8 @@ def lease(wanted, log):
         return
     if wanted > len(ids):
         raise UserError(f"gpus: {wanted} devices are asked for, this machine has {len(ids)}; set gpus to fewer.")
-    held, waiting = {}, False
+    held: dict[str, int] = {}
+    waiting = False
     while len(held) < wanted:
         for name in ids:
             descriptor = try_lock(lock_folder() / f"{name.replace('/', '_')}.lock")
@@ -88,7 +92,8 @@ def lease(wanted, log):
         release(held)
 
 
-def release(held):
+def release(held: dict[str, int]) -> None:
+    """Give back all that is held."""
     for descriptor in held.values():
         os.close(descriptor)
     held.clear()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from tag2mask.errors import UserError
 from tag2mask.run import recipes
@@ -40,6 +40,7 @@ class Plan(Section):
     )
     sections: dict[str, dict] = Field({}, description="stage -> keys, merged under every variant's own")
 
+    _configs: dict = PrivateAttr(default_factory=dict)  # (stage, variant) -> what `config` found
     TOP: ClassVar[tuple[str, ...]] = (
         "run", "seed", "threads", "gpus", "variants", "recipes", "show", "train", "train_segment",
     )  # fmt: skip
@@ -78,10 +79,14 @@ class Plan(Section):
 
     def config(self, stage: str, variant: str = "default") -> dict:
         """The stage's whole configuration in this variant as a plain dict, defaults included."""
+        if (stage, variant) in self._configs:
+            return self._configs[stage, variant]
         section = stages()[stage].section or stage
         own = {key: value for key, value in self.entry(stage, variant).items() if key != "from"}
         where = f"variants.{stage}.{variant}" if own else section
-        return parse(model_of(stage), {**self.sections.get(section, {}), **own}, where=where).model_dump(mode="json")
+        found = parse(model_of(stage), {**self.sections.get(section, {}), **own}, where=where).model_dump(mode="json")
+        self._configs[stage, variant] = found
+        return found
 
     def view(self, stage: str, variant: str = "default") -> "View":
         """One variant of a stage, as the stages' declarations look at it."""
@@ -96,7 +101,7 @@ class Plan(Section):
         (`Config.ONLY_TEST`: changing them trains nothing) and which `run` reads at all (`Config.TEST`).
         """
         config, model, job = self.config(stage, variant), model_of(stage), stages()[stage].jobs[function]
-        if hasattr(model, "TEST"):
+        if hasattr(model, "TEST") and hasattr(model, "ONLY_TEST"):
             kept = config.keys() - model.ONLY_TEST if function == "train" else model.TEST
             config = {key: value for key, value in config.items() if key in kept}
         config = stages()[stage].fill(config, self, recipe)

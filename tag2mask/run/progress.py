@@ -1,15 +1,21 @@
 """Progress of long work: a line now and then, the same in terminal and log file."""
 
+import logging
 import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
 
 from tqdm import tqdm
 
 EVERY = 5.0  # seconds between lines
+T = TypeVar("T")
 
 
-def progress(items, *, total=None, unit="photos", what="", log):
+def progress(
+    items: Iterable[T], *, total: int | None = None, unit: str = "photos", what: str = "", log: logging.Logger
+) -> Iterator[T]:
     """Yield `items`; every few seconds one log line says how many are done, how fast, and the time left."""
-    total = len(items) if total is None and hasattr(items, "__len__") else total
+    total = len(items) if total is None and isinstance(items, Sized) else total
     start = shown = time.monotonic()
     done = 0
     for item in items:
@@ -22,7 +28,7 @@ def progress(items, *, total=None, unit="photos", what="", log):
     log.info(line(what, done, total, unit, time.monotonic() - start))
 
 
-def line(what, done, total, unit, seconds):
+def line(what: str, done: int, total: int | None, unit: str, seconds: float) -> str:
     """E.g. "proposals: 120/739 photos, 2.1/s, 04:55 left"."""
     rate = done / seconds if seconds > 0 else 0.0
     head = f"{what + ': ' if what else ''}{done}{f'/{total}' if total else ''} {unit}"

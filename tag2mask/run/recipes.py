@@ -16,17 +16,17 @@ def check(plan: "Plan") -> None:
     what the shown recipes need."""
     with_variants = [word for word, stage in stages().items() if not stage.shared and word != dataset().word]
     labelling = [word for word in with_variants if stages()[word].labels]
-    for stage, entries in plan.variants.items():
-        if stage not in with_variants:
-            raise UserError(f"variants.{stage} is not a stage with variants; allowed: {', '.join(with_variants)}.")
+    for word, entries in plan.variants.items():
+        if word not in with_variants:
+            raise UserError(f"variants.{word} is not a stage with variants; allowed: {', '.join(with_variants)}.")
         for variant, entry in entries.items():
-            plan.config(stage, variant)
-            upstream = [word for word in stages()[stage].upstream if word != dataset().word]
-            for wanted, name in mapping(entry.get("from"), f"variants.{stage}.{variant}.from").items():
+            plan.config(word, variant)
+            upstream = [one for one in stages()[word].upstream if one != dataset().word]
+            for wanted, name in mapping(entry.get("from"), f"variants.{word}.{variant}.from").items():
                 if wanted not in upstream:
                     known = ", ".join(upstream) or "nothing"
-                    raise UserError(f"variants.{stage}.{variant}.from.{wanted}: {stage} reads {known}.")
-                require(plan, wanted, name, f"variants.{stage}.{variant}.from")
+                    raise UserError(f"variants.{word}.{variant}.from.{wanted}: {word} reads {known}.")
+                require(plan, wanted, name, f"variants.{word}.{variant}.from")
     for recipe, entry in plan.recipes.items():
         if len(entry) != 1 or next(iter(entry)) not in labelling:
             raise UserError(
@@ -43,8 +43,8 @@ def check(plan: "Plan") -> None:
         if stage.shared or word == dataset().word:
             plan.config(word)
     for recipe in plan.show:
-        for stage, variant in plan.closure(*plan.source(recipe)):
-            for read in plan.reads(stage, variant).values():
+        for pair in plan.closure(*plan.source(recipe)):
+            for read in plan.reads(*pair).values():
                 if read.stage == dataset().word and not plan.writes(read.artifact):
                     raise UserError(f"show: {recipe} {dataset().writes(read.artifact).missing}")
 

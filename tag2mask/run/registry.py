@@ -88,6 +88,16 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A command of `tag2mask`. module : has `arguments(parser)`, `main(given)` -> exit status or None, and a docstring,
+    its help; it is imported when the command is asked for. help : what it does, a few words.
+    """
+
+    module: str
+    help: str
+
+
+@dataclass(frozen=True)
 class Stage:
     """What a stage reads, makes, needs and shows. Callables get a `View` of one variant, unless said otherwise.
 
@@ -102,8 +112,14 @@ class Stage:
     runs_for : (plan, recipe) -> bool, for a shared stage. fill : (config, plan, recipe) -> config, keys that the plan
     decides. measured : part of the metrics -> output. pictures : output -> Picture. panel : module with
     `build(manifests, rows, recipes, colours)` for a part of the report, its template beside it; its input is the
-    manifests of the output `labels`. schemas : schema -> module that describes such stores to `inspect`.
-    commands : command of `tag2mask` -> its module. predict : module that segments photos with weights of its kind.
+    manifests of the output `labels`.
+
+    schemas : schema -> module that shows such a Table to `tag2mask inspect`: `lines(held, names)` -> list of str,
+    `lines_of(held, i, names)` -> the same of image i (None in place of the function: it has no images),
+    `draw(held, i, *, names, title)` -> (H, W, 3) uint8, i None for the whole. commands : word -> Command. predict :
+    module for `tag2mask predict` with weights whose kind is the stage's word: `OPTIONS`, option -> keywords of
+    add_argument, and `predict(given, files, weights, job)` -> what it did, a few words; given : Namespace of the
+    options, files : {name: Path}.
 
     disk_kb : kB a training photo. disk_mb : MB beside that. peak_mb : highest memory of a job with config/cpu.yaml.
     memory_kb : kB a photo that one job holds of all photos at once. count : dataset section -> number of training
@@ -124,7 +140,7 @@ class Stage:
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     panel: str = ""
     schemas: Mapping[str, str] = field(default_factory=dict)
-    commands: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, Command] = field(default_factory=dict)
     predict: str = ""
     disk_kb: float = 0
     disk_mb: float = 0

@@ -5,30 +5,40 @@ import json
 import platform
 import resource
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tag2mask.store import store
 
 LIBRARIES = ("torch", "torchvision", "pb1-detectron2", "timm", "numpy", "zarr", "pulp", "highspy", "higra")
 
 
-def read_json(path):
+def read_json(path: str | Path) -> dict[str, Any]:
     """The dict in a JSON file, or {} where there is none."""
     path = Path(path)
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def write_json(path, content):
+def write_json(path: str | Path, content: Any) -> None:
     """Write JSON with sorted keys and a line end, as `.part`, then rename: identical content, identical file."""
     write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> None:
     with store.atomic(path) as part:
         part.write_text(text)
 
 
-def write_manifest(path, *, artifacts, section, inputs, numbers, warnings):
+def write_manifest(
+    path: str | Path,
+    *,
+    artifacts: Mapping[str, store.Artifact],
+    section: dict[str, Any],
+    inputs: Mapping[str, Any],
+    numbers: Mapping[str, Any],
+    warnings: Iterable[str],
+) -> None:
     """`<name>.json`: only what follows from the inputs, so that an identical rebuild gives an identical file.
 
     artifacts : file name -> artifact, the stores this manifest vouches for. inputs : name -> digest of each input.
@@ -48,13 +58,22 @@ def write_manifest(path, *, artifacts, section, inputs, numbers, warnings):
     )
 
 
-def without_paths(section):
+def without_paths(section: dict[str, Any]) -> dict[str, Any]:
     """The section without the dataset's place: a dataset that moved is the same dataset."""
     config = {key: value for key, value in section["config"].items() if key not in ("root", "path")}
     return {**section, "config": config}
 
 
-def write_run(path, *, code, device, devices, threads, began, cpu_seconds):
+def write_run(
+    path: str | Path,
+    *,
+    code: str,
+    device: str,
+    devices: Sequence[str],
+    threads: int,
+    began: float,
+    cpu_seconds: float,
+) -> None:
     """`<name>.run.json`: versions, device, time and memory of this run; only `report` reads it."""
     ended = time.time()
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -77,13 +96,13 @@ def write_run(path, *, code, device, devices, threads, began, cpu_seconds):
     )
 
 
-def version(name):
+def version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def input_digests(manifests):
+def input_digests(manifests: Iterable[str | Path]) -> dict[str, dict[str, str]]:
     """Manifest path (last three parts) -> the digests of the artifacts that it vouches for."""
     return {"/".join(path.parts[-3:]): json.loads(path.read_text())["digests"] for path in map(Path, manifests)}

@@ -13,7 +13,9 @@ import os
 import shutil
 import warnings
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import psutil
@@ -32,23 +34,35 @@ warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specificati
 warnings.filterwarnings("ignore", message=".*snakemake_timestamp is not recognized.*")
 
 
-def digest(arrays):
+class Artifact(Protocol):
+    """What can be stored. schema : "name/version"."""
+
+    schema: str
+
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """All that the content digest counts."""
+
+    def attrs(self) -> Mapping[str, Any]:
+        """What else is kept, JSON-able."""
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 hex digest over names, dtypes, shapes and decoded values of `arrays` (name -> ndarray), in name order."""
     total = hashlib.sha256()
     for name in sorted(arrays):
         values = np.asarray(arrays[name])
         if values.dtype.kind in "UO":
-            data = "\0".join(map(str, values.ravel().tolist())).encode()
+            data: bytes | memoryview = "\0".join(map(str, values.ravel().tolist())).encode()
             kind = "str"
         else:
-            data = memoryview(np.ascontiguousarray(values)).cast("B") if values.size else b""
+            data = np.ascontiguousarray(values).data.cast("B") if values.size else b""
             kind = values.dtype.newbyteorder("<").str
         total.update(f"{name}|{kind}|{values.shape}|".encode())
         total.update(data)
     return total.hexdigest()
 
 
-def write(artifact, path):
+def write(artifact: Artifact, path: str | Path) -> None:
     """Write `artifact` to `path` (`*.zarr.zip`: one file, else a directory) as `.part`, then rename it into place.
 
     Raises OSError as it comes (disk full); what was at `path` before then still is.
@@ -63,7 +77,7 @@ def write(artifact, path):
 
 
 @contextlib.contextmanager
-def atomic(path):
+def atomic(path: str | Path) -> Iterator[Path]:
     """A path of this process's own to write to, a file or a folder; renamed to `path` when the block ends well.
 
     Whatever goes wrong, `path` holds what it held before; a kill leaves only a `.part`, which the next writer removes.
@@ -84,7 +98,7 @@ def atomic(path):
         raise
 
 
-def fill(memory, artifact):
+def fill(memory: MemoryStore, artifact: Artifact) -> None:
     """Create the group with its attributes, then every array whole."""
     attrs = {"schema": artifact.schema, **artifact.attrs()}
     group = zarr.create_group(memory, zarr_format=3, attributes=attrs)
@@ -99,17 +113,18 @@ def fill(memory, artifact):
             array[...] = values.astype(object) if text else values
 
 
-def entries(memory):
+def entries(memory: MemoryStore) -> list[tuple[str, bytes]]:
     """All (key, bytes) of a MemoryStore, sorted by key."""
 
-    async def collect():
+    async def collect() -> list[tuple[str, bytes]]:
         keys = sorted([key async for key in memory.list()])
-        return [(key, (await memory.get(key, default_buffer_prototype())).to_bytes()) for key in keys]
+        found = [(key, await memory.get(key, default_buffer_prototype())) for key in keys]
+        return [(key, data.to_bytes()) for key, data in found if data is not None]
 
     return asyncio.run(collect())
 
 
-def dump_zip(memory, part):
+def dump_zip(memory: MemoryStore, part: Path) -> None:
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for key, data in entries(memory):
             info = zipfile.ZipInfo(key, EPOCH)
@@ -117,34 +132,34 @@ def dump_zip(memory, part):
             archive.writestr(info, data)
 
 
-def dump_folder(memory, part):
+def dump_folder(memory: MemoryStore, part: Path) -> None:
     for key, data in entries(memory):
         target = part / key
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
 
 
-def flush(path):
+def flush(path: Path) -> None:
     """Bring a written file to the disk before it is renamed: a crash then leaves the old one or the new one."""
     with Path(path).open("rb") as file:
         os.fsync(file.fileno())
 
 
-def replace(part, path):
+def replace(part: Path, path: Path) -> None:
     """Rename `part` to `path`, a file or a whole folder; a folder at `path` makes room first."""
     if part.is_dir() and path.exists():
         remove(path)
     os.replace(part, path)
 
 
-def remove(path):
+def remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
 
-def open(path):
+def open(path: str | Path) -> zarr.Group:
     """The read-only zarr Group at `path`, a `.zarr.zip` file or a directory.
 
     A plain `zarr.open` on a zip path fails in zarr 3.1; `zarr.open_group(zarr.storage.ZipStore(path))` is what works.
@@ -164,13 +179,13 @@ def unreadable(path, error):
     return UserError(f"{path} is not a readable Zarr store ({error}); delete it and rerun its stage.")
 
 
-def read(path, schema=None):
+def read(path: str | Path, schema: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any], str | None]:
     """(arrays, attrs, schema) of the store at `path`, checked against its manifest if one stands beside it.
 
     schema : str or None, what the caller can read; another name or version is refused with one sentence.
     """
     group = open(path)
-    attrs = dict(group.attrs)
+    attrs: dict[str, Any] = dict(group.attrs)
     found = attrs.pop("schema", None)
     if schema is not None and found != schema:
         raise UserError(
@@ -188,13 +203,13 @@ def read(path, schema=None):
     return arrays, attrs, found
 
 
-def manifest_path(path):
+def manifest_path(path: str | Path) -> Path:
     """The manifest beside an artifact: `x.zarr.zip`, `x.zarr`, `x.pt` and the like all have `x.json`."""
     path = Path(path)
     return path.with_name(path.name.split(".")[0] + ".json")
 
 
-def verify(path, arrays):
+def verify(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Raise UserError when `arrays` are not what the manifest beside `path` promises; no manifest, no check."""
     manifest = manifest_path(path)
     if not manifest.is_file():

@@ -2,12 +2,17 @@
 
 import io
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tag2mask.errors import UserError
 from tag2mask.store import store
+
+if TYPE_CHECKING:
+    import torch
 
 SCHEMA = "weights/1"
 
@@ -17,23 +22,23 @@ class Weights:
 
     schema = SCHEMA
 
-    def __init__(self, meta, tensors):
+    def __init__(self, meta: dict[str, Any], tensors: "Mapping[str, torch.Tensor]") -> None:
         self.meta = meta
         self.tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         return {name: np.atleast_1d(tensor.numpy()) for name, tensor in self.tensors.items()}
 
-    def attrs(self):
+    def attrs(self) -> dict[str, Any]:
         return self.meta
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         return {
             "tensors": len(self.tensors),
             "parameters": int(sum(t.numel() for t in self.tensors.values())),
         }
 
-    def fill(self, model):
+    def fill(self, model: "torch.nn.Module") -> None:
         """Give `model` (torch.nn.Module) these tensors; UserError when they are not those of that network."""
         try:
             model.load_state_dict(self.tensors)
@@ -45,12 +50,12 @@ class Weights:
                 "train it again."
             ) from None
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write to `path` (.pt) as `.part`, then rename."""
         save_tensors({"schema": SCHEMA, "meta": self.meta, "tensors": self.tensors}, path)
 
     @classmethod
-    def load(cls, path, kind=None):
+    def load(cls, path: str | Path, kind: str | None = None) -> "Weights":
         """The weights at `path`; UserError when they are not ours, or not of `kind` (meta["kind"])."""
         content = load_tensors(path)
         found = content.get("schema") if isinstance(content, dict) else None
@@ -66,7 +71,7 @@ class Weights:
         return weights
 
 
-def save_tensors(content, path):
+def save_tensors(content: dict[str, Any], path: str | Path) -> None:
     """Write tensors and plain values to `path` as `.part`, then rename. Raises OSError as it comes (disk full)."""
     import torch
 
@@ -76,7 +81,7 @@ def save_tensors(content, path):
         part.write_bytes(memory.getbuffer())
 
 
-def load_tensors(path):
+def load_tensors(path: str | Path) -> Any:
     """What a `.pt`/`.pth` file holds, loaded with weights_only=True; one sentence for anything else."""
     import torch
 

@@ -1,4 +1,5 @@
-"""What a store holds, as lines of text: one function a schema for the whole store and for one image of it."""
+"""What a store holds, as lines of text: helpers, then of every schema that stages share one function for the whole
+store and one for an image of it. Stores of a single stage are described in its `look.py`."""
 
 import numpy as np
 
@@ -103,38 +104,6 @@ def peaks(table, names):
             *grid(("category", "name", "peaks", "mean score"), rows)]  # fmt: skip
 
 
-def mil(table, names):
-    p, labels = table["p"], table.meta["labels"]
-    top = p.argmax(1) if len(p) else np.zeros(0, int)
-    rows = [
-        (int(c), named(names, c), float(p[:, k].mean()) if len(p) else 0.0, int((top == k).sum()))
-        for k, c in enumerate(labels)
-    ]
-    lines = [f"{len(table['image_id'])} images, {len(p)} proposals, feature of {table['f'].shape[1]} numbers", ""]
-    return lines + grid(("category", "name", "mean p", "most probable of"), rows)
-
-
-def graph(table, names):
-    nodes, edges = table.meta["nodes"], table["edge"]
-    degree = np.bincount(edges.ravel(), minlength=nodes)
-    lines = [f"{nodes} nodes, {len(edges)} edges, {int((degree == 0).sum())} nodes without one", ""]
-    if not len(edges):
-        return lines
-    parts = np.percentile(table["cosine"], (0, 25, 50, 75, 100))
-    rows = [(d, int((degree == d).sum())) for d in np.unique(degree)[:ROWS].tolist()]
-    return [*lines, "cosine, quartiles: " + ", ".join(f"{one:.3f}" for one in parts), "",
-            *grid(("edges of a node", "nodes"), rows)]  # fmt: skip
-
-
-def labels(table, names):
-    label = table["label"]
-    meta = [f"{key}: {one}" for key, one in table.meta.items()]
-    rows = [
-        (int(c), named(names, c), int((label == c).sum()), 100 * float((label == c).mean())) for c in np.unique(label)
-    ]
-    return [f"{len(label)} nodes; " + ", ".join(meta), "", *grid(("category", "name", "nodes", "per cent"), rows)]
-
-
 # ---- one image of it
 
 
@@ -190,13 +159,3 @@ def peaks_of(table, i, names):
         for c, (y, x), s in zip(table["category"][part], table["yx"][part], table["score"][part])
     ]
     return [f"{table['image_id'][i]}: {len(rows)} peaks", "", *grid(("name", "y", "x", "score"), rows)]
-
-
-def mil_of(table, i, names):
-    part = slice(*table["first"][i : i + 2])
-    p = table["p"][part]
-    used = np.flatnonzero(p.any(0)) if len(p) else []
-    heads = ("proposal", *(named(names, table.meta["labels"][k]) for k in used))
-    rows = [(int(n), *map(float, one[used])) for n, one in zip(table["row"][part], p)]
-    return [f"{table['image_id'][i]}: {len(rows)} proposals; p of the classes that occur", "",
-            *grid(heads, rows[:ROWS]), *rest(len(rows))]  # fmt: skip

@@ -1,113 +1,85 @@
-"""What a store holds: python -m tag2mask.view.inspect STORE [IMAGE] [--png FILE] [--unzip FOLDER] [--photos FOLDER]
+"""What a store holds, as lines and as a picture. Schemas of `tag2mask.data` are known here, others are handed in."""
 
-STORE: a .zarr.zip file or a directory store of any stage: instances, maps, index, peaks, mil, graph, labels. IMAGE: an
-image id, for that image alone. --png: also as a picture. --unzip: also as a directory store that any Zarr tool opens.
-Photos are found through the index of the same run, or by name in the folder given with --photos; else ground is grey.
-"""
-
-import argparse
-import os
-import sys
-import zipfile
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
-from tag2mask.data.index import Index
-from tag2mask.data.instances import Instances
-from tag2mask.data.maps import Maps
+from tag2mask.data import index as indexes
+from tag2mask.data import instances, maps
 from tag2mask.data.photo import SUFFIXES, read_photo
 from tag2mask.data.tables import Table
 from tag2mask.errors import UserError
 from tag2mask.store import store
 from tag2mask.view import describe
 
-KINDS = ("instances", "maps", "index", "peaks", "mil", "graph", "labels")
-WITHOUT_IMAGES = ("graph", "labels")
+SHARED = {  # schema -> what loads such a store
+    instances.SCHEMA: instances.Instances.load,
+    maps.SCHEMA: maps.Maps.load,
+    indexes.SCHEMA: indexes.Index.load,
+    "peaks/1": partial(Table.load, schema="peaks/1"),
+}
 MANY = 12  # images in a picture of a whole store
 
 
-def main(arguments=None):
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tag2mask.view.inspect", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("store", metavar="STORE", type=Path)
-    parser.add_argument("image", metavar="IMAGE", nargs="?", help="image id")
-    parser.add_argument("--png", metavar="FILE", type=Path, help="write a picture")
-    parser.add_argument("--unzip", metavar="FOLDER", type=Path, help="write a directory store")
-    parser.add_argument("--photos", metavar="FOLDER", type=Path, help="where the photos are, by image id")
-    options = parser.parse_args(arguments)
-    try:
-        print("\n".join(inspect(options)), flush=True)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # piped into head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+def inspect(path, image=None, *, png=None, photos=None, looks, index):
+    """All lines to print of the store at `path`, or of its image `image` (its id); writes the picture file `png`.
 
-
-def inspect(options):
-    """All lines to print; writes what the options ask for."""
-    kind, held, arrays, schema = load(options.store)
-    index = held if kind == "index" else find_index(options.store)
-    names = dict(getattr(held, "categories", None) or (index.categories if index is not None else {}))
+    photos : folder of photos, or None. looks : schema -> function () -> module with `lines`, `lines_of`, `draw`, as
+    `tag2mask.run.registry.Stage` says. index : where an index lies in a run's folder.
+    """
+    arrays, _, schema = store.read(path)
+    check(path, schema, [*SHARED, *looks])
+    kind = schema.partition("/")[0]
+    look = None if schema in SHARED else looks[schema]()
+    held = SHARED[schema](path) if look is None else Table.load(path, schema)
+    near = held if kind == "index" else indexes.index_near(path, index)
+    names = dict(getattr(held, "categories", None) or (near.categories if near is not None else {}))
     for key in ("category", "label"):  # where no index is near, a class has its number for a name
         names.update({c: f"class {c}" for c in np.unique(arrays.get(key, [])).tolist() if c > 0 and c not in names})
-    i = None if options.image is None else find_image(held, kind, options)
+    lines = getattr(describe, kind) if look is None else look.lines
+    lines_of = getattr(describe, f"{kind}_of") if look is None else look.lines_of
+    i = None if image is None else find_image(path, held, image, lines_of)
     if i is None:
-        lines = describe.head(options.store, schema, arrays, size=size_of(options.store))
-        lines += ["", *getattr(describe, kind)(held, names)]
+        shown = [*describe.head(path, schema, arrays, size=size_of(path)), "", *lines(held, names)]
     else:
-        lines = getattr(describe, f"{kind}_of")(held, i, names)
-    if options.png is not None:
-        save(options.png, draw(kind, held, i, names=names, photos=Photos(options.photos, index), path=options.store))
-        lines += ["", f"picture: {options.png}"]
-    if options.unzip is not None:
-        unzip(options.store, options.unzip)
-        lines += ["", f"directory store: {options.unzip}"]
-    return lines
+        shown = lines_of(held, i, names)
+    if png is not None:
+        title = path.name if i is None else f"{ids_of(held)[i]}  ·  {path.name}"
+        if look is None:
+            picture = draw(kind, held, i, names=names, title=title, photos=Photos(photos, near), path=path)
+        else:
+            picture = look.draw(held, i, names=names, title=title)
+        save(png, picture)
+        shown += ["", f"picture: {png}"]
+    return shown
 
 
-def load(path):
-    """(kind, the typed object, its arrays, schema) of the store at `path`."""
-    arrays, _, schema = store.read(path)
-    kind, _, version = str(schema).partition("/")
-    if kind not in KINDS:
-        known = ", ".join(f"{name}/1" for name in KINDS)
-        raise UserError(f"{path} has schema {schema!r}, which inspect does not know; it knows {known}.")
-    if version != "1":
-        raise UserError(
-            f"{path} has schema {schema!r}, this version of tag2mask reads {kind}/1; use the version that wrote it."
-        )
-    whole = {"instances": Instances, "maps": Maps, "index": Index}
-    held = whole[kind].load(path) if kind in whole else Table.load(path, schema)
-    return kind, held, arrays, schema
+def check(path, schema, known):
+    """UserError unless the store's schema is one of `known`; another version is told apart from another kind."""
+    if schema in known:
+        return
+    kind = str(schema).partition("/")[0]
+    same = next((one for one in known if one.partition("/")[0] == kind), None)
+    if same is None:
+        raise UserError(f"{path} has schema {schema!r}, which inspect does not know; it knows {', '.join(known)}.")
+    raise UserError(
+        f"{path} has schema {schema!r}, this version of tag2mask reads {same}; use the version that wrote it."
+    )
 
 
 def ids_of(held):
     return [str(one) for one in (held["image_id"] if isinstance(held, Table) else held.image_id)]
 
 
-def find_image(held, kind, options):
+def find_image(path, held, image, lines_of):
     """The number of the image asked for."""
-    if kind in WITHOUT_IMAGES:
-        raise UserError(f"{options.store} holds the nodes of all images as one; leave out {options.image}.")
+    if lines_of is None:
+        raise UserError(f"{path} holds what it has of all images as one; leave out {image}.")
     ids = ids_of(held)
-    if options.image not in ids:
+    if image not in ids:
         near = f"for example {', '.join(ids[:3])}" if ids else "it has none"
-        raise UserError(f"{options.store} has no image {options.image!r} among its {len(ids)} images, {near}.")
-    return ids.index(options.image)
-
-
-def find_index(path):
-    """The index of the run that the store lies in, or None."""
-    for folder in Path(path).resolve().parents:
-        found = folder / "images" / "default" / "index.zarr.zip"
-        if found.is_file():
-            return Index.load(found)
-    return None
+        raise UserError(f"{path} has no image {image!r} among its {len(ids)} images, {near}.")
+    return ids.index(image)
 
 
 class Photos:
@@ -141,30 +113,11 @@ class Photos:
         return photo
 
 
-def draw(kind, held, i, *, names, photos, path):
-    """The picture of the store, or of its image i: (H, W, 3) uint8."""
-    from tag2mask.view import draw, picture
+def draw(kind, held, i, *, names, title, photos, path):
+    """The picture of a store of images, or of its image i: (H, W, 3) uint8."""
+    from tag2mask.view import picture
 
-    palette = draw.Palette([c for c in names if c > 0])
-    if kind == "graph":
-        counts, edges = np.histogram(held["cosine"], bins=20)
-        rows = [(f"{a:.2f} to {b:.2f}", int(n), None) for n, a, b in zip(counts, edges, edges[1:])]
-        return picture.bars(rows, title=f"{path.name}: cosine of the edges", unit="edges")
-    if kind == "labels":
-        rows = [
-            (describe.named(names, c), int((held["label"] == c).sum()), palette(c)) for c in np.unique(held["label"])
-        ]
-        return picture.bars(rows, title=f"{path.name}: label of the nodes", unit="nodes")
     ids = ids_of(held)
-    title = path.name if i is None else f"{ids[i]}  ·  {path.name}"
-    if kind == "mil":
-        part = slice(None) if i is None else slice(*held["first"][i : i + 2])
-        p = held["p"][part]
-        rows = [
-            (describe.named(names, c), float(p[:, k].mean()) if len(p) else 0.0, palette(c))
-            for k, c in enumerate(held.meta["labels"])
-        ]
-        return picture.bars(rows, title=f"{title}: mean class probability of {len(p)} proposals", unit="")
     side = picture.SIDE if i is not None else picture.SMALL
     shown = [i] if i is not None else np.unique(np.linspace(0, len(ids) - 1, MANY).astype(int)) if ids else []
     tiles = [tile for k in shown for tile in tiles_of(kind, held, int(k), names=names, photos=photos, side=side)]
@@ -207,29 +160,6 @@ def save(path, picture):
         raise UserError(f"cannot write the picture {path}: {getattr(error, 'strerror', None) or error}.") from None
 
 
-def unzip(path, folder):
-    """The directory store `folder` of the zip store `path`, whole or not at all."""
-    if path.is_dir():
-        raise UserError(f"{path} is a directory store already.")
-    if folder.exists():
-        raise UserError(f"{folder} exists; name a folder that does not.")
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(part)
-        os.replace(part, folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}.") from None
-    finally:
-        if part.exists():
-            store.remove(part)
-
-
 def size_of(path):
     files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
     return sum(f.stat().st_size for f in files)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -73,6 +73,8 @@ def as_run(words):
     program, *rest = words
     if program == "python":
         return [sys.executable, *rest]
+    if program == "tag2mask":
+        return [sys.executable, "-m", "tag2mask", *rest]
     assert program == "snakemake", f"{program} is not run by the tests; mark its block"
     rest = [str(ROOT / word) if word.startswith("config/") else word for word in rest]
     own = [] if "--configfile" in rest else ["--configfile", str(TINY)]

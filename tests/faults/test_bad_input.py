@@ -21,6 +21,7 @@ from PIL import Image
 from stages import cam, classifier, graph, graph_cut, mil, proposals, pseudo_labels, reference, refine, semantic
 from stages import segment as segment_stage
 from stages import transfer as transfer_stage
+from tag2mask.cli import main
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances, InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
@@ -227,12 +228,14 @@ def test_imported_lists_never_leave_their_folder(folder):
         (["inspect", "newer.zarr.zip"], "instances/2"),
         (["inspect", "cut.zarr.zip"], "not a readable Zarr store"),
         (["inspect", "truth.zarr.zip", "--png", "file/x.png"], "Not a directory"),
-        (["inspect", "truth.zarr.zip", "--unzip", "file/x.zarr"], "cannot write"),
-        (["images", "points", "newer.zarr.zip", "x.csv"], "has schema 'instances/2'"),
-        (["images", "points", "truth.zarr.zip", "file/x.csv"], "Not a directory"),
-        (["refine", "predict", "weights.pt", "."], "would run code when loaded"),
-        (["graph_cut", "file", "--out", "x.npz"], "cannot be read as an npz file"),
-        (["report", "picture", ".", "x.png"], "no results folder of a run"),
+        (["export", "truth.zarr.zip", "file/x.zarr"], "file cannot be written (File exists)"),
+        (["export", "truth.zarr.zip", "file/x.json"], "file cannot be written (File exists)"),
+        (["export", "newer.zarr.zip", "x.json"], "instances/2"),
+        (["points", "newer.zarr.zip", "x.csv"], "has schema 'instances/2'"),
+        (["points", "truth.zarr.zip", "file/x.csv"], "Not a directory"),
+        (["predict", "weights.pt", "."], "would run code when loaded"),
+        (["cut", "file", "--out", "x.npz"], "cannot be read as an npz file"),
+        (["picture", ".", "x.png"], "no results folder of a run"),
     ],
     ids=lambda value: "-".join(value).replace("/", "_") if isinstance(value, list) else "",
 )
@@ -243,24 +246,18 @@ def test_commands_answer_with_one_sentence(folder, command, part, monkeypatch, c
     (folder / "file").write_text("a file")
     torch.save({"schema": "weights/1", "meta": {}, "tensors": {"a": Evil()}}, "weights.pt")
     before = {path.name for path in folder.iterdir()}
-    main = __import__(f"stages.{command[0]}.__main__", fromlist=["main"]).main
-    try:
-        status = main(command[1:])
-        shown = capsys.readouterr().err
-    except SystemExit as stop:
-        status, shown = stop.code, f"{stop.code}\n"
-    assert status not in (0, None) and part in shown and len(shown.strip().splitlines()) == 1
+    status = main(command)
+    shown = capsys.readouterr().err
+    assert status == 1 and part in shown and len(shown.strip().splitlines()) == 1
     assert {path.name for path in folder.iterdir()} == before
 
 
 def test_predictions_into_a_file(folder, tmp_path, monkeypatch, capsys):
     """The folder to write to lies below a regular file: a sentence, when the photos were read and segmented."""
-    from stages.refine.__main__ import main
-
     (folder / "file").write_text("a file")
     table = InstancesBuilder({1: "cat"})
     table.add("a.png", (24, 24), [], category=[])
-    monkeypatch.setattr("tag2mask.store.weights.Weights.load", lambda *_: None)
+    monkeypatch.setattr("tag2mask.store.weights.Weights.load", lambda *_: Weights({"kind": "refine"}, {}))
     monkeypatch.setattr("stages.refine.predict.predict_photos", lambda *_, **__: table.finish())
     assert main(["predict", "weights.pt", ".", "--out", "file/out"]) == 1
     shown = capsys.readouterr().err
@@ -301,7 +298,7 @@ def test_no_space_left_for_what_is_no_artifact(tmp_path, monkeypatch, what):
 def test_commands_are_found_from_a_shell(folder):
     """As typed: exit status 1 and nothing but the sentence."""
     done = subprocess.run(
-        [sys.executable, "-m", "stages.evaluate", "truth.zarr.zip", "none.zarr.zip"],
+        [sys.executable, "-m", "tag2mask", "evaluate", "truth.zarr.zip", "none.zarr.zip"],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1 and "none.zarr.zip does not exist" in done.stderr

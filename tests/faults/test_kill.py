@@ -12,7 +12,7 @@ OUT = "results/tiny"
 TARGETS = {  # stage -> (an artifact of it, its log)
     "images": (f"{OUT}/images/default/index.zarr.zip", "images"),
     "proposals": (f"{OUT}/proposals/default/0000.zarr.zip", "proposals.default.0000"),
-    "classifier": (f"{OUT}/classifier/plain/weights.pt", "classifier.plain"),
+    "classifier": (f"{OUT}/classifier/plain/weights.pt", "classifier_train.plain"),
     "cam": (f"{OUT}/cam/plain/0000.cam.zarr.zip", "cam.plain.0000"),
     "semantic": (f"{OUT}/semantic/default/0000.zarr.zip", "semantic.default.0000"),
     "mil_train": (f"{OUT}/mil/default/weights.pt", "mil_train.default"),
@@ -33,7 +33,8 @@ TARGETS = {  # stage -> (an artifact of it, its log)
     "evaluate": (f"{OUT}/evaluate/cam_cut/metrics.json", "evaluate.cam_cut"),
     "report": (f"{OUT}/report/report.html", "report"),
 }
-TRAINS = ("classifier", "mil_train", "bestie_train", "refine_train", "segment_train")  # by the beginning of their logs
+# by the beginning of their logs
+TRAINS = ("classifier_train", "mil_train", "bestie_train", "refine_train", "segment_train")
 FAST = ("classifier", "refine_train", "graph_cut")
 STAGES = [stage if stage in FAST else pytest.param(stage, marks=pytest.mark.slow) for stage in TARGETS]
 

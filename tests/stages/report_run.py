@@ -14,18 +14,25 @@ from tag2mask.data.tables import Table
 from tag2mask.store import manifest
 from tag2mask.store.store import manifest_path
 
+TAGS = {"supervision": "tags", "kind": "method", "trains": True}
 RECIPES = [
-    {"name": "transfer", "stage": "transfer", "variant": "default", "supervision": "tags", "trains": True},
-    {"name": "cam_cut", "stage": "graph_cut", "variant": "cam", "supervision": "tags", "trains": True,
+    {"name": "transfer", "stage": "transfer", "variant": "default", **TAGS},
+    {"name": "cam_cut", "stage": "graph_cut", "variant": "cam", **TAGS,
      "extras": ["salient instances (own)", "features of photos/"]},
-    {"name": "full", "stage": "reference", "variant": "full", "supervision": "masks", "trains": True},
-    {"name": "whole_photo", "stage": "reference", "variant": "whole_photo", "supervision": "tags", "trains": False},
+    {"name": "full", "stage": "reference", "variant": "full", **TAGS, "supervision": "masks", "kind": "full"},
+    {"name": "whole_photo", "stage": "reference", "variant": "whole_photo", **TAGS, "kind": "baseline",
+     "trains": False},
 ]  # fmt: skip
 CUT_COUNTS = {
     "nodes": 40, "components": 7, "largest_component": 20, "component_sizes": [[1, 1, 5], [8, 15, 1], [16, 31, 1]],
     "status": "optimal", "energy": 3.0, "bound": 3.0, "gap": 0.0, "changed_by_cut": 0.25,
     "label_share": {"background": 0.5, "cat": 0.3, "dog": 0.2},
 }  # fmt: skip
+PICTURES = [
+    {"kind": "proposals", "title": "proposals"}, {"kind": "heat", "title": ""}, {"kind": "heat", "title": ""},
+    {"kind": "labels", "title": "semantic map"},
+]  # fmt: skip
+PANELS = [{"module": "stages.graph_cut.panel", "code": ""}]
 CUT_CONFIG = {"solver": "multiway", "warn_share": 0.9}
 
 
@@ -110,7 +117,7 @@ def make(folder, index, truth, *, recipes=RECIPES, images="all", trained=None, w
     photos = {split: [index.image_id[i] for i in index.where(split)] for split in ("train", "with_masks", "val")}
     masked = measures.subset(truth, photos["with_masks"], where="truth")
     seen = measures.subset(truth, photos["val"], where="truth")
-    at.proposals, at.cam, at.semantic, at.peaks = [], [], [], []
+    made = {"proposals": [], "cam": [], "peaks": [], "semantic": []}
     for shard in range(index.shards):
         names = [index.image_id[i] for i in index.of_shard(shard)]
         for key, stage, suffix, table in (
@@ -120,12 +127,15 @@ def make(folder, index, truth, *, recipes=RECIPES, images="all", trained=None, w
             ("semantic", "semantic/default", "zarr.zip", painted(truth, names)),
         ):
             path = root / stage / f"{shard:04d}.{suffix}"
-            getattr(at, key).append(save(table, path, stage=stage.split("/")[0]))
-    at.pam = at.cam
+            made[key].append(save(table, path, stage=stage.split("/")[0]))
+    at.picture_0, at.picture_1, at.picture_2, at.picture_3 = (
+        made[key] for key in ("proposals", "cam", "cam", "semantic")
+    )
+    at.picture_2_peaks = made["peaks"]
     cut = root / "graph_cut/cam/labels.zarr.zip"
     save(shaken(truth, photos["train"], by=(0, 2), score=0.9), cut, stage="graph_cut",
          config=CUT_CONFIG, warnings=[warning] if warning else [], **CUT_COUNTS)  # fmt: skip
-    at.graph_cut = [manifest_path(cut)]
+    at.panel_0 = [manifest_path(cut)]
     at.labels, at.predictions, at.metrics = [], [], []
     for k, recipe in enumerate(recipes):
         labels = shaken(truth, photos["train"], by=(0, 2 * k if recipe["name"] != "full" else 0), score=0.9)

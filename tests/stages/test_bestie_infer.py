@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from stages.bestie import infer, network
-from stages.bestie.__main__ import main
 from stages.bestie.config import Config
 from stages.bestie.data import Marks
+from tag2mask import cli
 from tag2mask.data.instances import Instances
 from tag2mask.errors import UserError
 from tag2mask.run.job import Job
@@ -215,7 +215,9 @@ def test_photos_of_odd_sizes_and_their_tags(weights, monkeypatch):
 
 
 def command(folder, *more):
-    return main(["predict", str(folder / "weights.pt"), str(folder / "photos"), "--out", str(folder / "out"), *more])
+    return cli.main(
+        ["predict", str(folder / "weights.pt"), str(folder / "photos"), "--out", str(folder / "out"), *more]
+    )
 
 
 def test_command_writes_store_coco_and_overlays(weights, tmp_path, capsys):
@@ -239,14 +241,16 @@ def test_command_writes_store_coco_and_overlays(weights, tmp_path, capsys):
 
 
 def test_tags_of_a_csv(weights, tmp_path):
-    from stages.bestie.__main__ import tags_of
+    from stages.bestie.command import tags_of
 
     (tmp_path / "tags.csv").write_text("file,tags\na.png,box;disc\nb/c.png,\n")
     assert tags_of(tmp_path / "tags.csv", weights, {"a.png": 0, "b/c.png": 0}) == {"a.png": (3, 7), "b/c.png": ()}
 
 
 def test_command_refuses_other_weights(weights, tmp_path, capsys):
-    Weights({**weights.meta, "kind": "segment"}, {}).save(tmp_path / "weights.pt")
+    Weights({**weights.meta, "kind": "mil"}, {}).save(tmp_path / "weights.pt")
     (tmp_path / "photos").mkdir()
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "photos" / "a.png")
-    assert command(tmp_path) == 1 and "'bestie'" in capsys.readouterr().err
+    assert command(tmp_path) == 1
+    shown = capsys.readouterr().err
+    assert "'mil'" in shown and "name weights of bestie" in shown

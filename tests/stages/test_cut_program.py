@@ -45,7 +45,7 @@ def assert_as_program(problem, *, integral=False):
     assert solution.bound <= solution.energy * (1 + 1e-9)
     if integral:
         assert solution.energy == pytest.approx(value, rel=1e-6)
-    else:  # equal where the relaxation is integral, which it was in every regime of multiway_cut.md
+    else:  # equal where the relaxation is integral, which it was in every regime tried
         assert solution.energy == pytest.approx(value, rel=2e-6)
     return solution
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from cut_reference import energy, ring, union
 
-from stages.graph_cut.__main__ import main
 from stages.graph_cut.solve import solve
+from tag2mask.cli import main
 from tag2mask.errors import UserError
 
 FINE = dict(
@@ -131,7 +131,7 @@ def test_a_problem_without_edges_needs_no_time_to_be_right():
 
 
 def command(*arguments, **options):
-    words = [sys.executable, "-m", "stages.graph_cut", *map(str, arguments)]
+    words = [sys.executable, "-m", "tag2mask", "cut", *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, timeout=120, **options)
 
 
@@ -142,7 +142,7 @@ def graph(tmp_path):
 
 
 def called(capfd, *arguments):
-    code = main([str(a) for a in arguments])
+    code = main(["cut", *map(str, arguments)])
     return code, *capfd.readouterr()
 
 
@@ -225,15 +225,15 @@ def test_no_time_is_written_down(tmp_path, capfd):
 )
 def test_wrong_words_on_the_command_line(words, graph, capfd):
     with pytest.raises(SystemExit) as left:
-        main([str(graph), *words])
+        main(["cut", str(graph), *words])
     assert left.value.code == 2 and "usage" in capfd.readouterr().err
 
 
 HARD = """
 import os, signal, sys, threading
-from stages.graph_cut.__main__ import main
+from tag2mask.cli import main
 threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGINT)).start()
-sys.exit(main(sys.argv[2:]))
+sys.exit(main(["cut", *sys.argv[2:]]))
 """
 
 
@@ -272,12 +272,12 @@ def test_an_interrupt_leaves_no_file(after, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["graph.npz"]
 
 
-def test_an_interrupt_while_the_file_is_written(graph, tmp_path, monkeypatch):
+def test_an_interrupt_while_the_file_is_written(graph, tmp_path, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        main([str(graph), "--out", str(tmp_path / "labels.npz")])
+    assert main(["cut", str(graph), "--out", str(tmp_path / "labels.npz")]) == 130
+    assert capsys.readouterr().err == "Interrupted: cut did not come to its end.\n"
     assert not (tmp_path / "labels.npz").exists()
     assert signal.getsignal(signal.SIGINT) is not None

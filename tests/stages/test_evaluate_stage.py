@@ -8,8 +8,8 @@ import pytest
 from evaluate_tables import CROWD, maps_of, metrics, strip, table
 
 from stages.evaluate import run
-from stages.evaluate.__main__ import main
 from stages.evaluate.config import Config
+from tag2mask.cli import main
 from tag2mask.data.instances import Instances
 from tag2mask.errors import UserError
 from tag2mask.run.job import Job
@@ -77,16 +77,18 @@ def test_photos_without_ground_truth_are_left_out(stage):
 
 def test_command_line_on_stores(stage, capsys):
     out = stage / "metrics.json"
-    assert main([str(stage / "truth.zarr.zip"), str(stage / "labels.zarr"), "--out", str(out)]) == 0
+    assert main(["evaluate", str(stage / "truth.zarr.zip"), str(stage / "labels.zarr"), "--out", str(out)]) == 0
     text = capsys.readouterr().out
     assert "1 of 4 photos of" in text and "cat" in text and "mAP50" in text and "objects" in text
     assert json.loads(out.read_text())["photos"] == 3
-    assert main([str(stage / "truth.zarr.zip"), str(stage / "1.zarr.zip")]) == 0
+    assert main(["evaluate", str(stage / "truth.zarr.zip"), str(stage / "1.zarr.zip")]) == 0
     assert "recall70" in capsys.readouterr().out
-    assert main([str(stage / "truth.zarr.zip"), str(stage / "labels.zarr"), "--out", "/nowhere/x.json"]) == 1
+    assert (
+        main(["evaluate", str(stage / "truth.zarr.zip"), str(stage / "labels.zarr"), "--out", "/nowhere/x.json"]) == 1
+    )
     assert "cannot write /nowhere/x.json" in capsys.readouterr().err
     maps_of([1] * 10 + [0] * 20, names=("p3",)).save(stage / "maps.zarr.zip")
-    assert main([str(stage / "truth.zarr.zip"), str(stage / "maps.zarr.zip"), "--out", str(out)]) == 0
+    assert main(["evaluate", str(stage / "truth.zarr.zip"), str(stage / "maps.zarr.zip"), "--out", str(out)]) == 0
     assert "3 of 4 photos of" in (text := capsys.readouterr().out) and "pixel accuracy" in text
     assert json.loads(out.read_text())["mIoU"] == 1
 
@@ -106,14 +108,14 @@ def test_command_line_on_coco_json(tmp_path, capsys):
     (tmp_path / "dataset.json").write_text(json.dumps(truth))
     (tmp_path / "results.json").write_text(json.dumps(results))
     out = tmp_path / "out.json"
-    assert main([str(tmp_path / "truth.json"), str(tmp_path / "results.json"), "--out", str(out)]) == 0
+    assert main(["evaluate", str(tmp_path / "truth.json"), str(tmp_path / "results.json"), "--out", str(out)]) == 0
     # a list of results names no photos: those it leaves out are photos without predictions
     assert json.loads(out.read_text())["mAP50"] == 0.5
-    assert main([str(tmp_path / "truth.json"), str(tmp_path / "dataset.json"), "--out", str(out)]) == 0
+    assert main(["evaluate", str(tmp_path / "truth.json"), str(tmp_path / "dataset.json"), "--out", str(out)]) == 0
     assert json.loads(out.read_text())["mAP75"] == 1
     capsys.readouterr()
     (tmp_path / "results.json").write_text(json.dumps([{**results[0], "image_id": 31}]))
-    assert main([str(tmp_path / "truth.json"), str(tmp_path / "results.json")]) == 1
+    assert main(["evaluate", str(tmp_path / "truth.json"), str(tmp_path / "results.json")]) == 1
     error = capsys.readouterr().err
     assert "31" in error and "Traceback" not in error and error.count("\n") == 1
 
@@ -129,9 +131,9 @@ def test_what_does_not_fit_is_refused(tmp_path, capsys):
         metrics(truth, table(small))
     truth.save(tmp_path / "a.zarr.zip")
     table({"id": "else", "rows": []}).save(tmp_path / "b.zarr.zip")
-    assert main([str(tmp_path / "a.zarr.zip"), str(tmp_path / "b.zarr.zip")]) == 1
+    assert main(["evaluate", str(tmp_path / "a.zarr.zip"), str(tmp_path / "b.zarr.zip")]) == 1
     assert "no photo in common (for example 'else' against for example 'p0')" in capsys.readouterr().err
-    assert main([str(tmp_path / "a.zarr.zip"), str(tmp_path / "none.json")]) == 1
+    assert main(["evaluate", str(tmp_path / "a.zarr.zip"), str(tmp_path / "none.json")]) == 1
     assert "none.json does not exist" in capsys.readouterr().err
 
 

@@ -12,9 +12,10 @@ from conftest import ROOT
 from cut_problems import FRACTIONAL, NO_EDGES, NO_WEIGHT
 from scipy import sparse
 
-from stages.graph_cut import __main__ as main_module
+from stages.graph_cut import command as command_module
 from stages.graph_cut import cut, run
 from stages.graph_cut.config import Config
+from tag2mask import cli
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.tables import Table
@@ -111,7 +112,7 @@ def test_the_number_kept_is_the_floor_of_the_decimal():
 
 
 def command(*arguments):
-    words = [sys.executable, "-m", "stages.graph_cut", *map(str, arguments)]
+    words = [sys.executable, "-m", "tag2mask", "cut", *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True)
 
 
@@ -125,7 +126,7 @@ def test_command_line(tmp_path):
 
 
 def test_the_example_of_the_help_runs(tmp_path):
-    example = textwrap.dedent("".join(main_module.__doc__.split("column 0)")[1].partition("\n\n")[2]))
+    example = textwrap.dedent("".join(command_module.__doc__.split("column 0)")[1].partition("\n\n")[2]))
     words = [sys.executable, "-c", example]
     done = subprocess.run(
         words, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
@@ -138,7 +139,7 @@ def test_command_line_partition_and_picture(tmp_path, capsys):
     prob = np.array([[0, 0.9], [0, 0.2], [0, 0.5]])
     np.savez(tmp_path / "graph.npz", prob=prob, allowed=np.ones((3, 2), bool), edges=NO_EDGES, weight=NO_WEIGHT)
     words = [tmp_path / "graph.npz", "--out", tmp_path / "labels.npz", "--picture", tmp_path / "graph.png"]
-    assert main_module.main([*map(str, words), "--solver", "partition", "--keep", "2", "--beta", "10"]) == 0
+    assert cli.main(["cut", *map(str, words), "--solver", "partition", "--keep", "2", "--beta", "10"]) == 0
     with np.load(tmp_path / "labels.npz") as labels:
         assert labels["label"].tolist() == [1, 0, 1] and labels["energy"] == pytest.approx(10 * (0.9 + 0.5))
     assert (tmp_path / "graph.png").stat().st_size > 1000 and "optimal" in capsys.readouterr().out

@@ -9,11 +9,12 @@ import pytest
 from images_files import CLASSES, PHOTO, coco, folder, voc, write, xml
 
 from stages.images import run
-from stages.images.__main__ import inner_point, main
+from stages.images.command import inner_point
 from stages.images.config import Config
 from stages.images.voc import split_ids
 from stages.images.voc_truth import difficult, instances_of
 from stages.images.xml import Object, read_objects
+from tag2mask.cli import main
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances
 from tag2mask.errors import UserError
@@ -255,6 +256,12 @@ def test_xml_with_a_document_type_is_refused(tmp_path):
         read_objects(tmp_path / "a.xml", "a.xml")
 
 
+def test_xml_in_an_unknown_encoding_is_refused(tmp_path):
+    write(tmp_path / "a.xml", '<?xml version="1.0" encoding="nonsense"?><annotation/>')
+    with pytest.raises(UserError, match=r"a\.xml is not a VOC annotation \(unknown encoding"):
+        read_objects(tmp_path / "a.xml", "a.xml")
+
+
 def test_inner_point():
     mask = np.zeros((9, 12), bool)
     mask[1:8, 0:7] = True  # touches the left border, which counts as outside
@@ -269,15 +276,15 @@ def test_inner_point():
 def test_points_command(tmp_path, capsys):
     _, truth, _ = read(voc(tmp_path), **VOC)
     truth.save(tmp_path / "truth.zarr.zip")
-    main(["points", str(tmp_path / "truth.zarr.zip"), str(tmp_path / "points.csv")])
+    assert main(["points", str(tmp_path / "truth.zarr.zip"), str(tmp_path / "points.csv")]) == 0
     with (tmp_path / "points.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["image_id"], row["class"]) for row in rows] == [("a", "cat"), ("b", "dog"), ("b", "dog"), ("d", "dog")]
     loaded = Instances.load(tmp_path / "truth.zarr.zip")
     assert loaded.masks(0)[0][int(rows[0]["y"]), int(rows[0]["x"])]
     assert "4 points" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="does not exist"):
-        main(["points", str(tmp_path / "none.zarr.zip"), str(tmp_path / "points.csv")])
+    assert main(["points", str(tmp_path / "none.zarr.zip"), str(tmp_path / "points.csv")]) == 1
+    assert "does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not PHOTOS20.is_dir(), reason="the photographs in ../shared/data/photos20 are not here")

@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 from images_files import CLASSES, PHOTO, coco, folder, labels, photo, voc, write, xml
-from PIL import Image
+from PIL import ExifTags, Image
 
 from stages.images import run
 from stages.images.config import Config
-from tag2mask.data.photo import ORIENTATION
 from tag2mask.errors import UserError
 from tag2mask.run.config import parse
 from tag2mask.run.job import Job
@@ -112,7 +111,7 @@ def test_grey_cmyk_and_16_bit_photos_are_fine(tmp_path):
 def test_size_after_exif_rotation_is_what_masks_are_compared_with(tmp_path):
     root = voc(tmp_path)
     exif = Image.Exif()
-    exif[ORIENTATION] = 6
+    exif[ExifTags.Base.Orientation] = 6
     photo(root / "JPEGImages/a.jpg", size=PHOTO[::-1], exif=exif)  # stored 24x20, seen 20x24 as its masks
     index, truth, _ = read(root, **VOC)
     assert index.size[0].tolist() == list(PHOTO) == truth.size[0].tolist()

@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tag2mask import cli
 from tag2mask.data.index import Index
-from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
 from tag2mask.data.tables import Table
-from tag2mask.store import store
-from tag2mask.view.inspect import main
 
 NAMES = {1: "cat", 2: "dog"}
 IDS = np.array(["a", "b"])
+
+
+def main(arguments):
+    return cli.main(["inspect", *arguments])
 
 
 @pytest.fixture
@@ -122,19 +125,6 @@ def test_instances_lie_where_their_masks_are(run):
     assert left.argmin() != right.argmin() or abs(left[1] - left[2]) > 10
 
 
-def test_unzip(run, capsys):
-    assert main([str(run / "instances.zarr.zip"), "--unzip", str(run / "plain.zarr")]) == 0
-    a, b = Instances.load(run / "instances.zarr.zip"), Instances.load(run / "plain.zarr")
-    assert store.digest(a.arrays()) == store.digest(b.arrays()) and (run / "plain.zarr" / "zarr.json").is_file()
-    for name, more, sentence in (
-        ("instances.zarr.zip", ["--unzip", str(run / "plain.zarr")], "plain.zarr exists; name a folder that does not."),
-        ("proposals.zarr", ["--unzip", str(run / "x")], "is a directory store already."),
-    ):
-        assert main([str(run / name), *more]) == 1
-        assert sentence in capsys.readouterr().err
-    assert not [f for f in run.iterdir() if f.name.endswith(".part")]
-
-
 def test_one_sentence_for_what_is_not_there(run, capsys):
     Table("peaks/2", {"x": np.zeros(1)}).save(run / "newer.zarr.zip")
     Table("soup/1", {"x": np.zeros(1)}).save(run / "soup.zarr.zip")
@@ -145,7 +135,7 @@ def test_one_sentence_for_what_is_not_there(run, capsys):
         (["soup.zarr.zip"], "has schema 'soup/1', which inspect does not know; it knows instances/1, maps/1"),
         (["newer.zarr.zip"], "this version of tag2mask reads peaks/1"),
         (["instances.zarr.zip", "z"], "has no image 'z' among its 2 images, for example a, b."),
-        (["graph.zarr.zip", "a"], "holds the nodes of all images as one; leave out a."),
+        (["graph.zarr.zip", "a"], "holds what it has of all images as one; leave out a."),
         (["instances.zarr.zip", "--png", str(run / "no" / "x.png")], "cannot write the picture"),
         (["instances.zarr.zip", "--png", str(run / "x.soup")], "cannot write the picture"),
         (["cam.zarr.zip", "--png", "x.png", "--photos", str(run / "no")], "is no folder"),

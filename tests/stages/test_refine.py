@@ -16,6 +16,7 @@ from shape_photos import CATEGORIES
 
 from stages import refine
 from stages.refine.config import Config
+from tag2mask.cli import main
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances, InstancesBuilder
 from tag2mask.errors import UserError
@@ -197,8 +198,6 @@ def test_weights_of_something_else_are_refused(trained, tmp_path):
 
 
 def test_predict_command_on_a_folder(trained, tmp_path, capsys):
-    from stages.refine.__main__ import main
-
     inputs, _, _ = trained
     (tmp_path / "in" / "deep").mkdir(parents=True)
     Image.fromarray(photo_with(3, size=(70, 90))[0]).save(tmp_path / "in" / "a.png")

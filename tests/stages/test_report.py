@@ -10,8 +10,8 @@ from PIL import Image
 from report_run import snapshot, write_cut
 
 from stages.report import run, runs
-from stages.report.__main__ import main
 from stages.report.config import Config
+from tag2mask.cli import main
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances
 from tag2mask.run.job import Job
@@ -49,8 +49,8 @@ class Page(HTMLParser):
         return [attrs[name] for one, attrs in self.found if one == tag and name in attrs]
 
 
-def build(at, *, photos=2, recipes=report_run.RECIPES):
-    made = run(at, Config(photos=photos, recipes=recipes), Job())
+def build(at, *, photos=2, recipes=report_run.RECIPES, pictures=report_run.PICTURES, panels=report_run.PANELS):
+    made = run(at, Config(photos=photos, recipes=recipes, pictures=pictures, panels=panels), Job())
     return made["report"], made["table"]
 
 
@@ -142,8 +142,8 @@ def test_a_bare_run_has_a_page(tmp_path):
     """Only an index and labels, as with one recipe that trains nothing; no photo is drawn."""
     index, truth = report_run.rectangles(tmp_path, n_train=2, n_val=0)
     at = report_run.make(tmp_path, index, truth, recipes=report_run.RECIPES[-1:])
-    bare = SimpleNamespace(index=at.index, labels=at.labels, predictions=None, graph_cut=None)
-    html, text = build(bare, photos=0, recipes=report_run.RECIPES[-1:])
+    bare = SimpleNamespace(index=at.index, labels=at.labels, predictions=None)
+    html, text = build(bare, photos=0, recipes=report_run.RECIPES[-1:], pictures=[], panels=[])
     assert "<figure" not in html and "whole_photo" in text
     Page(html)
 
@@ -171,7 +171,7 @@ def test_only_what_the_run_reached_is_reported(trial):
 
 def test_an_unproven_cut_is_marked(trial, tmp_path):
     path = write_cut(tmp_path, "cam", status="time_limit", gap=0.02)
-    html, _ = build(SimpleNamespace(**{**vars(trial), "graph_cut": [path]}), photos=0)
+    html, _ = build(SimpleNamespace(**{**vars(trial), "panel_0": [path]}), photos=0)
     assert '<td class="left warn">time limit</td><td>0.02</td>' in html
 
 
@@ -185,7 +185,7 @@ def test_segmentation_has_a_column_and_pictures(trial, tmp_path):
     for k, path in enumerate(trial.metrics):
         metrics.append(tmp_path / f"{k}.json")
         own = {"mIoU": 0.4321, "photos": 2, "classes": []} if path.parent.name == "cam_cut" else None
-        manifest.write_json(metrics[-1], {**runs.read_json(path), "segmentation": own})
+        manifest.write_json(metrics[-1], {**manifest.read_json(path), "segmentation": own})
     html, text = build(SimpleNamespace(**{**vars(trial), "metrics": metrics, "segmentation": [store]}), photos=1)
     assert ">DeepLab</th>" in html and "mIoU on 2 validation photos" in html and "<b>cam_cut, DeepLab</b>" in html
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -199,7 +199,7 @@ def test_own_network_and_refined_labels_are_shown(trial, page, tmp_path):
     metrics = []
     for k, path in enumerate(trial.metrics):
         metrics.append(tmp_path / f"{k}.json")
-        found = runs.read_json(path)
+        found = manifest.read_json(path)
         if path.parent.name == "transfer":
             found |= {"network": {**found["predictions"], "mAP50": 0.123}, "snapshots": [snapshot(50, 1)]}
         manifest.write_json(metrics[-1], found)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from report_run import cut_rows, snapshot, write_cut
 
-from stages.report import charts, curves, cuts, pictures, runs, table
+from stages.graph_cut import panel as cuts
+from stages.report import charts, curves, pictures, runs, table
 from tag2mask.view import draw
 
-RECIPE = {"stage": "transfer", "variant": "default", "supervision": "tags", "trains": True}
-FULL = {"stage": "reference", "variant": "full", "supervision": "masks", "trains": True}
+RECIPE = {"stage": "transfer", "variant": "default", "supervision": "tags", "kind": "method", "trains": True}
+FULL = {"stage": "reference", "variant": "full", "supervision": "masks", "kind": "full", "trains": True}
 
 
 def measured(ap50):
@@ -59,7 +60,7 @@ def test_graph_cuts_side_by_side(tmp_path):
     ]  # fmt: skip
     rows, recipes = cut_rows("liid", "delta", "argmax", "fan", "transfer")
     recipes[-1]["stage"] = "transfer"
-    found = cuts.compared(paths, rows, recipes, {"cat": "#111", "dog": "#222"})
+    found = cuts.build(paths, rows, recipes, {"cat": "#111", "dog": "#222"})
     assert [row["name"] for row in found["rows"]] == ["liid", "delta", "argmax", "fan"]
     assert [row["changed"] for row in found["rows"]] == ["25.0", "25.0", "-", "25.0"]
     assert [row["classed"] for row in found["rows"]] == ["50.0", "5.0", "50.0", "50.0"]
@@ -70,7 +71,7 @@ def test_graph_cuts_side_by_side(tmp_path):
     assert [one["giant"] for one in found["graphs"]] == [True, False]
     assert found["key"] == [("background", None), ("cat", "#111"), ("dog", "#222")]
     assert [one["name"] for one in found["labels"][1]["shares"]] == ["background", "cat"]
-    assert cuts.compared([], rows, recipes, {}) is None
+    assert cuts.build([], rows, recipes, {}) is None
 
 
 def test_labels_have_one_order_in_all_bars():

@@ -1,4 +1,4 @@
-"""Generated scenes: what they promise (issue: shape alone tells the classes apart) and what must not change."""
+"""Generated scenes: what they promise (shape alone tells the classes apart) and what must not change."""
 
 import cv2
 import numpy as np

@@ -17,6 +17,7 @@ from shape_photos import CATEGORIES
 from stages import evaluate, segment
 from stages.evaluate.config import Config as EvaluateConfig
 from stages.segment.config import Config
+from tag2mask.cli import main
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances
 from tag2mask.data.maps import Maps
@@ -168,8 +169,6 @@ def test_equal_probabilities_go_to_the_smaller_number():
 
 
 def test_predict_command_on_a_folder(trained, tmp_path, capsys):
-    from stages.segment.__main__ import main
-
     inputs, _, _, _ = trained
     (tmp_path / "in" / "deep").mkdir(parents=True)
     photo, masks = photo_with(3, size=(70, 90))
@@ -196,16 +195,13 @@ def test_predict_command_on_a_folder(trained, tmp_path, capsys):
 
 
 def test_inspect_and_evaluate_read_its_maps(trained, tmp_path, capsys):
-    from stages.evaluate.__main__ import main as measure
-    from tag2mask.view.inspect import main as inspect
-
     inputs, config, _, _ = trained
     path = tmp_path / "predictions.zarr.zip"
     segment.run(inputs, config, Job())["predictions"].save(path)
     assert Maps.load(path).images == 2
-    assert inspect([str(path), "--png", str(tmp_path / "sheet.png")]) == 0
+    assert main(["inspect", str(path), "--png", str(tmp_path / "sheet.png")]) == 0
     assert "label map" in capsys.readouterr().out and (tmp_path / "sheet.png").stat().st_size
-    assert measure([str(inputs.truth), str(path), "--out", str(tmp_path / "metrics.json")]) == 0
+    assert main(["evaluate", str(inputs.truth), str(path), "--out", str(tmp_path / "metrics.json")]) == 0
     text = capsys.readouterr().out
     assert "mIoU" in text and "disc" in text and "6 of 8 photos" in text
     assert json.loads((tmp_path / "metrics.json").read_text())["mIoU"] > 0.5

@@ -9,15 +9,16 @@ from benchmarks import ablate_bestie as ablate
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
-from tag2mask.run.plan import Pipeline
+from tag2mask.run import recipes
+from tag2mask.run.plan import Plan
 
 
 def plan():
     values = {}
-    for name in ("recipes", "config", "ablate_bestie"):
-        update_config(values, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    for name in ("config/recipes", "config/config", "benchmarks/config/ablate_bestie"):
+        update_config(values, yaml.safe_load((ROOT / f"{name}.yaml").read_text()))
     values["dataset"]["points"] = "points.csv"
-    return Pipeline.load(values)
+    return Plan.load(values)
 
 
 def test_every_row_is_a_shown_recipe_and_differs_from_the_default_as_the_table_says():
@@ -31,9 +32,9 @@ def test_every_row_is_a_shown_recipe_and_differs_from_the_default_as_the_table_s
         assert pipeline.upstream("transfer", transfer, "cam") == ("pam" if peaks else "plain")
         assert (own["instance_aware"], own["refine"], own["refine"] and own["cluster"]) == (guidance, refine, cluster)
     for recipe, variant, *_ in ablate.MAPS:
-        assert pipeline.semantic_of(*pipeline.source(recipe)) == {variant}
-    assert [pipeline.supervision(row[0]) for row in ablate.SUPERVISION] == ["tags", "points"]
-    assert pipeline.supervision("oracle_semantic") == "semantic masks"
+        assert [name for stage, name in pipeline.closure(*pipeline.source(recipe)) if stage == "semantic"] == [variant]
+    assert [recipes.supervision(pipeline, row[0]) for row in ablate.SUPERVISION] == ["tags", "points"]
+    assert recipes.supervision(pipeline, "oracle_semantic") == "semantic masks"
 
 
 def measured(ap50, hits=3):

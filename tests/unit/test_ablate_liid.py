@@ -9,7 +9,8 @@ from conftest import ROOT
 
 from benchmarks import ablate_liid
 from benchmarks.ablate_liid import Claim
-from tag2mask.run.plan import Pipeline
+from tag2mask.run import recipes
+from tag2mask.run.plan import Plan
 
 TABLES = yaml.safe_load(ablate_liid.TABLES.read_text())
 NO_NOISE = np.full(3, np.nan)
@@ -19,8 +20,8 @@ CUT = {"nodes": 200, "largest_component": 30, "changed_by_cut": 0.125, "status":
 
 def configured():
     merged = {}
-    for name in ("recipes", "config", "ablate_liid"):
-        merge(merged, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    for name in ("config/recipes", "config/config", "benchmarks/config/ablate_liid"):
+        merge(merged, yaml.safe_load((ROOT / f"{name}.yaml").read_text()))
     return merged
 
 
@@ -54,12 +55,12 @@ def as_printed(flip=1.0):
 
 
 def test_every_row_of_the_tables_is_a_recipe_of_the_configuration():
-    plan = Pipeline.load(configured())
+    plan = Plan.load(configured())
     for table in TABLES["tables"]:
         for row in table["rows"]:
             for side in set(row) & {"without", "with"}:
                 assert row[side] in plan.show
-                assert table["part"] == "labels" or plan.trains(row[side])
+                assert table["part"] == "labels" or recipes.trains(plan, row[side])
                 solver = plan.config("graph_cut", plan.source(row[side])[1])["solver"]
                 assert (solver == "argmax") == (side == "without") or row["name"] == "no_graph"
     assert {row["recipe"] for row in TABLES["sweep"]["rows"]} <= set(plan.show)
@@ -67,7 +68,7 @@ def test_every_row_of_the_tables_is_a_recipe_of_the_configuration():
 
 def test_each_row_changes_what_its_label_says():
     """Table 5, no. 1: the variant of `mil` behind the recipe `eta025` has eta 0.25 and else the default's keys."""
-    plan = Pipeline.load(configured())
+    plan = Plan.load(configured())
 
     def mil(recipe):
         return plan.config("mil", plan.upstream("graph_cut", plan.source(recipe)[1], "mil"))

@@ -13,7 +13,8 @@ def project(tmp_path, monkeypatch):
         "stages/__init__.py": "",
         "stages/cam/__init__.py": INIT,
         "stages/cam/maps.py": "from tag2mask.store import store\n",
-        "stages/cam/__main__.py": "print(1)\n",
+        "stages/cam/command.py": "print(1)\n",
+        "stages/cam/look.py": "print(1)\n",
         "stages/cam/page.jinja": "<p>",
         "tag2mask/store/__init__.py": "",
         "tag2mask/store/store.py": "# why\nX = 1\n",
@@ -27,6 +28,7 @@ def project(tmp_path, monkeypatch):
 
 
 def digest():
+    code_digest.code_digest.cache_clear()
     code_digest.tree.cache_clear()
     code_digest.imported.cache_clear()
     return code_digest.code_digest("cam")
@@ -39,7 +41,8 @@ def digest():
         ("tag2mask/store/store.py", "# why", "# because\n\n", False),
         ("stages/cam/__init__.py", "Docs.", "Other docs.", False),
         ("stages/cam/__init__.py", "return 1", "return 2", True),
-        ("stages/cam/__main__.py", "1", "2", False),
+        ("stages/cam/command.py", "1", "2", False),
+        ("stages/cam/look.py", "1", "2", False),
         ("stages/cam/page.jinja", "<p>", "<div>", True),
         ("tag2mask/store/other.py", "1", "2", False),
     ],

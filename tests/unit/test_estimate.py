@@ -2,12 +2,13 @@
 
 import pytest
 
-from tag2mask.run.estimate import lines, photo_count
-from tag2mask.run.plan import Pipeline
+from stages.images.count import training_photos
+from tag2mask.run.estimate import lines
+from tag2mask.run.plan import Plan
 
 
 def dataset(**keys):
-    return Pipeline.load({"recipes": {"a": {"transfer": "default"}}, "show": ["a"], "dataset": keys})
+    return Plan.load({"recipes": {"a": {"transfer": "default"}}, "show": ["a"], "dataset": keys})
 
 
 @pytest.mark.parametrize(
@@ -33,5 +34,5 @@ def test_photos_of_every_kind_of_dataset(tmp_path, keys, expected):
         (tmp_path / name).write_text(text)
     root = {} if keys["kind"] == "scenes" else {"root": str(tmp_path)}
     plan = dataset(**keys, **root)
-    assert photo_count(plan.config("images")) == expected
+    assert training_photos(plan.config("images")) == expected
     assert (f"{expected} training photos" in lines(plan)[0]) == (expected is not None)

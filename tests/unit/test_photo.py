@@ -1,12 +1,13 @@
 """Photos from files: every format becomes the same RGB array; every bad file is one sentence that names it."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
-from tag2mask.data.photo import ORIENTATION, decode, photos_in, read_photo, readable
+from tag2mask.data.photo import decode, photos_in, read_photo, readable
 from tag2mask.errors import BadImage, UserError
 from tag2mask.run.job import Job
 
@@ -84,7 +85,7 @@ def test_transparent_pixels_are_laid_on_white(tmp_path):
 )
 def test_exif_rotation(tmp_path, code, upright):
     exif = Image.Exif()
-    exif[ORIENTATION] = code
+    exif[ExifTags.Base.Orientation] = code
     photo = read_photo(saved(tmp_path / "a.png", Image.fromarray(CORNERS), exif=exif))
     np.testing.assert_array_equal(photo, upright(CORNERS))
 
@@ -93,6 +94,15 @@ def test_damaged_exif_does_not_spoil_a_whole_photo():
     file = io.BytesIO()
     Image.fromarray(noise(8, 8)).save(file, format="JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff\xff")
     assert decode(file.getvalue(), "a.jpg").shape == (8, 8, 3)
+
+
+def test_a_photo_is_turned_although_the_rest_of_its_exif_is_damaged():
+    """Orientation 6, and a maker that is a fraction, which Pillow reads and cannot write again."""
+    entries = [(0x0112, 3, 1, 6), (0x010F, 5, 1, 8)]
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + b"".join(struct.pack("<HHII", *one) for one in entries)
+    file = io.BytesIO()
+    Image.fromarray(noise(8, 20)).save(file, format="JPEG", exif=exif + struct.pack("<I", 0))
+    assert decode(file.getvalue(), "a.jpg").shape == (20, 8, 3)
 
 
 def bad(path, content):

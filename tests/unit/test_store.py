@@ -1,4 +1,4 @@
-"""Stores: values by hand, selections, run lengths, what a killed writer left. What all promise is a contract."""
+"""Stores: values by hand, selections, run lengths, what a killed writer left. What all promise: tests/contracts."""
 
 import numpy as np
 import pytest

@@ -93,7 +93,18 @@ def test_adding_variants_builds_only_what_is_missing(tiny):
 def test_code_that_counts_and_code_that_does_not(tiny, tmp_path):
     """A docstring of a shared module reruns nothing, a line of one stage that stage."""
     copy = tmp_path / "project"
-    names = ["Snakefile", "config", "profiles", "workflow", "stages", "envs", "tests", "README.md", "pyproject.toml"]
+    names = [
+        "Snakefile",
+        "config",
+        "profiles",
+        "workflow",
+        "stages",
+        "tag2mask",
+        "envs",
+        "tests",
+        "README.md",
+        "pyproject.toml",
+    ]
     copy.mkdir()
     for name in names:
         source = ROOT / name

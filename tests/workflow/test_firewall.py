@@ -18,7 +18,7 @@ from snakemake.utils import update_config
 from stages.images.scenes import CLASSES, make_scene
 from tag2mask.data.instances import Instances
 from tag2mask.run.job import Job
-from tag2mask.run.plan import Pipeline, model_of
+from tag2mask.run.plan import Plan, model_of
 from tag2mask.store.store import digest
 
 TRAIN, VAL, SHARDS = 8, 2, 2
@@ -79,7 +79,7 @@ class Chain:
             "kind": "voc", "root": str(dataset), "train": "Main/train", "classes": list(CLASSES.values()),
             "shards": SHARDS,
         }  # fmt: skip
-        self.plan = Pipeline.load(values)
+        self.plan = Plan.load(values)
 
     def path(self, stage, variant, name, shard=None):
         return self.out / stage / variant / f"{'all' if shard is None else f'{shard:04d}'}.{name}.zarr.zip"
@@ -115,7 +115,7 @@ class Chain:
             given = [self.path(stage, variant, "instances")]
         else:
             given = self.paths(stage, variant, "instances")
-        own = self.plan.section("pseudo_labels", are_proposals=self.plan.instances_are_proposals(recipe))["config"]
+        own = self.plan.section("pseudo_labels", recipe=recipe)["config"]
         self.make("pseudo_labels", recipe, config=own, instances=given)
         return Instances.load(self.path("pseudo_labels", recipe, "labels"))
 
@@ -124,7 +124,7 @@ class Chain:
         mil, graph = (self.plan.upstream("graph_cut", variant, stage) for stage in ("mil", "graph"))
         cam = self.plan.upstream("mil", mil, "cam")
         given = {"proposals": ("proposals", "default", "proposals"), "cam": ("cam", cam, "cam")}
-        if self.plan.learns(mil):
+        if "weights" in self.plan.reads("mil", mil, "run"):
             self.make("mil", mil, "train", **{name: self.paths(*one) for name, one in given.items()})
             given["weights"] = self.out / "mil" / mil / "weights.pt"
         self.sharded("mil", mil, **given)

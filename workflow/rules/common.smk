@@ -163,7 +163,7 @@ def job(rule_name):
             stage.word, getattr(w, "variant", "default"), function, recipe=getattr(w, "recipe", None), **more
         )
 
-    return {"cfg": section, "code": code_digest(stage.word)}
+    return {"cfg": section, "code": lambda w: code_digest(stage.word)}
 
 
 def job_threads(wildcards=None):

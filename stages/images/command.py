@@ -1,13 +1,11 @@
-"""python -m stages.images points TRUTH OUT [--format txt]: one point inside every object of a ground truth.
+"""tag2mask points TRUTH OUT [--format txt]: one point inside every object of a ground truth.
 
 For experiments with point supervision (dataset.points). OUT is a CSV: image_id,x,y,class; x, y in pixels from the upper
 left, whole numbers. With --format txt it is a folder of text files <image id>.txt with lines `x y class`. Crowds and
 difficult objects get none.
 """
 
-import argparse
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,23 +38,17 @@ def points(truth):
                 yield name, *point, truth.categories[int(category)]
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m stages.images", description=__doc__)
-    command = parser.add_subparsers(dest="command", required=True).add_parser("points", help="make a file of points")
-    command.add_argument("truth", type=Path, help="instance store with ground truth")
-    command.add_argument("out", type=Path, help="CSV (or, with --format txt, folder) to write")
-    command.add_argument("--format", choices=("csv", "txt"), default="csv", help="default: csv")
-    given = parser.parse_args(arguments)
-    try:
-        rows = list(points(Instances.load(given.truth)))
-    except UserError as error:
-        sys.exit(str(error))
-    try:
-        (write_csv if given.format == "csv" else write_folder)(given.out, rows)
-    except UserError as error:
-        sys.exit(str(error))
-    except OSError as error:
-        sys.exit(f"{given.out} cannot be written ({error.strerror}); name another file.")
+def arguments(parser):
+    """TRUTH, OUT and --format."""
+    parser.add_argument("truth", metavar="TRUTH", type=Path, help="instance store with ground truth")
+    parser.add_argument("out", metavar="OUT", type=Path, help="CSV (or, with --format txt, folder) to write")
+    parser.add_argument("--format", choices=("csv", "txt"), default="csv", help="default: csv")
+
+
+def main(given):
+    """Write the points of the ground truth."""
+    rows = list(points(Instances.load(given.truth)))
+    (write_csv if given.format == "csv" else write_folder)(given.out, rows)
     print(f"{len(rows)} points in {given.out}")
 
 
@@ -80,7 +72,3 @@ def write_folder(path, rows):
         file = path / f"{image_id}.txt"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(written), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,32 +1,25 @@
-"""Segment any photos with the trained instance network.
+"""`tag2mask predict` with weights of the instance network, results/<run>/bestie/<variant>/weights.pt.
 
-    python -m stages.bestie predict WEIGHTS FOLDER [--out DIR] [--tags CSV] [--threshold 0.1] [--device cuda:0]
-
-WEIGHTS is the weights.pt of a run (results/<run>/bestie/<variant>/weights.pt). Of every photo in FOLDER
-(subfolders included) the instances go to DIR/predictions.zarr.zip (instance table), DIR/predictions.json (COCO, with
-scores) and DIR/overlays/<photo>.png. Bad images are named and skipped. CSV names photos of FOLDER and their classes,
-in either form that a dataset of one's own has (`file,tags`, or `file,<class>,...`): a photo in it shows no others.
+The CSV of --tags names photos of the folder and their classes, in either form that a dataset of one's own has
+(`file,tags`, or `file,<class>,...`): a photo in it shows no others.
 """
 
-import sys
 from pathlib import Path
 
-from tag2mask.view.prediction import command, write_instances
+from tag2mask.data.tags import category_ids, read_tags
+from tag2mask.errors import UserError
+from tag2mask.view.prediction import write_instances
 
-OPTIONS = [
-    ("--tags", {"type": Path, "default": None, "help": "CSV of the photos' classes (default: all classes)"}),
-    ("--threshold", {"type": float, "default": None, "help": "least value of a centre (default: 0.1)"}),
-    ("--size", {"type": float, "default": None, "help": "factor of the photos' size (default: 1)"}),
-    ("--score", {"type": float, "default": 0.1, "help": "least score that is drawn (default: 0.1)"}),
-]
-
-
-def main(arguments=None):
-    return command("bestie", predict, doc=__doc__, out="instances", options=OPTIONS, arguments=arguments)
+OPTIONS = {
+    "--score": {"type": float, "default": 0.1, "help": "least score that is drawn"},
+    "--tags": {"metavar": "CSV", "type": Path, "help": "the photos' classes, as in a dataset of one's own; else all"},
+    "--threshold": {"type": float, "help": "least value of a centre, else 0.1"},
+    "--size": {"type": float, "help": "factor of the photos' size, else 1"},
+}
 
 
 def predict(given, files, weights, job):
-    """The command `predict`; see tag2mask.view.prediction."""
+    """Segment the photos, all of their classes or those of --tags; see `tag2mask.cli.predict`."""
     from stages.bestie.infer import predict_photos
     from tag2mask.data.photo import readable
 
@@ -41,10 +34,6 @@ def predict(given, files, weights, job):
 
 def tags_of(path, weights, files):
     """{photo: its category ids} of the CSV `path`; UserError for a photo that is not in `files` or an unknown class."""
-    from stages.images.folder import read_tags
-    from stages.images.listing import category_ids
-    from tag2mask.errors import UserError
-
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -55,7 +44,3 @@ def tags_of(path, weights, files):
     if lacking is not None:
         raise UserError(f"--tags: {path} names {lacking}, which is no photo of the folder; drop the line")
     return {name: category_ids(tags, categories, f"{path}: {name}") for name, tags in rows}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Measure masks against ground truth: python -m stages.evaluate GROUND_TRUTH PREDICTIONS [--out FILE]
+"""Measure masks against ground truth: tag2mask evaluate GROUND_TRUTH PREDICTIONS [--out FILE]
 
 GROUND_TRUTH, PREDICTIONS: a store (.zarr.zip or directory) or a COCO JSON; PREDICTIONS may also be a COCO list of
 results, or a store of semantic label maps (as of `segment`), which are measured by mIoU. Photos that both sides name
@@ -6,10 +6,7 @@ are compared (with a list of results: all of the ground truth). Masks without a 
 proposals.
 """
 
-import argparse
 import json
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,36 +21,28 @@ from tag2mask.errors import UserError
 from tag2mask.store import store
 
 
-def main(arguments=None):
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.evaluate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+def arguments(parser):
+    """GROUND_TRUTH, PREDICTIONS and --out."""
     parser.add_argument("truth", metavar="GROUND_TRUTH", type=Path)
     parser.add_argument("predictions", metavar="PREDICTIONS", type=Path)
     parser.add_argument("--out", metavar="FILE", type=Path, help="also write the numbers as JSON, in [0, 1]")
-    options = parser.parse_args(arguments)
-    try:
-        truth, predictions, notes = load(options.truth, options.predictions)
-        if isinstance(predictions, Maps):
-            metrics = measures.segmentation_metrics(truth, predictions)
-            lines = measures.segmentation_lines(metrics)
-        elif len(predictions) and not np.any(predictions.category):
-            metrics = measures.proposal_metrics(truth, [predictions], Config())
-            lines = measures.proposal_lines(metrics)
-        else:
-            metrics = measures.instance_metrics(truth, predictions, Config())
-            lines = measures.instance_lines(metrics)
-        if options.out:
-            write(options.out, metrics)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    try:
-        print("\n".join([*notes, *lines]), flush=True)
-    except BrokenPipeError:  # piped into head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+
+
+def main(given):
+    """Measure, print, and write the numbers where --out says."""
+    truth, predictions, notes = load(given.truth, given.predictions)
+    if isinstance(predictions, Maps):
+        metrics = measures.segmentation_metrics(truth, predictions)
+        lines = measures.segmentation_lines(metrics)
+    elif len(predictions) and not np.any(predictions.category):
+        metrics = measures.proposal_metrics(truth, [predictions], Config())
+        lines = measures.proposal_lines(metrics)
+    else:
+        metrics = measures.instance_metrics(truth, predictions, Config())
+        lines = measures.instance_lines(metrics)
+    if given.out:
+        write(given.out, metrics)
+    print("\n".join([*notes, *lines]))
 
 
 def load(truth_path, predictions_path):
@@ -110,7 +99,3 @@ def write(path, metrics):
         path.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}.") from None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,7 +5,8 @@ import yaml
 from snakemake.utils import update_config
 
 from tag2mask.errors import UserError
-from tag2mask.run.plan import Pipeline
+from tag2mask.run import recipes
+from tag2mask.run.plan import Plan
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def config():
 
 
 def test_upstream_variants(config):
-    plan = Pipeline.load(config)
+    plan = Plan.load(config)
     assert plan.upstream("transfer", "default", "cam") == "pam"
     assert plan.upstream("semantic", "default", "cam") == "plain"
     assert plan.upstream("graph_cut", "cam", "mil") == "cam"
@@ -34,25 +35,31 @@ def test_upstream_variants(config):
 
 
 def test_what_recipes_are(config):
-    plan = Pipeline.load(config)
+    plan = Plan.load(config)
     assert plan.source("cam_cut") == ("graph_cut", "cam")
-    assert [plan.supervision(name) for name in ("transfer", "cam_cut", "full", "oracle_boxes", "whole_photo")] == [
+    names = ("transfer", "cam_cut", "full", "oracle_boxes", "whole_photo")
+    assert [recipes.supervision(plan, name) for name in names] == [
         "tags", "tags", "masks", "boxes", "tags",
     ]  # fmt: skip
     fans = ["salient instances of our own", "features trained on single-tag training photos"]
-    assert {name: found for name in plan.recipes if (found := plan.extras(name))} == {"fan": fans, "fan_no_graph": fans}
-    imported = Pipeline.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
-    assert imported.extras("cam_cut") == ["imported proposals"] and imported.extras("transfer") == []
-    assert plan.instances_are_proposals("cam_cut") and plan.instances_are_proposals("oracle_boxes")
-    assert not any(map(plan.instances_are_proposals, ("transfer", "full", "whole_photo", "top_proposal")))
-    assert [name for name in plan.recipes if not plan.trains(name)] == ["whole_photo", "top_proposal"]
-    assert plan.section("pseudo_labels", are_proposals=True)["config"]["box_nms"] == 0.4
-    assert plan.section("pseudo_labels", are_proposals=False)["config"]["box_nms"] is None
+    assert {name: found for name in plan.recipes if (found := recipes.extras(plan, name))} == {
+        "fan": fans,
+        "fan_no_graph": fans,
+    }
+    imported = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
+    assert recipes.extras(imported, "cam_cut") == ["imported proposals"] and recipes.extras(imported, "transfer") == []
+    assert [name for name in plan.recipes if recipes.whole_proposals(plan, name)] == [
+        "liid", "liid_no_graph", "fan", "fan_no_graph", "cam_cut", "cam_argmax", "cam_cut_relative",
+        "cam_argmax_relative", "oracle_boxes",
+    ]  # fmt: skip
+    assert [name for name in plan.recipes if not recipes.trains(plan, name)] == ["whole_photo", "top_proposal"]
+    assert plan.section("pseudo_labels", recipe="cam_cut")["config"]["box_nms"] == 0.4
+    assert plan.section("pseudo_labels", recipe="transfer")["config"]["box_nms"] is None
 
 
 def test_what_lies_outside_must_be_there_before_any_work(config, tmp_path):
     def look(**keys):
-        Pipeline.load({**config, **keys}).look_outside()
+        Plan.load({**config, **keys}).look_outside()
 
     look()
     there = tmp_path / "there.json"
@@ -73,8 +80,8 @@ def test_what_lies_outside_must_be_there_before_any_work(config, tmp_path):
 
 
 def test_which_variants_of_mil_learn(config):
-    plan = Pipeline.load(config)
-    assert {name: plan.learns(name) for name in plan.variants["mil"]} == {
+    plan = Plan.load(config)
+    assert {name: "weights" in plan.reads("mil", name, "run") for name in plan.variants["mil"]} == {
         "default": True, "attention": True, "cam": False, "cam_relative": False,
     }  # fmt: skip
     assert plan.section("mil", "default", "train")["seed"] == plan.section("mil", "attention", "train")["seed"] == 0
@@ -91,16 +98,16 @@ def test_which_variants_of_mil_learn(config):
 )
 def test_what_fans_labels_rest_on(config, keys, extras):
     config["variants"]["mil"]["attention"] |= keys
-    plan = Pipeline.load(config)
-    assert plan.extras("fan") == extras and plan.extras("liid") == []
+    plan = Plan.load(config)
+    assert recipes.extras(plan, "fan") == extras and recipes.extras(plan, "liid") == []
 
 
 def test_salient_instances_and_imported_ones_in_any_recipe(config):
     config["mil"]["select"] = "salient"
-    assert Pipeline.load(config).extras("liid") == ["salient instances of our own"]
+    assert recipes.extras(Plan.load(config), "liid") == ["salient instances of our own"]
     config["variants"]["mil"]["default"]["select"] = "ranking"
-    plan = Pipeline.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
-    assert plan.extras("liid") == ["imported proposals"]
+    plan = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
+    assert recipes.extras(plan, "liid") == ["imported proposals"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_salient_instances_and_imported_ones_in_any_recipe(config):
 )
 def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, value, changed):
     def sections():
-        plan = Pipeline.load(config)
+        plan = Plan.load(config)
         return {name: plan.section(stage, variant, name) for name in ("train", "run")}
 
     before = sections()
@@ -159,7 +166,10 @@ def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, va
         ({"mil": {"epochs": 0}}, r"mil\.default: .*epochs must be above 0 with scores network"),
         ({"segment": {"crop": 100}}, r"^segment: .*crop must be a multiple of output_stride, 8"),
         ({"segment": {"scales": [1.5, 0.5]}}, r"^segment: .*scales must be two numbers above 0, the smaller one first"),
-        ({"recipes": {"a": {"cam": "plain"}}, "show": ["a"]}, r"^recipes\.a names one of transfer, bestie, graph_cut"),
+        (
+            {"recipes": {"a": {"cam": "plain"}}, "show": ["a"]},
+            r"^recipes\.a names one of reference, transfer, ",
+        ),
         ({"recipes": {"a": {"transfer": "x"}}, "show": ["a"]}, r"^recipes\.a: transfer has no variant 'x'"),
         ({"variants": {"cam": {"plain": {"from": {"classifier": "x"}}}}}, r"classifier has no variant 'x'"),
         ({"variants": {"cam": {"plain": {"from": {"mil": "cam"}}}}}, r"from\.mil: cam reads classifier"),
@@ -179,26 +189,26 @@ def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, va
 )
 def test_a_wrong_configuration_is_one_sentence_with_the_key(config, change, sentence):
     with pytest.raises(UserError, match=sentence) as error:
-        Pipeline.load({**config, **change})
+        Plan.load({**config, **change})
     assert "\n" not in str(error.value)
 
 
 def test_strings_of_the_command_line_are_coerced(config):
-    plan = Pipeline.load({**config, "cam": {"floor": "0.2", "flip": "false"}, "seed": "3", "show": "transfer"})
+    plan = Plan.load({**config, "cam": {"floor": "0.2", "flip": "false"}, "seed": "3", "show": "transfer"})
     assert plan.config("cam", "plain")["floor"] == 0.2 and plan.config("cam", "plain")["flip"] is False
     assert plan.seed == 3 and plan.show == ["transfer"]
 
 
 def test_a_section_does_not_depend_on_the_order_of_keys(config):
-    first = Pipeline.load({**config, "cam": {"floor": 0.2, "window": 9}}).section("cam", "plain")
-    second = Pipeline.load({**config, "cam": {"window": 9, "floor": 0.2}}).section("cam", "plain")
+    first = Plan.load({**config, "cam": {"floor": 0.2, "window": 9}}).section("cam", "plain")
+    second = Plan.load({**config, "cam": {"window": 9, "floor": 0.2}}).section("cam", "plain")
     assert repr(first) == repr(second)
 
 
 def test_the_seed_stands_only_where_it_is_used(config):
-    plan = Pipeline.load(config)
+    plan = Plan.load(config)
     assert plan.section("classifier", "plain", "train")["seed"] == 0
     assert plan.section("images")["seed"] == 0
     assert "seed" not in plan.section("cam", "plain") and "seed" not in plan.section("proposals")
-    photos = Pipeline.load({**config, "dataset": {"kind": "folder", "root": "/photos"}, "show": ["transfer"]})
+    photos = Plan.load({**config, "dataset": {"kind": "folder", "root": "/photos"}, "show": ["transfer"]})
     assert "seed" not in photos.section("images")

@@ -1,4 +1,4 @@
-"""The multi-way cut alone: python -m stages.graph_cut GRAPH.npz --out LABELS.npz
+"""The multi-way cut alone: tag2mask cut GRAPH.npz --out LABELS.npz
 
 GRAPH.npz : prob (N, L), allowed (N, L) bool, edges (M, 2) int, weight (M,).
 LABELS.npz : label (N,) int64 columns of prob, energy, bound, status.
@@ -10,18 +10,16 @@ Four proposals of two classes and background (column 0); the last two may not be
     allowed = np.array([[1, 1, 1], [1, 1, 1], [1, 1, 0], [1, 1, 0]], bool)
     edges, cosine = np.array([[0, 1], [1, 2], [2, 3]]), np.array([0.9, 0.8, 0.1])
     np.savez("graph.npz", prob=prob, allowed=allowed, edges=edges, weight=5 * np.abs(cosine))
-    command = [sys.executable, "-m", "stages.graph_cut", "graph.npz", "--out", "labels.npz"]
+    command = [sys.executable, "-m", "tag2mask", "cut", "graph.npz", "--out", "labels.npz"]
     subprocess.run(command, check=True)
     found = np.load("labels.npz")
     print(found["label"], found["energy"], round(float(found["bound"]), 9), found["status"])
     # [1 1 1 0] 1.5 1.5 optimal
 """
 
-import argparse
 import contextlib
 import os
 import signal
-import sys
 import zipfile
 from pathlib import Path
 
@@ -97,10 +95,8 @@ def killed_by_interrupts():
         signal.signal(signal.SIGINT, before)
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.graph_cut", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def arguments(parser):
+    """GRAPH.npz, --out and the options of the solvers."""
     parser.add_argument("graph", metavar="GRAPH.npz")
     parser.add_argument("--out", required=True, metavar="LABELS.npz")
     parser.add_argument("--solver", choices=("multiway", "partition", "argmax"), default="multiway")
@@ -108,27 +104,17 @@ def main(arguments=None):
     parser.add_argument("--beta", type=float, default=30.0, help="partition: weight of prob against the edges")
     parser.add_argument("--keep", type=int, metavar="NODES", help="partition: so many get a label above 0 (all)")
     parser.add_argument("--picture", metavar="FILE.png", help="draw a small graph, coloured by label")
-    given = parser.parse_args(arguments)
-    try:
-        arrays = read(given.graph)
-        with killed_by_interrupts():
-            solution = solved(arrays, given)
-        write(given.out, solution)
-        if given.picture:
-            draw(given.picture, arrays, solution.label)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+
+
+def main(given):
+    """Read, cut, write, draw, and say how good the cut is."""
+    arrays = read(given.graph)
+    with killed_by_interrupts():
+        solution = solved(arrays, given)
+    write(given.out, solution)
+    if given.picture:
+        draw(given.picture, arrays, solution.label)
     print(
         f"{len(solution.label)} nodes, {len(solution.components)} components: energy {solution.energy:.6f}, "
         f"bound {solution.bound:.6f}, gap {solution.gap:.2g}, {solution.status}"
     )
-    return 0
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        print("Interrupted: no labels were written.", file=sys.stderr)
-        sys.exit(130)

@@ -1,27 +1,14 @@
-"""Segment any photos by class with trained weights.
-
-    python -m stages.segment predict WEIGHTS FOLDER [--out DIR] [--flip] [--device cuda:0]
-
-WEIGHTS is the weights.pt of a run (results/<run>/segment/<recipe>/weights.pt). Of every photo in FOLDER (subfolders
-included) the label map goes to DIR/maps/<photo>.png (a byte a pixel: category id, 0 background; the palette has the
-overlays' colours) and a picture to DIR/overlays/<photo>.png; the classes' names stand in DIR/classes.json. Bad images
-are named and skipped.
-"""
+"""`tag2mask predict` with weights of a DeepLab, results/<run>/segment/<recipe>/weights.pt: classes, no instances."""
 
 import json
-import sys
 
-from tag2mask.view.prediction import command, write_picture
+from tag2mask.view.prediction import write_picture
 
-OPTIONS = [("--flip", {"action": "store_true", "help": "average with the mirrored photo, twice the time"})]
-
-
-def main(arguments=None):
-    return command("segment", predict, doc=__doc__, out="segmentation", options=OPTIONS, arguments=arguments)
+OPTIONS = {"--flip": {"action": "store_true", "help": "average with the mirrored photo, twice the time"}}
 
 
 def predict(given, files, weights, job):
-    """The command `predict`; photo by photo, so that a folder may be of any size. See tag2mask.view.prediction."""
+    """Label the photos, one by one, so that a folder may be of any size; see `tag2mask.cli.predict`."""
     import numpy as np
     from PIL import Image
 
@@ -51,7 +38,3 @@ def predict(given, files, weights, job):
     for c, name in classes.items():
         print(f"{name}: {100 * share[c] / max(1, done):.1f} % of the pixels")
     return f"{done} photos"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
