@@ -3,9 +3,11 @@
 What is wrong with a dataset stands in tests/stages/test_images_bad_input.py, with one file in tests/unit/test_photo.py.
 """
 
+import contextlib
 import errno
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -49,12 +51,27 @@ def sentence(call, *parts):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder with one store of every kind, of one photo with the tag 1; the working folder."""
+def folder(stores, tmp_path, monkeypatch):
+    """A copy of `stores`; the working folder."""
+    shutil.copytree(stores, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """A folder with one store of every kind, of one photo with the tag 1."""
+    root = tmp_path_factory.mktemp("stores")
+    with contextlib.chdir(root):
+        make_stores()
+    return root
+
+
+def make_stores():
+    """The stores in the working folder, whose index names the photo that lies in the working folder of its reader."""
     Image.fromarray(np.full((24, 24, 3), 90, np.uint8)).save("a.png")
     Index.build(
-        tmp_path, {1: "cat"}, image_id=["a"], path=["a.png"], size=[(24, 24)], tags=[(1,)], train=[True],
+        ".", {1: "cat"}, image_id=["a"], path=["a.png"], size=[(24, 24)], tags=[(1,)], train=[True],
         with_masks=[True], val=[False],
     ).save("index.zarr.zip")  # fmt: skip
     masks = np.zeros((1, 24, 24), bool)
@@ -75,7 +92,6 @@ def folder(tmp_path, monkeypatch):
     Table("graph/1", {"edge": np.zeros((0, 2), np.int64), "cosine": np.zeros(0, np.float32)}, {"nodes": 1}).save(
         "edges.zarr.zip"
     )
-    return tmp_path
 
 
 def call(function, config=None, **keys):

@@ -8,8 +8,9 @@ TINY = dict(
     fpn_channels=16, fpn_levels=[3, 4], anchor_sizes=[16, 32], box_channels=32, mask_layers=1, mask_channels=16,
     rpn_batch=32, rpn_pre_nms=(50, 50), rpn_post_nms=(20, 20), roi_batch=16, batch=2, rate_batch=2, iterations=4,
     optimiser="adamw", learning_rate=1e-3, schedule="one_cycle", short_side=[64, 80], test_short_side=64, max_side=96,
-    score_threshold=0.0, checkpoint_every=2, weights="none",
+    score_threshold=0.0, checkpoint_every=2, weights="none", backbone="test_efficientnet",
 )  # fmt: skip
+PACKAGED = dict(backbone="efficientnet_lite0", weights="imagenet")
 
 
 def photo_with(category, *, size=(64, 64), at=(20, 16), side=24, seed=0):

@@ -4,8 +4,8 @@ import numpy as np
 from shape_photos import written
 
 TINY = dict(
-    weights="none", output_stride=16, atrous_rates=[1, 2], batch=2, iterations=4, crop=64, scales=(0.8, 1.2),
-    checkpoint_every=2,
+    backbone="test_efficientnet", weights="none", output_stride=16, atrous_rates=[1, 2], batch=2,
+    iterations=4, crop=64, scales=(0.8, 1.2), checkpoint_every=2,
 )  # fmt: skip
 
 

@@ -26,9 +26,9 @@ from tag2mask.store.weights import Weights
 CATEGORIES = {7: "box", 3: "disc"}  # columns: 3 is 0, 7 is 1
 SIZE = (64, 96)
 TINY = dict(
-    weights="none", atrous_rates=[1], aspp_channels=16, semantic_channels=16, instance_channels=16, head_channels=8,
-    batch=2, epochs=2, size=64, scales=(0.8, 1.2), checkpoint_every=2, window=9, min_area=4, test_most=3, snapshots=2,
-    snapshot_photos=3,
+    backbone="test_efficientnet", weights="none", atrous_rates=[1], aspp_channels=16, semantic_channels=16,
+    instance_channels=16, head_channels=8, batch=2, epochs=2, size=64, scales=(0.8, 1.2), checkpoint_every=2, window=9,
+    min_area=4, test_most=3, snapshots=2, snapshot_photos=3,
 )  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def test_counts_and_what_the_weights_say(plain):
     assert (counts["photos"], counts["instances"], counts["iterations"]) == (4, 4, 4)  # 2 passes over 4 photos in twos
     assert counts["refined_iterations"] == 1 and counts["refined_instances"] > 0
     assert 0 < counts["pseudo_pixels"] < 0.5 and 0 < counts["refined_pixels"] <= 1 and counts["loss"] > 0
-    assert counts["network"] == "Panoptic-DeepLab, efficientnet_lite0 (random weights)"
+    assert counts["network"] == "Panoptic-DeepLab, test_efficientnet (random weights)"
     assert weights.meta["kind"] == "bestie" and weights.meta["categories"] == {"3": "disc", "7": "box"}
 
 
@@ -276,8 +276,9 @@ def test_objects_that_were_not_transferred_are_found_too(tmp_path):
     """Of two objects a photo only one has a label; in the end both are found apart (160 iterations)."""
     inputs = dataset(tmp_path)
     learns = dict(
-        weights="imagenet", rate=3e-3, epochs=80, atrous_rates=[1, 2], aspp_channels=32, semantic_channels=32,
-        instance_channels=32, head_channels=16, window=21, min_area=50, snapshots=0, checkpoint_every=1000,
+        backbone="efficientnet_lite0", weights="imagenet", rate=3e-3, epochs=80, atrous_rates=[1, 2], aspp_channels=32,
+        semantic_channels=32, instance_channels=32, head_channels=16, window=21, min_area=50, snapshots=0,
+        checkpoint_every=1000,
     )  # fmt: skip
     weights, _, job = trained(inputs, **learns)
     assert job.numbers["refined_instances"] > 1  # with a label are one a photo

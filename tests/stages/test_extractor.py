@@ -137,9 +137,9 @@ def test_a_folder_has_one_class_per_sub_folder(folder):
 
 
 def test_it_learns_and_its_weights_are_a_backbone(index):
-    weights, job = learn(index, epochs=40)
-    assert job.numbers["iterations"] == 80 and job.numbers["photos"] == 12 and job.numbers["classes"] == 2
-    assert job.numbers["loss"] < 0.3 and job.numbers["accuracy"] > 0.9
+    weights, job = learn(index, epochs=30)
+    assert job.numbers["iterations"] == 60 and job.numbers["photos"] == 12 and job.numbers["classes"] == 2
+    assert job.numbers["loss"] < 0.4 and job.numbers["accuracy"] > 0.9
     assert weights.meta["kind"] == "mil" and weights.meta["scores"] == "attention"
     assert weights.meta["features_trained_on"] == "single-tag training photos"
     net = extractor.restore(weights)

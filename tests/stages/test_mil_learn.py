@@ -100,9 +100,9 @@ def infer(dataset, weights, shard, **keys):
 
 
 def test_it_learns_which_proposal_is_the_object(dataset):
-    weights, job = train(dataset, epochs=18)
+    weights, job = train(dataset, epochs=12)
     numbers = job.numbers
-    assert numbers["iterations"] == 108 and numbers["photos"] == 24 and numbers["proposals"] == 120
+    assert numbers["iterations"] == 72 and numbers["photos"] == 24 and numbers["proposals"] == 120
     assert numbers["tag_hits"] > 0.9 > 0.5 > numbers["tag_chance"] == pytest.approx(1 / 3, abs=1e-3)
     assert numbers["loss"] < 1 and 0.5 < numbers["background"] < 0.95
     # 16 objects among 120 proposals have R = 2; what does not touch them has R = 0
@@ -126,7 +126,7 @@ def test_each_loss_falls_when_it_is_trained_alone(dataset, loss):
     if loss == "center_loss":
         alone["mil_loss"] = 0.01  # something must tell classes apart
     _, short = train(dataset, epochs=0.1, rate=1e-6, **alone)
-    _, long = train(dataset, epochs=10, **alone)
+    _, long = train(dataset, epochs=5, **alone)
     assert long.numbers[loss] < 0.8 * short.numbers[loss]
 
 

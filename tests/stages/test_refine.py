@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
-from refine_photos import TINY, dataset, photo_with
+from refine_photos import PACKAGED, TINY, dataset, photo_with
 from shape_photos import CATEGORIES
 
 from stages import refine
@@ -102,7 +102,7 @@ def test_objects_that_vanish_when_scaled_are_left_out():
 def test_inference_normalises_as_training_did(tmp_path):
     from stages.refine.predict import load
 
-    config = Config(**{**TINY, "weights": "imagenet", "iterations": 1})
+    config = Config(**{**TINY, **PACKAGED, "iterations": 1})
     weights = refine.train(dataset(tmp_path), config, Job())["weights"]
     weights.save(tmp_path / "weights.pt")
     model, _ = load(Weights.load(tmp_path / "weights.pt"))
@@ -111,7 +111,7 @@ def test_inference_normalises_as_training_did(tmp_path):
 
 
 def test_training_lowers_the_loss(tmp_path):
-    config = Config(**{**TINY, "weights": "imagenet", "iterations": 25, "schedule": "step", "steps": [], "warmup": 0})
+    config = Config(**{**TINY, **PACKAGED, "iterations": 25, "schedule": "step", "steps": [], "warmup": 0})
     inputs, losses = dataset(tmp_path), []
     from stages.refine import model as networks
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 from PIL import Image
-from refine_photos import TINY
+from refine_photos import PACKAGED, TINY
 
 from stages.refine.config import Config
 from tag2mask.errors import UserError
@@ -26,7 +26,7 @@ def test_bridge_stands_in_for_the_compiled_part_and_says_so():
 def test_frozen_stages_and_fixed_statistics():
     from stages.refine.model import build
 
-    model = build(Config(**{**TINY, "freeze_stages": 2}), 2)
+    model = build(Config(**{**TINY, **PACKAGED, "freeze_stages": 2}), 2)
     net = model.backbone.bottom_up.net.net
     trained = {
         name.split(".")[1] for name, p in net.named_parameters() if name.startswith("blocks") and p.requires_grad
@@ -42,7 +42,7 @@ def test_frozen_stages_and_fixed_statistics():
 def test_packaged_weights_are_normalised_by_one_half():
     from stages.refine.model import build
 
-    model = build(Config(**{**TINY, "weights": "imagenet"}), 2)
+    model = build(Config(**{**TINY, **PACKAGED}), 2)
     assert torch.allclose(model.pixel_mean.flatten(), torch.full((3,), 127.5))
     assert torch.allclose(model.pixel_std.flatten(), torch.full((3,), 127.5))
 

@@ -27,8 +27,8 @@ from tag2mask.run.job import Job
 from tag2mask.store.weights import Weights
 
 LEARNS = dict(
-    weights="imagenet", output_stride=16, atrous_rates=[1, 2], batch=4, iterations=25, crop=96, scales=(0.8, 1.2),
-    optimiser="adamw", learning_rate=1e-3, rate_new=1.0, schedule="poly",
+    weights="imagenet", output_stride=16, atrous_rates=[1], batch=4, iterations=25, max_side=80, crop=80,
+    scales=(0.8, 1.2), optimiser="adamw", learning_rate=1e-3, rate_new=1.0, schedule="poly",
 )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def test_resnets_by_file_stride_and_frozen_stages(tmp_path):
 def test_network_shapes_statistics_and_what_it_is_called():
     from stages.segment import network
 
-    config = Config(**TINY)
+    config = Config(**{**TINY, "backbone": "efficientnet_lite0"})
     model, mean, std = network.build(config, 3)
     model.train()
     assert mean == std == (0.5, 0.5, 0.5)
@@ -78,7 +78,7 @@ def test_cells_lie_where_they_lie_in_testing():
     """A dilated level is put back in its place by evaluation mode alone: the head must not be trained on another."""
     from stages.segment.network import build
 
-    model, _, _ = build(Config(**{**TINY, "weights": "imagenet"}), 3)
+    model, _, _ = build(Config(**{**TINY, "backbone": "efficientnet_lite0", "weights": "imagenet"}), 3)
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(model.train().backbone(x)["out"], model.eval().backbone(x)["out"])
@@ -97,7 +97,7 @@ def test_rates_and_schedules():
     from stages.segment.learn import optimiser_of, rate_of
     from stages.segment.network import build
 
-    config = Config(**{**TINY, "learning_rate": 0.01})
+    config = Config(**{**TINY, "backbone": "efficientnet_lite0", "learning_rate": 0.01})
     groups = optimiser_of(build(config, 3)[0], config).param_groups
     # the backbone's norms are not trained, so it has one group; the head's norms and biases have no decay
     assert [(g["lr"], g["weight_decay"]) for g in groups] == [(0.01, 5e-4), (0.1, 5e-4), (0.1, 0.0)]
