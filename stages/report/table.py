@@ -76,9 +76,8 @@ def other_photos(row, full):
 
 def weak_full(full):
     """The sentence on a row whose ratio would rest on next to nothing."""
-    return (
-        f"compared with {full['name']} at AP50 {share(headline(full))}, below {share(LEAST, 0)}, so it carries no ratio"
-    )
+    best = share(headline(full))
+    return f"compared with {full['name']} at AP50 {best}, below {share(LEAST, 0)}, so it carries no ratio"
 
 
 def share(value, digits=1):

@@ -29,7 +29,7 @@ def test_ratio_by_hand():
     assert "- b was trained on more photos than full (40 to 12)" in text
 
 
-@pytest.mark.parametrize(("best", "ratio"), [(0.1, 0.5), (0.0999, None), (0.0, None)])
+@pytest.mark.parametrize(("best", "ratio"), [(0.1, 0.5), (0.099, None), (0.0, None)])
 def test_no_ratio_to_a_full_that_learnt_next_to_nothing(best, ratio):
     """A ratio is told from AP50 10 of `full` on; below stands a dash, and why."""
     recipes = [{**RECIPE, "name": "a"}, {**FULL, "name": "full"}]
@@ -53,7 +53,7 @@ def test_the_benchmarks_page_tells_no_such_ratio():
     assert one.splitlines()[2].endswith("| 2.0 | - |") and one.splitlines()[3].endswith("| 2.9 | - |")
     assert one.endswith("`full` reaches AP50 2.9, and a ratio is not told below 10.")
     assert both.splitlines()[2].endswith("| 50.0 |")  # the seed that learnt something
-    assert "`full`" not in recipes.predictions_table(runs[1:], ["a", "full"]).partition("| - |")[2]
+    assert "not told" not in recipes.predictions_table(runs[1:], ["a", "full"])
 
 
 @pytest.mark.parametrize("scores", [(None, 0.5), (0.3, None)])
