@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks import sections
 from benchmarks.ablate_liid import grid, minutes_of, read
 from stages.evaluate import measures
+from stages.report.table import LEAST, ratio
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances
 from tag2mask.data.maps import Maps, MapsBuilder
@@ -178,20 +179,21 @@ def curves_table(runs):
 
 def side_table(runs):
     """The recipes side by side: labels, the own network, Mask R-CNN and its ratio to `full`."""
-    best = value(runs, "full", "predictions", "mAP50")
+    best = value(runs, "full", "predictions", "mAP50", scale=1)
     body = []
     for recipe in SIDE:
         if not built(runs, recipe, "labels"):
             continue
-        top = value(runs, recipe, "predictions", "mAP50")
+        over = ratio(value(runs, recipe, "predictions", "mAP50", scale=1), best)
         body.append([
             f"`{recipe}`", *(text(value(runs, recipe, "labels", key)) for key in (*THRESHOLDS, "ABO")),
             text(value(runs, recipe, "network", "mAP50")),
             *(text(value(runs, recipe, "predictions", key)) for key in THRESHOLDS),
-            "-" if top is None or not best else f"{100 * top / best:.0f} %",
+            "-" if over is None else f"{100 * over:.0f} %",
         ])  # fmt: skip
     head = ["recipe", *(f"label {key}" for key in (*THRESHOLDS, "ABO")), "own mAP50"]
-    return grid([*head, *(f"val {key}" for key in THRESHOLDS), "mAP50 / `full`"], body)
+    note = best is not None and best < LEAST and f"\n\n`full` is below {100 * LEAST:.0f}, so no ratio to it is told."
+    return grid([*head, *(f"val {key}" for key in THRESHOLDS), "mAP50 / `full`"], body) + (note or "")
 
 
 def section(runs, folders, *, command, title, minutes=None):

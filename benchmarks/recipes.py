@@ -13,6 +13,7 @@ from statistics import median
 import yaml
 
 from benchmarks import sections
+from stages.report.table import LEAST, ratio
 
 LABELS = ("mAP25", "mAP50", "mAP70", "mAP75", "ABO", "mIoU")
 PREDICTIONS = ("mAP25", "mAP50", "mAP75", "AP")
@@ -50,15 +51,19 @@ def labels_table(runs, recipes):
 
 
 def predictions_table(runs, recipes):
+    best = [run["full"]["predictions"]["mAP50"] if "full" in run else None for run in runs]
     rows = []
     for recipe in recipes:
         found = [run[recipe].get("predictions") for run in runs]
         if any(one is None for one in found):
             continue
-        best = [run["full"]["predictions"]["mAP50"] if "full" in run else None for run in runs]
-        ratios = [one["mAP50"] / top if top else None for one, top in zip(found, best)]
+        ratios = [ratio(one["mAP50"], top) for one, top in zip(found, best)]
         rows.append([f"`{recipe}`", *(share([one[key] for one in found]) for key in PREDICTIONS), share(ratios)])
-    return table(["recipe", *(f"val {key}" for key in PREDICTIONS), "AP50 / `full`"], rows) if rows else ""
+    if not rows:
+        return ""
+    weak = [top for top in best if top is not None and top < LEAST]
+    note = f"\n\n`full` reaches AP50 {share(weak)}, and a ratio is not told below {100 * LEAST:.0f}." if weak else ""
+    return table(["recipe", *(f"val {key}" for key in PREDICTIONS), "AP50 / `full`"], rows) + note
 
 
 def times(folders):

@@ -6,7 +6,7 @@ def run(inputs, config, job):
 
     Returns instances: the proposals with a label above 0, category = label, score = p of that label, masks and boxes as
     proposed, all photos kept; labels: Table "labels/1" with label (N,) int16 category ids per node, nodes numbered
-    through the shards' mil stores, and energy, bound, gap, status as attributes.
+    through the shards' mil stores, and energy, bound, gap, component_gap, status as attributes (`energy.Solution`).
     """
     from stages.graph_cut import cut
 

@@ -22,10 +22,11 @@ class Claim:
     """The claim that `label`, (n,) columns, the same for all nodes of a component, is optimal on the CostGraph `graph`.
 
     flow : (q,) float64, what every arc of the graph carries so far. The graph's costs hold the worst case outside it.
+    part : (n,) int, see `smallest_side`.
     """
 
-    def __init__(self, graph, label, flow):
-        self.graph, self.label, self.flow = graph, label, flow
+    def __init__(self, graph, label, flow, part):
+        self.graph, self.label, self.flow, self.part = graph, label, flow, part
         self.own = graph.cost.place(np.arange(len(graph)), label)
         self.is_own = np.zeros(len(graph.cost.column), bool)
         self.is_own[self.own] = True
@@ -47,7 +48,8 @@ class Claim:
             np.minimum.at(room[0], edge[~mine], (self.half + self.flow)[~mine])
             np.minimum.at(room[1], edge[~mine], (self.half - self.flow)[~mine])
             room *= 2
-        _, push = smallest_side(-self.balance()[2], *self.graph.edges.T, forward=room[0], backward=room[1])
+        over, ends = self.balance()[2], self.graph.edges.T
+        _, push = smallest_side(-over, *ends, forward=room[0], backward=room[1], part=self.part)
         push = push[edge]
         self.add(np.where(mine, push, -push) / 2 if against_others else np.where(mine, push, 0))
 
@@ -61,6 +63,7 @@ class Claim:
         short, push = smallest_side(
             (moved - own[node])[other], place[tail[arc]], place[head[arc]],
             forward=(self.half + self.flow)[arc], backward=(self.half - self.flow)[arc],
+            part=self.part[node[other]],
         )  # fmt: skip
         flow = np.zeros(len(tail))
         flow[arc] = -push
@@ -83,7 +86,7 @@ class Claim:
             value += np.bincount(at[pays], graph.weight[crossing][number[pays]], len(value))
         stays = ~out[graph.edges].any(1)[graph.arcs.edge]
         smaller = CostGraph(cost.replaced(value), graph.edges, graph.weight).select(~out)
-        return Claim(smaller, self.label[~out], self.flow[stays])
+        return Claim(smaller, self.label[~out], self.flow[stays], self.part[~out])
 
 
 def under_best_label(left, *, deadline):
@@ -91,7 +94,7 @@ def under_best_label(left, *, deadline):
     label, energy = best_for_all(left.graph)
     has = np.isfinite(energy)[left.graph.part]
     nodes, some = np.flatnonzero(has), left.graph.select(has)
-    claim = Claim(some, label[has], np.zeros(len(some.arcs.edge)))
+    claim = Claim(some, label[has], np.zeros(len(some.arcs.edge)), left.part[left.nodes[has]])
     while len(nodes):
         before = np.inf
         while True:
@@ -106,8 +109,8 @@ def under_best_label(left, *, deadline):
                 break
             before = short.sum()
         if not short.any():
-            done = np.zeros(len(left.graph), bool)
-            done[nodes] = True
-            return left.fix(done, label, float(np.maximum(over, 0.0).sum()))
+            done, slack = np.zeros(len(left.graph), bool), np.zeros(len(left.graph))
+            done[nodes], slack[nodes] = True, np.maximum(over, 0.0)
+            return left.fix(done, label, slack)
         out = short | gain
         claim, nodes = claim.without(out), nodes[~out]

@@ -1,7 +1,8 @@
 """The multi-way cut alone: tag2mask cut GRAPH.npz --out LABELS.npz
 
 GRAPH.npz : prob (N, L), allowed (N, L) bool, edges (M, 2) int, weight (M,).
-LABELS.npz : label (N,) int64 columns of prob, energy, bound, status.
+LABELS.npz : label (N,) int64 columns of prob, energy (without p of labels that are not allowed), bound, gap,
+component_gap (the largest of any connected component), status.
 
 Four proposals of two classes and background (column 0); the last two may not be class 2:
 
@@ -30,6 +31,7 @@ from stages.graph_cut.solve import solve
 from tag2mask.errors import UserError
 
 NAMES = ("prob", "allowed", "edges", "weight")
+CERTIFICATE = ("label", "energy", "bound", "gap", "component_gap", "status")
 
 
 def read(path):
@@ -52,9 +54,7 @@ def write(path, solution):
     part = Path(f"{path}.part")
     try:
         with part.open("wb") as file:
-            np.savez_compressed(
-                file, label=solution.label, energy=solution.energy, bound=solution.bound, status=solution.status
-            )
+            np.savez_compressed(file, **{name: getattr(solution, name) for name in CERTIFICATE})
         os.replace(part, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}).") from None
@@ -116,5 +116,6 @@ def main(given):
         draw(given.picture, arrays, solution.label)
     print(
         f"{len(solution.label)} nodes, {len(solution.components)} components: energy {solution.energy:.6f}, "
-        f"bound {solution.bound:.6f}, gap {solution.gap:.2g}, {solution.status}"
+        f"bound {solution.bound:.6f}, gap {solution.gap:.2g} (worst component {solution.component_gap:.2g}), "
+        f"{solution.status}"
     )

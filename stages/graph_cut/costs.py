@@ -56,11 +56,30 @@ class CostGraph:
         return float(self.energies(label, np.zeros(len(self), np.int64)).sum())
 
     def energies(self, label, part):
-        """(parts,) float64: what each part pays."""
+        """(parts,) float64: what each part pays. part : (n,) int, whole components."""
         cut = self.weight * (label[self.edges[:, 0]] != label[self.edges[:, 1]])
         paid = self.cost.value[self.cost.place(np.arange(len(self)), label)]
-        parts = int(part.max(initial=-1)) + 1
-        return np.bincount(part, paid, parts) + np.bincount(part[self.edges[:, 0]], cut, parts)
+        return by_part(part, paid + np.bincount(self.edges[:, 0], cut, len(self)))[0]
+
+    def in_own_units(self, prob):
+        """(the same graph with every component in a unit of its own, (parts,) float64 the units).
+
+        prob : (P,) float64, p of every pair. The tolerances of HiGHS and of the proofs are absolute, so in
+        one unit for all a component of small numbers is solved to no more than its own size. The unit is what matters
+        to a component: the most that a node gains by another label or, if more, an edge (one heavier than every p
+        counts as that p); a power of two, so nothing is rounded. What a node pays in any case is taken off.
+        """
+        of_pair, of_edge = self.part[self.cost.node], self.part[self.edges[:, 0]]
+        gain, p, heaviest = (np.zeros(int(self.part.max(initial=-1)) + 1) for _ in range(3))
+        value = self.cost.value - self.cost.least()[self.cost.node]
+        np.maximum.at(gain, of_pair, value)
+        np.maximum.at(p, of_pair, prob)
+        np.maximum.at(heaviest, of_edge, self.weight)
+        size = np.maximum(gain, np.where(p > 0, np.minimum(heaviest, p), heaviest))
+        unit = 2.0 ** np.minimum(np.ceil(np.log2(np.where(size > 0, size, 1.0))), 1023)
+        graph = CostGraph(self.cost.replaced(value / unit[of_pair]), self.edges, self.weight / unit[of_edge])
+        graph.__dict__["part"] = self.part
+        return graph, unit
 
     def moved(self, flow):
         """(P,) float64: the costs after labels were moved along edges. Whatever the flow is, the sum over a component
@@ -93,6 +112,17 @@ class CostGraph:
             at = self.cost.place(near, label[far])
             value -= np.bincount(at[at >= 0], weight[at >= 0], len(value))
         return CostGraph(self.cost.replaced(value), self.edges, self.weight).select(~done)
+
+
+def by_part(part, *values):
+    """[(parts,) float64]: the sums of each of `values` in each part, added in pairs: one by one, as `bincount` does,
+    the largest components lose a hundred times as much to rounding.
+
+    part : (n,) int, every number from 0 to parts - 1. values : (n,) float64 each.
+    """
+    order = np.argsort(part, kind="stable")
+    first = np.flatnonzero(np.diff(part[order], prepend=-1))
+    return [np.add.reduceat(value[order], first) if len(part) else value for value in values]
 
 
 def connected_parts(n, edges):

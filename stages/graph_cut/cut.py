@@ -34,7 +34,7 @@ def cut(inputs, config, job):
         edges, weight = graph["edge"], edge_weight(graph["cosine"], config)
     solution = solved(prob, edges, weight, config=config)
     describe(solution, prob, labels=labels, names=index.categories, config=config, job=job)
-    meta = {"energy": solution.energy, "bound": solution.bound, "gap": solution.gap, "status": solution.status}
+    meta = {name: getattr(solution, name) for name in ("energy", "bound", "gap", "component_gap", "status")}
     score = score_of(prob, solution.label)
     return {
         "instances": chosen(inputs.proposals, shards, solution.label, score=score, labels=labels),
@@ -133,19 +133,21 @@ def describe(solution, prob, *, labels, names, config, job):
     job.count(
         nodes=n, components=len(solution.components), largest_component=int(solution.components.max(initial=0)),
         component_sizes=histogram(solution.components), status=solution.status, energy=solution.energy,
-        bound=solution.bound, gap=solution.gap, changed_by_cut=changed,
+        bound=solution.bound, gap=solution.gap, component_gap=solution.component_gap, changed_by_cut=changed,
         label_share={title[int(k)]: round(float(s), 6) for k, s in zip(labels, share) if s},
     )  # fmt: skip
     job.log.info("%d nodes, status %s, gap %.2g, cut changed %.1f %%", n, solution.status, solution.gap, 100 * changed)
     if solution.status == "time_limit":
         job.warn(
             f"graph_cut reached its time_limit of {config.time_limit:g} s: the labelling is within a relative gap of "
-            f"{solution.gap:.2g} of the optimum (bound {solution.bound:.6g}); raise graph_cut.time_limit for a proof."
+            f"{solution.gap:.2g} of the optimum (bound {solution.bound:.6g}), in its worst component of "
+            f"{solution.component_gap:.2g}; raise graph_cut.time_limit for a proof."
         )
     if solution.status == "tolerance":
         job.warn(
             f"graph_cut solved every part, but only to a relative gap of {solution.gap:.2g} in all "
-            f"(bound {solution.bound:.6g}): p or weights span too many orders of magnitude; look at them."
+            f"(bound {solution.bound:.6g}) and {solution.component_gap:.2g} in the worst component: p or weights span "
+            "too many orders of magnitude; look at them."
         )
     if n and share.max() > config.warn_share:
         job.warn(

@@ -9,29 +9,35 @@ MOST = 2**31 - 1  # of a capacity from the source or to the sink, whose reverse 
 
 
 def grid_scale(capacity):
-    """The power of two by which capacities are multiplied before they are rounded to integers up to LARGEST."""
-    heaviest = float(np.max(capacity, initial=0.0))
-    return float(2.0 ** np.floor(np.log2(LARGEST / heaviest))) if 0 < heaviest < np.inf else 1.0
+    """The powers of two by which capacities are multiplied before they are rounded to integers up to LARGEST."""
+    some = (capacity > 0) & (capacity < np.inf)
+    return 2.0 ** np.where(some, np.floor(np.log2(LARGEST / np.where(some, capacity, 1.0))), 0.0)
 
 
-def smallest_side(unary, tail, head, *, forward, backward):
+def smallest_side(unary, tail, head, *, forward, backward, part=None):
     """(side (n,) bool, flow (m,) float64): the smallest set A of all that minimise sum_{u in A} unary[u] + the cost of
     the arcs leaving A, and a maximum flow from tails to heads that shows it.
 
     unary : (n,) float64, also infinite. tail, head : (m,) int, tail < head, sorted, each pair once.
     forward, backward : (m,) float64 >= 0, cost of tail in A and head outside, and the reverse.
-    Solved on a grid of integers: with that flow, and every arc that leaves A full, unary + outflow - inflow is not
-    above 0 at any node of A, but for rounding. Nodes whose unary is beyond the grid stay outside.
+    part : (n,) int, numbers of sets of nodes between which there are no arcs; None: one set.
+    Solved on a grid of integers, a part's as fine as its own numbers allow: with that flow, and every arc that leaves A
+    full, unary + outflow - inflow is not above 0 at any node of A, but for rounding. Nodes whose unary is beyond the
+    grid stay outside.
     """
     n, m = len(unary), len(tail)
     if not (unary < 0).any():
         return np.zeros(n, bool), np.zeros(m)
+    part = np.zeros(n, np.int64) if part is None else part
     # No more than the sources give flows through an arc, so heavier ones need not set the grid; it holds each source.
-    supply = float(-unary[unary < 0].sum())
-    forward, backward = np.minimum(forward, supply), np.minimum(backward, supply)
-    source = -float(np.min(unary[np.isfinite(unary)], initial=0.0))
-    scale = grid_scale(np.concatenate([forward, backward, [source * LARGEST / MOST]]))
-    forward, backward = np.rint(forward * scale), np.rint(backward * scale)
+    source, own = np.maximum(-unary, 0.0), part[tail]
+    supply = np.bincount(part, source)
+    forward, backward = np.minimum(forward, supply[own]), np.minimum(backward, supply[own])
+    most = np.zeros(len(supply))
+    np.maximum.at(most, part, np.where(source < np.inf, source, 0.0) * (LARGEST / MOST))
+    np.maximum.at(most, own, np.maximum(forward, backward))
+    scale = grid_scale(most)[part]
+    forward, backward = np.rint(forward * scale[tail]), np.rint(backward * scale[tail])
     cost, inside = np.ceil(unary * scale), np.ones(n, bool)
     while (cost[inside] > MOST).any():  # arcs to nodes that stay outside are paid in any case
         inside &= cost <= MOST
@@ -67,4 +73,4 @@ def smallest_side(unary, tail, head, *, forward, backward):
     side[breadth_first_order(residual, n, return_predecessors=False)] = True
     flow = np.empty(2 * m)
     flow[arc.data] = pushed[inner]
-    return side[:n], flow[m:] / scale
+    return side[:n], flow[m:] / scale[tail]

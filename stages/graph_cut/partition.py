@@ -16,6 +16,7 @@ from stages.graph_cut.solve import solve
 from tag2mask.errors import UserError
 
 PROVEN = 1e-9  # relative gap at which no branching is worth while
+SMALL = 1e-3  # of the largest reward: components whose rewards are no larger are solved again, by themselves
 GRACE = 10.0  # seconds for the repair of a choice once the time limit has struck
 
 
@@ -31,10 +32,14 @@ def partition(prob, allowed, edges, weight, *, beta=30.0, keep, time_limit=1800.
     time_limit : seconds; then the best labelling found, the status "time_limit" and the bound proven so far.
 
     Returns a Solution; the program is a maximum, so its energy is the largest objective found, its bound is from above
-    and its gap (bound - energy) / max(energy, the largest single reward). label is 0 for noise.
+    and its gap (bound - energy) / max(energy, the largest single reward). label is 0 for noise. component_gap: that of
+    the multi-way cut where all are kept; else the count ties the components together, none has a proof of its own, and
+    it is the largest gap of the whole and of its components of small rewards, given how many of their nodes are kept.
     Raises UserError on input that is no such problem, or where fewer than `keep` nodes have a keyword.
     keep = the nodes with a keyword is a multi-way cut (Eq. 6 and 7) and is solved as one. For less (Eq. 8): the linear
-    relaxation, a choice repaired from it, and branch and bound on the pairs whose use or disuse the bound leaves open.
+    relaxation, a choice repaired from it, and branch and bound on the pairs whose use or disuse the bound leaves open;
+    then once more the components whose rewards are all small, with the count they got, as the whole's tolerances and
+    gap may be more than all of their rewards.
     Source: Fan et al., Sec. 4.2 and 4.3, Eq. 6, 7 (keep = N) and 8.
     """
     if not (np.isfinite(beta) and beta >= 0):
@@ -50,19 +55,12 @@ def partition(prob, allowed, edges, weight, *, beta=30.0, keep, time_limit=1800.
             f"{keep} of {n} nodes shall get a keyword, but {len(nodes)} have one to get: keep must be a whole number "
             "from 0 to that, or the share to retain lower."
         )
-    if keep == 0:
-        chosen, bound, finished = np.zeros(len(program.node), bool), 0.0, True
-    elif keep == len(nodes):
-        chosen, bound, finished = _all_kept(program, labels=problem.prob.labels, end=end)
-    else:
-        chosen, bound, finished = _some_kept(program, end=end)
+    chosen, bound, status, component_gap = _solved(program, labels=problem.prob.labels, end=end)
     label = np.zeros(n, np.int64)
     label[nodes[program.node[chosen]]] = program.column[chosen]
-    energy = program.value(chosen)
-    bound = max(bound, energy)
-    gap = (bound - energy) / max(energy, program.largest, 1e-9)
     sizes = np.bincount(connected_parts(n, problem.edges))
-    return Solution(label, energy, bound, "optimal" if finished else "time_limit", gap, sizes)
+    gap = program.gap(chosen, bound)
+    return Solution(label, program.value(chosen), bound, status, gap, component_gap, sizes)
 
 
 def objective_of(label, prob, edges, weight, *, beta=30.0):
@@ -105,15 +103,35 @@ def _program(problem, *, beta, keep):
     return Program(node, pairs.column[at], gain, place[tail[shared]], place[head[shared]], reward, keep), nodes
 
 
+def _solved(program, *, labels, end):
+    """(chosen (P,) bool, bound, status, component_gap) of any program. labels : int, L."""
+    if program.keep == 0:
+        return np.zeros(len(program.node), bool), 0.0, "optimal", 0.0
+    if program.keep == len(program.first):
+        return _all_kept(program, labels=labels, end=end)
+    chosen, bound, finished = _some_kept(program, end=end)
+    bound, status = max(bound, program.value(chosen)), "optimal" if finished else "time_limit"
+    component_gap, largest = program.gap(chosen, bound), program.part_largest()
+    small = largest <= SMALL * program.largest
+    if largest[small].any():
+        part = program.restricted(small, keep=int(chosen[small].sum()))
+        again, _, own, own_gap = _solved(part, labels=labels, end=end)
+        if part.value(again) > part.value(chosen[small]):
+            chosen[small] = again
+        status, component_gap = own if finished else status, max(component_gap, own_gap)
+    return chosen, bound, status, component_gap
+
+
 def _all_kept(program, *, labels, end):
-    """(chosen, bound, finished) where no node is noise: a multi-way cut, what is not earned being its energy."""
+    """As `_solved` where no node is noise: a multi-way cut, what is not earned being its energy."""
     n, first = program.node[-1] + 1, np.append(program.first, len(program.node))
     gain = sparse.csr_array((program.gain, program.column, first), shape=(n, labels))
     edge, one = np.unique(program.node[program.tail] * n + program.node[program.head], return_index=True)
     edges, weight = np.stack([edge // n, edge % n], 1), program.weight[one]
     cut = solve(gain, None, edges, weight, time_limit=max(end - time.monotonic(), 0.0))
-    bound = program.gain.sum() + weight.sum() - cut.bound
-    return cut.label[program.node] == program.column, float(bound), cut.status == "optimal"
+    chosen = cut.label[program.node] == program.column
+    bound = max(float(program.gain.sum() + weight.sum() - cut.bound), program.value(chosen))
+    return chosen, bound, cut.status, cut.component_gap
 
 
 def _some_kept(whole, *, end):

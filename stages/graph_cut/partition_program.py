@@ -14,6 +14,8 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from stages.graph_cut.costs import connected_parts
+
 
 @dataclass(frozen=True)
 class Program:
@@ -44,6 +46,20 @@ class Program:
         """What the pairs earn together. chosen : (P,) bool."""
         both = chosen[self.tail] & chosen[self.head]
         return float(self.gain[chosen].sum() + self.weight[both].sum())
+
+    def gap(self, chosen, bound):
+        """By how much the bound exceeds what the chosen pairs, (P,) bool, earn together, relative to that or, if more,
+        to the largest single reward."""
+        value = self.value(chosen)
+        return (bound - value) / (max(value, self.largest) or 1.0)
+
+    def part_largest(self):
+        """(P,) float64: the largest gain or weight in each pair's component of nodes."""
+        part = connected_parts(len(self.first), np.stack([self.node[self.tail], self.node[self.head]], 1))[self.node]
+        largest = np.zeros(int(part.max(initial=-1)) + 1)
+        np.maximum.at(largest, part, self.gain)
+        np.maximum.at(largest, part[self.tail], self.weight)
+        return largest[part]
 
     def charge(self, at_tail, at_head):
         """(P,) float64: sums over edges, what each one gives to its tail and to its head."""

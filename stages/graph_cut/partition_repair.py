@@ -17,6 +17,7 @@ class _Search:
 
     def __init__(self, chosen, program):
         self.program, self.chosen = program, chosen
+        self.least = 1e-11 * program.largest  # a gain that is none
         p, ends = len(program.node), (program.tail, program.head)
         both = np.concatenate(ends), np.concatenate(ends[::-1])
         self.edges = sparse.csr_array((np.tile(program.weight, 2), both), shape=(p, p))
@@ -51,7 +52,7 @@ class _Search:
         current[node[self.chosen]] = self.worth[self.chosen]
         better = np.where(self.taken[node], self.worth - current[node], 0)
         pair = int(better.argmax())
-        if better[pair] <= 1e-9:
+        if better[pair] <= self.least:
             return False
         self.turn(int(np.flatnonzero(self.chosen & (node == node[pair]))[0]), False)
         self.turn(pair, True)
@@ -64,7 +65,7 @@ class _Search:
         out, into = self.worst_choice(), self.best_addition()
         before = self.worth[out]
         self.turn(out, False)
-        if self.worth[into] > before + 1e-9:
+        if self.worth[into] > before + self.least:
             self.turn(into, True)
             return True
         self.turn(out, True)

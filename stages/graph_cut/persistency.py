@@ -25,17 +25,18 @@ LAYERS = 60_000  # pairs in one flow, where labels are many
 class Left:
     """What is left of a problem while labels are fixed: the open nodes as a CostGraph.
 
-    label : (N,) int64 columns, -1 while open. nodes : (n,) the open ones. graph : CostGraph of them. slack : by how
-    much in all the smallest energy with these labels may exceed the smallest of all: what the checks left over.
+    label : (N,) int64 columns, -1 while open. nodes : (n,) the open ones. graph : CostGraph of them. part : (N,) int,
+    the component of every node. slack : (N,) float64, what the checks left over at every node; summed over a component
+    it is by how much the smallest energy with these labels may exceed the smallest of all.
     """
 
     def __init__(self, graph):
-        self.graph, self.nodes, self.slack = graph, np.arange(len(graph)), 0.0
-        self.label = np.full(len(graph), -1)
+        self.graph, self.nodes, self.part = graph, np.arange(len(graph)), graph.part
+        self.label, self.slack = np.full(len(graph), -1), np.zeros(len(graph))
 
     def fix(self, done, label, slack=0.0):
-        """Give the open nodes where `done`, (n,) bool, their `label`, (n,) columns."""
-        self.slack += slack
+        """Give the open nodes where `done`, (n,) bool, their `label`, (n,) columns; slack : (n,), 0 elsewhere."""
+        self.slack[self.nodes] += slack
         if done.any():
             self.label[self.nodes[done]] = label[done]
             self.graph = self.graph.without(done, label)
@@ -52,7 +53,7 @@ def persistency(left, *, deadline):
         for labels in _groups(left.graph.cost):
             if deadline() or not len(left.nodes):
                 return
-            left.fix(*against_the_rest(left.graph, *labels))
+            left.fix(*against_the_rest(left.graph, left.part[left.nodes], *labels))
 
 
 def best_for_all(graph):
@@ -86,18 +87,22 @@ def _groups(cost):
     return zip([0, *behind[:-1]], behind)
 
 
-def against_the_rest(graph, first, behind):
-    """(done (n,) bool, label (n,), slack): what the smallest cuts of the labels `first` to `behind` - 1 fix."""
+def against_the_rest(graph, part, first, behind):
+    """(done (n,) bool, label (n,), slack (n,)): what the smallest cuts of the labels `first` to `behind` - 1 fix.
+
+    part : (n,) int, see `smallest_side`.
+    """
     own = (graph.cost.column >= first) & (graph.cost.column < behind)
     layers = CostGraph(graph.cost.within(own), graph.edges, graph.weight)
     edge, tail, head = layers.arcs
     weight = graph.weight[edge]
     unary = layers.cost.value + layers.alone - graph.cost.others()[own]
-    side, flow = smallest_side(unary, tail, head, forward=weight, backward=weight)
+    node = layers.cost.node
+    side, flow = smallest_side(unary, tail, head, forward=weight, backward=weight, part=part[node])
     done, label = np.zeros(len(graph), bool), np.zeros(len(graph), np.int64)
-    done[layers.cost.node[side]], label[layers.cost.node[side]] = True, layers.cost.column[side]
+    done[node[side]], label[node[side]] = True, layers.cost.column[side]
     # What nodes of A still pay more for a, with the flow inside A and full arcs out of it.
     out, into = side[tail] & ~side[head], side[head] & ~side[tail]
     flow = np.where(out, weight, np.where(into, -weight, np.clip(flow, -weight, weight)))
     over = unary + np.bincount(tail, flow, len(unary)) - np.bincount(head, flow, len(unary))
-    return done, label, float(np.maximum(over[side], 0.0).sum())
+    return done, label, np.bincount(node[side], np.maximum(over[side], 0.0), len(graph))

@@ -9,7 +9,7 @@ import numpy as np
 
 from stages.graph_cut.branch import branch_and_bound
 from stages.graph_cut.collapse import under_best_label
-from stages.graph_cut.costs import CostGraph
+from stages.graph_cut.costs import CostGraph, by_part
 from stages.graph_cut.energy import Solution, checked
 from stages.graph_cut.expansion import expanded
 from stages.graph_cut.few_labels import relaxed_with_few_labels
@@ -18,8 +18,8 @@ from stages.graph_cut.relax import relaxed, rounded
 from tag2mask.errors import UserError
 
 SOLVERS = ("multiway", "argmax")
-CLOSED = 1e-6  # relative gap of a whole solution up to which it is called optimal
-ROUNDING = 32 * np.finfo(float).eps  # sums in another order differ by less, relative to the sum of all p and the energy
+CLOSED = 1e-6  # relative gap, of the whole and of every component, up to which a solution is called optimal
+ROUNDING = 32 * np.finfo(float).eps  # sums in pairs differ by less, relative to the sum of all p and the energy
 PROVEN = 1e-7  # relative gap below which a component counts as solved: the feasibility tolerance of HiGHS
 MANY = 5  # labels a node on average, from which a large component is first solved with few of them
 GRACE = 10.0  # seconds for all alpha-expansion together once the time limit has struck
@@ -34,6 +34,8 @@ def solve(prob, allowed, edges, weight, *, solver="multiway", time_limit=1800.0,
     solver : "multiway", or "argmax" (every node its most probable allowed label, as if there were no edges).
     time_limit : seconds for all of it; what is open then gets a labelling by alpha-expansion, the status "time_limit"
     and the bound proven so far. batch : (node, label) pairs that small components may share in one linear program.
+    The p of labels that are not allowed is no part of the energy. Every component is solved and proven by itself, in a
+    unit of its own, so none is too small beside the others (Solution says what "optimal" means).
     Raises UserError on input that is no such problem. Source: LIID, Eq. 10 to 13.
     """
     if solver not in SOLVERS:
@@ -42,15 +44,11 @@ def solve(prob, allowed, edges, weight, *, solver="multiway", time_limit=1800.0,
         raise UserError("time_limit must be a number of seconds, it is NaN.")
     end = time.monotonic() + time_limit
     problem = checked(prob, allowed, edges, weight)
-    # Tolerances are absolute: the largest p is the unit (a power of two, so nothing is rounded).
-    unit = 2.0 ** np.ceil(np.log2(problem.prob.value.max(initial=0) or problem.weight.max(initial=0) or 1.0))
-    cost = problem.cost()
-    graph = CostGraph(cost.replaced(cost.value / unit), problem.edges, problem.weight / unit)
-    sizes = np.bincount(graph.part)
+    whole = CostGraph(problem.cost(), problem.edges, problem.weight)
+    part = whole.part
     if solver == "argmax":
-        label = problem.argmax()
-        bound = problem.outside + unit * float(graph.cost.least().sum())
-        return _solution(problem, label, bound, "argmax", sizes)
+        return _solution(problem, problem.argmax(), part, np.full(len(part), np.inf), "argmax")
+    graph, unit = whole.in_own_units(problem.prob.value)
 
     def deadline():
         return time.monotonic() >= end
@@ -62,30 +60,37 @@ def solve(prob, allowed, edges, weight, *, solver="multiway", time_limit=1800.0,
             if len(left.nodes) and not deadline():
                 step(left, deadline=deadline)
     fixed = 1 - len(left.nodes) / max(len(graph), 1)
-    open_gap, finished = _solve_open(left, end=end, batch=batch)
-    bound = problem.energy(left.label) - unit * (open_gap + left.slack)
-    return _solution(problem, left.label, bound, "optimal" if finished else "time_limit", sizes, fixed)
+    finished = _solve_open(left, end=end, batch=batch)
+    status = "optimal" if finished else "time_limit"
+    return _solution(problem, left.label, part, unit[part] * left.slack, status, fixed)
 
 
-def _solution(problem, label, bound, status, sizes, fixed=0.0):
-    energy = problem.energy(label)
-    bound -= ROUNDING * (problem.outside + problem.prob.value.sum() + energy)
-    bound = min(max(bound, 0.0), energy)
+def _solution(problem, label, part, slack, status, fixed=0.0):
+    """slack : (N,) whose sum over a component is by how much its energy may exceed the smallest, so far as is proven.
+    That the smallest is no less than what nodes pay which all take their most probable label is known in any case."""
+    paid, alone = problem.given_up(label) + problem.cut(label), problem.given_up(problem.argmax())
+    energy, least, p, missing = by_part(part, paid, alone, problem.prob.total(), slack)
+    bound = energy - missing - ROUNDING * (p + energy)
+    bound = np.minimum(np.maximum(bound, least * (1 - ROUNDING)), energy)
+    scale = energy.copy()
+    np.maximum.at(scale, part[problem.prob.node], problem.prob.value)
+    component_gap = float(np.max((energy - bound) / np.where(scale > 0, scale, 1.0), initial=0.0))
+    energy, bound = float(energy.sum()), float(bound.sum())
     gap = (energy - bound) / energy if energy > 0 else 0.0
-    if status == "optimal" and gap > CLOSED:
+    if status == "optimal" and max(gap, component_gap) > CLOSED:
         status = "tolerance"
-    return Solution(label, energy, bound, status, gap, sizes, fixed)
+    return Solution(label, energy, bound, status, gap, component_gap, np.bincount(part), fixed)
 
 
 def _solve_open(left, *, end, batch):
-    """Label every open node; returns (sum of the components' gaps, whether all of them are proven)."""
-    total_gap, finished = 0.0, True
+    """Label every open node and add what is not proven to the slack; returns whether all components are solved."""
+    finished = True
     for own in _batches(left.graph, batch):
-        label, gap, proven = _solve_batch(left.graph.select(own), end=end, batch=batch)
-        left.label[left.nodes[own]] = label
-        total_gap += gap
+        graph, nodes = left.graph.select(own), left.nodes[own]
+        left.label[nodes], gap, proven = _solve_batch(graph, end=end, batch=batch)
+        left.slack[nodes[np.unique(graph.part, return_index=True)[1]]] += gap
         finished &= proven
-    return total_gap, finished
+    return finished
 
 
 def _batches(graph, batch):
@@ -100,12 +105,13 @@ def _batches(graph, batch):
 
 
 def _solve_batch(graph, *, end, batch):
-    """(label (n,), gap, proven) of a few components: their relaxation, then branching in those that it left open."""
+    """(label (n,), gap (parts,), whether all are proven) of a few components: their relaxation, then branching in those
+    that it left open."""
     large = len(graph.cost.column) > max(batch, MANY * len(graph))
     x, flow, done = (relaxed_with_few_labels if large else relaxed)(graph, time_limit=end - time.monotonic())
     label = rounded(graph, x)
     energy = graph.energies(label, graph.part)
-    bound = np.bincount(graph.part, graph.cost.replaced(graph.moved(flow)).least())
+    bound = by_part(graph.part, graph.cost.replaced(graph.moved(flow)).least())[0]
     proven = True
     for k in np.flatnonzero(energy - bound > PROVEN * np.maximum(1.0, np.abs(energy))):
         own = graph.part == k
@@ -114,7 +120,7 @@ def _solve_batch(graph, *, end, batch):
         energy[k] = component.energy(label[own])
         bound[k] = min(lower, energy[k])
         proven &= bool(energy[k] - bound[k] <= 10 * PROVEN * max(1.0, abs(energy[k])))
-    return label, float(np.maximum(energy - bound, 0.0).sum()), proven
+    return label, np.maximum(energy - bound, 0.0), proven
 
 
 def _branch(graph, *, label, bound, end, relaxed):

@@ -8,6 +8,9 @@ NETWORK_COLUMNS = ("mAP25", "mAP50", "mAP70", "mAP75")
 PREDICTION_COLUMNS = ("mAP25", "mAP50", "mAP75", "AP")
 HEADLINE = "mAP50"
 WIDTH = 110  # characters of a terminal line
+# AP50 of `full` from which a ratio to it is shown. 67 % of 2.9 is noise: both networks have learnt next to nothing, the
+# recipe is one point behind, and seeds alone move either by more.
+LEAST = 0.10
 
 
 def rows(recipes, *, metrics, instances, trained, beyond):
@@ -19,7 +22,7 @@ def rows(recipes, *, metrics, instances, trained, beyond):
     {recipe: photos its Mask R-CNN was trained on}. beyond : {recipe: whether photos without masks were among those it
     could train on}. Shares in [0, 1] or None.
     The ratio is AP50 on the validation photos over that of the recipe trained on the true masks. A recipe that had
-    photos `full` cannot have carries none: like is compared with like.
+    photos `full` cannot have carries none: like is compared with like. Nor does any where `full` is below LEAST.
     """
     found = []
     for k, recipe in enumerate(recipes):
@@ -38,9 +41,16 @@ def rows(recipes, *, metrics, instances, trained, beyond):
     for row in found:
         if row is not full and row["trains"] and beyond.get(row["name"]):
             row["note"] = other_photos(row, full)
-        elif best and headline(row) is not None:
-            row["ratio"] = headline(row) / best
+        elif headline(row) is not None and best is not None:
+            row["ratio"] = ratio(headline(row), best)
+            if row["ratio"] is None and row is not full:
+                row["note"] = weak_full(full)
     return found
+
+
+def ratio(value, full):
+    """AP50 over that of `full`, both in [0, 1], or None where one is missing or `full` is below LEAST."""
+    return None if value is None or full is None or full < LEAST else value / full
 
 
 def headline(row):
@@ -55,6 +65,12 @@ def other_photos(row, full):
         return "trained on photos without masks too, so it carries no ratio"
     word = "more" if mine > its else "other"
     return f"trained on {word} photos than {full['name']} ({mine:,} to {its:,}), so it carries no ratio"
+
+
+def weak_full(full):
+    """The sentence on a row whose ratio would rest on next to nothing."""
+    best = share(headline(full))
+    return f"compared with {full['name']} at AP50 {best}, below {share(LEAST, 0)}, so it carries no ratio"
 
 
 def markdown(found, *, photos):

@@ -18,8 +18,9 @@ FRACTIONAL = dict(
 )
 
 
-def brute(prob, allowed, edges, weight):
-    choices = [np.flatnonzero(row) for row in allowed]
+def brute(prob, allowed, edges, weight, among=None):
+    """The least energy of the labellings `among`, (N, L) bool, those that are allowed by default."""
+    prob, choices = np.where(allowed, prob, 0), [np.flatnonzero(row) for row in (allowed if among is None else among)]
     return min(energy_of(np.array(x, np.int64), prob, edges, weight) for x in itertools.product(*choices))
 
 

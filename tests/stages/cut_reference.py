@@ -10,8 +10,9 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 def table(prob, allowed, edges, weight):
     """The energy of every labelling as an array with one axis per node (up to 32 nodes, as NumPy has it); inf where a
-    label is not allowed. Eq. 10, 11: a node pays the p that it gives up, an edge its weight where labels differ."""
-    prob, (n, labels) = np.asarray(prob, float), prob.shape
+    label is not allowed. Eq. 10, 11: a node pays the p of the allowed labels that it gives up, an edge its weight where
+    labels differ."""
+    prob, (n, labels) = np.where(allowed, prob, 0.0), prob.shape
     energy = np.zeros((labels,) * n)
     for u in range(n):
         cost = np.array([sum(p for other, p in enumerate(prob[u]) if other != k) for k in range(labels)])
@@ -29,7 +30,7 @@ def optimum(prob, allowed, edges, weight):
 
 def energy(label, prob, allowed, edges, weight):
     """The energy of one labelling, edge by edge."""
-    label, prob = np.asarray(label), np.asarray(prob, float)
+    label, prob = np.asarray(label), np.where(allowed, prob, 0.0)
     assert allowed[np.arange(len(label)), label].all()
     given_up = prob.sum() - prob[np.arange(len(label)), label].sum()
     return given_up + sum(w for (u, v), w in zip(np.asarray(edges).tolist(), weight) if label[u] != label[v])
@@ -37,7 +38,7 @@ def energy(label, prob, allowed, edges, weight):
 
 def program(prob, allowed, edges, weight, *, integral=False, time_limit=None):
     """(value, x (N, L)) of Eq. 11 unreduced: 1/2 w |x_u - x_v|_1, all labels of all nodes, nothing known before."""
-    prob = np.asarray(prob, float)
+    prob = np.where(allowed, prob, 0.0)
     (n, labels), m = prob.shape, len(edges)
     cost = np.r_[(prob.sum(1, keepdims=True) - prob).ravel(), np.repeat(np.asarray(weight, float) / 2, labels)]
     upper = np.r_[np.asarray(allowed, float).ravel(), np.full(m * labels, np.inf)]
@@ -91,7 +92,7 @@ def exact(x):
 
 def exact_energies(prob, allowed, edges, weight):
     """{labelling: energy in whole numbers} of all allowed labellings, for sums that floats would round."""
-    p, w = [[exact(x) for x in row] for row in prob], [exact(x) for x in weight]
+    p, w = [[exact(x) for x in row] for row in np.where(allowed, prob, 0)], [exact(x) for x in weight]
     energies = {}
     for label in itertools.product(*(np.flatnonzero(row).tolist() for row in allowed)):
         given_up = sum(sum(row) - row[k] for row, k in zip(p, label))
@@ -101,7 +102,7 @@ def exact_energies(prob, allowed, edges, weight):
 
 def tree_optimum(prob, allowed, parent, weight):
     """The smallest energy on a tree by dynamic programming; node u > 0 hangs on parent[u] < u by weight[u]."""
-    cost = np.where(allowed, np.sum(prob, 1, keepdims=True) - prob, np.inf)
+    cost = np.where(allowed, np.sum(prob, 1, where=allowed, keepdims=True) - prob, np.inf)
     for u in range(len(cost) - 1, 0, -1):
         cost[parent[u]] += np.minimum(cost[u], cost[u].min() + weight[u])
     return float(cost[0].min())

@@ -202,7 +202,7 @@ def test_all_kept_is_the_multiway_cut_of_what_is_not_earned(seed):
     problem["allowed"][:, 0] = False
     terminals = dict(problem, prob=30.0 * problem["prob"], weight=2 * problem["weight"])
     cut = solve(**terminals)
-    everything = terminals["prob"].sum() + terminals["weight"].sum()
+    everything = terminals["prob"].sum(where=problem["allowed"]) + terminals["weight"].sum()
     kept = assert_partition(problem, everything - cut.energy, beta=30.0, keep=300)
     assert kept.label.tolist() == cut.label.tolist()
 

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from cut_reference import union
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,6 +78,22 @@ def test_agrees_with_enumeration(problem, share):
 @given(problems(), st.floats(0, 1))
 def test_agrees_with_enumeration_thousands_of_times(problem, share):
     assert_solved(*problem, share)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(problems(), problems(), st.floats(0, 1), st.floats(8, 12))
+def test_a_component_of_small_rewards_is_right_too(large, small, share, power):
+    """Rewards of 1e-8 to 1e-12 of the others': whatever number of nodes the count leaves to that part, they
+    earn the most that so many can earn in it."""
+    (large, beta), (small, _) = large, small
+    small = dict(small, prob=small["prob"] * 10**-power, weight=small["weight"] * 10**-power)
+    problem, n = union(large, small), len(large["prob"])
+    keep = round(share * int(problem["allowed"][:, 1:].any(1).sum()))
+    solution = partition(**problem, beta=beta, keep=keep)
+    label = solution.label[n:]
+    best = enumerated(**small, beta=beta)[int((label > 0).sum())]
+    earned = objective_of(label, *(small[name] for name in ("prob", "edges", "weight")), beta=beta)
+    assert earned == pytest.approx(best, rel=1e-6, abs=0) and solution.component_gap <= 1e-6
 
 
 def program_of(problem, *, beta, keep):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from report_run import cut_rows, snapshot, write_cut
 
+from benchmarks import recipes
 from stages.graph_cut import panel as cuts
 from stages.report import charts, curves, pictures, runs, table
 from tag2mask.view import draw
@@ -29,7 +30,34 @@ def test_ratio_by_hand():
     assert "- b was trained on more photos than full (40 to 12)" in text
 
 
-@pytest.mark.parametrize("scores", [(None, 0.5), (0.3, 0.0), (0.3, None)])
+@pytest.mark.parametrize(("best", "ratio"), [(0.1, 0.5), (0.099, None), (0.0, None)])
+def test_no_ratio_to_a_full_that_learnt_next_to_nothing(best, ratio):
+    """A ratio is told from AP50 10 of `full` on; below stands a dash, and why."""
+    recipes = [{**RECIPE, "name": "a"}, {**FULL, "name": "full"}]
+    found = table.rows(
+        recipes, metrics=[measured(0.05), measured(best)], instances=[1, 1], trained={}, beyond={}
+    )  # fmt: skip
+    text = table.markdown(found, photos={})
+    assert found[0]["ratio"] == (ratio and pytest.approx(ratio))
+    if ratio:
+        assert found[0]["note"] is None and found[1]["ratio"] == 1 and "50 %" in text
+    else:
+        reason = f"compared with full at AP50 {100 * best:.1f}, below 10, so it carries no ratio"
+        assert found[0]["note"] == reason and found[1]["ratio"] is None and found[1]["note"] is None
+        assert text.splitlines()[2].endswith("- |") and f"- a was {reason}." in text
+
+
+def test_the_benchmarks_page_tells_no_such_ratio():
+    runs = [{name: {"predictions": dict.fromkeys(recipes.PREDICTIONS, value)} for name, value in pair.items()}
+            for pair in ({"a": 0.02, "full": 0.029}, {"a": 0.1, "full": 0.2})]  # fmt: skip
+    one, both = (recipes.predictions_table(own, ["a", "full"]) for own in (runs[:1], runs))
+    assert one.splitlines()[2].endswith("| 2.0 | - |") and one.splitlines()[3].endswith("| 2.9 | - |")
+    assert one.endswith("`full` reaches AP50 2.9, and a ratio is not told below 10.")
+    assert both.splitlines()[2].endswith("| 50.0 |")  # the seed that learnt something
+    assert "not told" not in recipes.predictions_table(runs[1:], ["a", "full"])
+
+
+@pytest.mark.parametrize("scores", [(None, 0.5), (0.3, None)])
 def test_no_ratio_without_both_values(scores):
     recipes = [{**RECIPE, "name": "a"}, {**FULL, "name": "full"}]
     found = table.rows(recipes, metrics=[measured(s) for s in scores], instances=[1, 1], trained={}, beyond={})

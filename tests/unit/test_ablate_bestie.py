@@ -58,6 +58,8 @@ def test_tables_by_hand(tmp_path):
     assert ablate.step_claims(runs).splitlines()[-1] == "| no_clustering over no_refinement | -5.0 | +2.3 | opposite |"
     assert "| PAM | 6 | 4 | 33.3 % | 20.0 |" in ablate.peaks_table(runs)  # 4 of 12 objects
     assert ablate.side_table(runs).splitlines()[2].endswith("50 % |")  # 0.4 over 0.8
+    weak = ablate.side_table([{**runs[0], "full": measured(0.049)}]).splitlines()  # 9.8
+    assert weak[2].endswith("| - |") and weak[-1] == "`full` is below 10, so no ratio to it is told."
     two = [runs[0], {"no_refinement": measured(0.40)}]
     assert ablate.value(two, "no_refinement", "network", "mAP50") == 35
     whole = ablate.section(runs, [tmp_path], command="make it", title="Ours", minutes=7.4)

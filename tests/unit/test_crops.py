@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tag2mask.data.labelmaps import resized
 from tag2mask.learn.crops import (
     Frame,
     augment,
@@ -13,7 +14,6 @@ from tag2mask.learn.crops import (
     framed_photo,
     framed_places,
     jittered,
-    nearest,
     network_size,
     resize,
     window,
@@ -100,5 +100,5 @@ def test_frames_scale_and_mirror_at_random_and_bound_the_longer_side():
 
 
 def test_nearest_pixel_by_centres():
-    assert nearest(np.array([[1, 2, 3]], np.int32), (1, 2)).tolist() == [[1, 3]]  # at 0.25 and 1.75 of 3 pixels
-    assert nearest(np.array([[1, 2]], np.uint8), (2, 4)).tolist() == [[1, 1, 2, 2]] * 2
+    assert resized(np.array([[1, 2, 3]], np.int32), (1, 2)).tolist() == [[1, 3]]  # at 0.25 and 1.75 of 3 pixels
+    assert resized(np.array([[1, 2]], np.uint8), (2, 4)).tolist() == [[1, 1, 2, 2]] * 2
