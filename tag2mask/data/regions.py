@@ -26,8 +26,11 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 def gradient(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(gy, gx), each (H, W, C) float32: central differences of `image` (H, W, C), Lab units a pixel."""
-    kwargs = {"ddepth": cv2.CV_32F, "ksize": 3, "scale": 1 / 8, "borderType": cv2.BORDER_REPLICATE}
-    return cv2.Sobel(image, dx=0, dy=1, **kwargs), cv2.Sobel(image, dx=1, dy=0, **kwargs)
+    across, down = (
+        cv2.Sobel(image, cv2.CV_32F, dx, dy, ksize=3, scale=1 / 8, borderType=cv2.BORDER_REPLICATE)
+        for dx, dy in ((1, 0), (0, 1))
+    )
+    return down, across
 
 
 def magnitude(image: np.ndarray) -> np.ndarray:
