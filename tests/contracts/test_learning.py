@@ -9,6 +9,7 @@ from learners import LEARNERS, dataset
 from tag2mask.errors import UserError
 from tag2mask.learn import checkpoints, loop
 from tag2mask.run.job import Job
+from tag2mask.run.registry import stages
 from tag2mask.store import store
 
 ITERATIONS = 4  # of every learner; a checkpoint after 2
@@ -28,6 +29,12 @@ def learned(request, inputs):
 
 def digests(made):
     return {name: store.digest(artifact.arrays()) for name, artifact in made.items()}
+
+
+def test_every_stage_that_trains_is_here():
+    assert {learner.stage for learner in LEARNERS.values()} == {
+        name for name, stage in stages().items() if "train" in stage.jobs
+    }
 
 
 class Killed(BaseException):
