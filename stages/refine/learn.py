@@ -90,11 +90,11 @@ def labelled_photos(index, labels, images):
 
 def make_optimiser(model, config):
     """SGD or AdamW over the trained parameters, rate scaled linearly with the batch (detectron2's rule)."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = networks.groups(model, config)
     rate = config.learning_rate * config.batch / config.rate_batch
     if config.optimiser == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=config.momentum, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(parameters, lr=rate, weight_decay=config.weight_decay)
+        return torch.optim.SGD(groups, lr=rate, momentum=config.momentum)
+    return torch.optim.AdamW(groups, lr=rate)
 
 
 def rate_of(config):

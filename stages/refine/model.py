@@ -10,6 +10,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, build_model
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from detectron2.modeling.backbone.resnet import build_resnet_backbone
+from detectron2.solver.build import get_default_optimizer_params
 from detectron2.utils.events import EventStorage
 from torch import nn
 
@@ -206,6 +207,13 @@ def detectron_name(name):
         else:
             out.append(part)
     return ".".join(out)
+
+
+def groups(model, config):
+    """Parameter groups of what is trained: weight decay `weight_decay`, in normalisation layers `weight_decay_norm`."""
+    return get_default_optimizer_params(
+        model, weight_decay=config.weight_decay, weight_decay_norm=config.weight_decay_norm
+    )
 
 
 def losses(model, batch):

@@ -66,6 +66,32 @@ def test_rate_and_linear_rule():
     assert [round(rate(t), 6) for t in (0, 500, 1000, 59_999, 60_000, 80_000)] == [0.001, 0.5005, 1, 1, 0.1, 0.01]
 
 
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_scale_and_shift_of_normalisation_layers_do_not_decay(optimiser):
+    """With gradients of 0 a step is the decay alone: what is trained shrinks by rate x weight decay, norms do not."""
+    from stages.refine.learn import make_optimiser
+    from stages.refine.model import build
+
+    config = Config(**{**TINY, "optimiser": optimiser, "weight_decay": 0.5, "batch": 4, "rate_batch": 4})
+    model = build(config, 2)
+    norms = {
+        f"{name}.{kind}"
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+        for kind in ("weight", "bias")
+    }
+    before = {}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            p.grad, p.data = torch.zeros_like(p), torch.ones_like(p)
+            before[name] = p
+    make_optimiser(model, config).step()
+    kept = {name for name, p in before.items() if torch.equal(p, torch.ones_like(p))}
+    assert kept == norms & before.keys() and kept
+    wanted = 1 - 0.5 * config.learning_rate
+    assert all(torch.allclose(p, torch.full_like(p, wanted)) for name, p in before.items() if name not in kept)
+
+
 def test_resnet_weights_by_both_namings_and_another_architecture_refused(tmp_path):
     import timm
     from torchvision.models import resnet50
