@@ -24,7 +24,7 @@ class Config(Section):
     weights: str = Field(
         "imagenet",
         description="`imagenet`: the packaged weights; `none`: random; else a file of the backbone's tensors "
-        "(for R-50 by torchvision's or detectron2's names)",
+        "(for R-50 by torchvision's or timm's names)",
     )
     freeze_stages: int = Field(
         2, ge=0, le=5, description="first stages of the backbone that are not trained (strides 2, 4, ...); det2: 2"

@@ -1,7 +1,9 @@
 """Mask R-CNN before it is trained: detectron2's bridge, weights, frozen stages, seed, rates."""
 
+import pickle
 import sys
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -111,9 +113,19 @@ def test_resnet_weights_by_both_namings_and_another_architecture_refused(tmp_pat
     theirs.load_state_dict({k: v for k, v in state.items() if not k.startswith("fc")})
     assert torch.allclose(model.backbone.bottom_up.eval()(x)["res4"], theirs.eval()(x)[3], atol=1e-5)
 
-    torch.save({"model": {f"backbone.bottom_up.{k}": v for k, v in ours.items()}}, tmp_path / "d2.pth")
-    again = build(Config(**{**keys, "weights": str(tmp_path / "d2.pth")}), 2).backbone.bottom_up.state_dict()
-    assert all(torch.equal(ours[k], again[k]) for k in ours)
+    detectron2 = {
+        "whole model": {"model": {f"backbone.bottom_up.{k}": v for k, v in ours.items()}},
+        "backbone": ours,
+        "caffe2": {"conv1_w": ours["stem.conv1.weight"], "res2_0_branch2a_w": ours["res2.0.conv1.weight"]},
+    }
+    for name, content in detectron2.items():
+        torch.save(content, tmp_path / f"{name}.pth")
+        with pytest.raises(UserError, match=f"{name}.pth has detectron2's tensor names"):
+            build(Config(**{**keys, "weights": str(tmp_path / f"{name}.pth")}), 2)
+    content = {"model": {"stem.conv1.weight": np.zeros((64, 3, 7, 7))}}
+    (tmp_path / "R-50.pkl").write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(UserError, match="R-50.pkl (would run code|is damaged)"):
+        build(Config(**{**keys, "weights": str(tmp_path / "R-50.pkl")}), 2)
 
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "r18.pth")
     with pytest.raises(UserError, match="r18.pth does not hold a ResNet-50"):
