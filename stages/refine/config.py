@@ -24,7 +24,7 @@ class Config(Section):
     weights: str = Field(
         "imagenet",
         description="`imagenet`: the packaged weights; `none`: random; else a file of the backbone's tensors "
-        "(for R-50 by torchvision's or detectron2's names)",
+        "(for R-50 by torchvision's or timm's names)",
     )
     freeze_stages: int = Field(
         2, ge=0, le=5, description="first stages of the backbone that are not trained (strides 2, 4, ...); det2: 2"
@@ -65,7 +65,8 @@ class Config(Section):
         16, ge=1, description="the learning rate is scaled by batch / rate_batch (linear rule); det2"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD; det2, Fan Sec. 5")
-    weight_decay: float = Field(1e-4, ge=0, description="det2, Fan Sec. 5")
+    weight_decay: float = Field(1e-4, ge=0, description="of all but normalisation layers; det2, Fan Sec. 5")
+    weight_decay_norm: float = Field(0.0, ge=0, description="of the scale and shift of normalisation layers; det2")
     schedule: Literal["step", "one_cycle"] = Field("step", description="det2: step; one_cycle: ours, for short runs")
     steps: list[int] = Field([60_000, 80_000], description="iterations after which the rate is multiplied; det2 1x")
     gamma: float = Field(0.1, gt=0, le=1, description="by this; det2, Fan Sec. 5")

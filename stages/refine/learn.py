@@ -51,13 +51,8 @@ def teaching(labels):
 
 def optimiser_of(model, config):
     """SGD or AdamW over the trained parameters, rate scaled linearly with the batch (detectron2's rule)."""
-    groups = [
-        {
-            "params": [p for p in model.parameters() if p.requires_grad],
-            "lr": config.learning_rate * config.batch / config.rate_batch,
-            "weight_decay": config.weight_decay,
-        }
-    ]
+    rate = config.learning_rate * config.batch / config.rate_batch
+    groups = [{**group, "lr": rate} for group in networks.groups(model, config)]
     return make_optimiser(config.optimiser, groups, momentum=config.momentum)
 
 

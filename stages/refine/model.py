@@ -10,12 +10,12 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, build_model
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from detectron2.modeling.backbone.resnet import build_resnet_backbone
+from detectron2.solver.build import get_default_optimizer_params
 from detectron2.utils.events import EventStorage
 from torch import nn
 
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone as networks
-from tag2mask.store.weights import load_tensors
 
 RESNET = "R-50"
 RESNET_MEAN = (123.675, 116.28, 103.53)  # torchvision's, RGB in 0..255
@@ -164,34 +164,39 @@ def set_pixels(model, *, mean, std):
 
 
 def load_resnet(bottom_up, weights):
-    """Fill detectron2's ResNet-50 from a file named by torchvision's, timm's or detectron2's tensor names."""
+    """Fill detectron2's ResNet-50 from a file with torchvision's or timm's tensor names.
+
+    A file with detectron2's or Caffe2's own names is refused: its R-50 takes BGR of unit deviation and strides in the
+    first 1x1 convolutions, and its shapes are the same, so that it would load and see something else.
+    """
     if weights == "none":
         return
     if weights == "imagenet":
         raise UserError(
             f"refine.weights: there are no packaged weights for {RESNET}; name a local file of them, or `none`"
         )
-    content = load_tensors(weights)
-    for key in ("model", "state_dict"):
-        content = content.get(key, content) if isinstance(content, dict) else content
-    given = {detectron_name(name): t for name, t in content.items() if isinstance(t, torch.Tensor)}
+    content = networks.read(weights)
+    if any(name.removeprefix("backbone.bottom_up.").startswith(("stem.", "res2.", "res2_")) for name in content):
+        raise UserError(
+            f"{weights} has detectron2's tensor names, whose R-50 takes other pixels (BGR, unit deviation) and other "
+            "strides than this one: name a ResNet-50 file with torchvision's or timm's tensor names"
+        )
+    given = {detectron_name(name): t for name, t in content.items()}
     wanted = bottom_up.state_dict()
     bad = [name for name, t in wanted.items() if name not in given or given[name].shape != t.shape]
     if bad:
         raise UserError(
             f"{weights} does not hold a ResNet-50 ({len(bad)} of {len(wanted)} tensors are missing or differ in shape, "
-            f"first {bad[0]}): name a file with torchvision's or detectron2's tensor names"
+            f"first {bad[0]}): name a file with torchvision's or timm's tensor names"
         )
     bottom_up.load_state_dict({name: given[name] for name in wanted})
 
 
 def detectron_name(name):
-    """detectron2's name of a ResNet tensor that torchvision or timm calls `name`; its own names stay.
+    """detectron2's name of a ResNet tensor that torchvision or timm calls `name`.
 
     "layer1.0.bn2.weight" -> "res2.0.conv2.norm.weight", "layer2.0.downsample.0.weight" -> "res3.0.shortcut.weight"
     """
-    for prefix in ("module.", "backbone.bottom_up."):
-        name = name.removeprefix(prefix)
     parts = name.split(".")
     if parts[0] in ("conv1", "bn1"):
         parts.insert(0, "stem")
@@ -206,6 +211,13 @@ def detectron_name(name):
         else:
             out.append(part)
     return ".".join(out)
+
+
+def groups(model, config):
+    """Parameter groups of what is trained: weight decay `weight_decay`, in normalisation layers `weight_decay_norm`."""
+    return get_default_optimizer_params(
+        model, weight_decay=config.weight_decay, weight_decay_norm=config.weight_decay_norm
+    )
 
 
 def losses(model, batch):

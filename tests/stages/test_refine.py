@@ -1,6 +1,7 @@
 """Mask R-CNN on the label store: configuration, data, training, resume, inference, command line."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from pydantic import ValidationError
 from refine_photos import PACKAGED, TINY, dataset, photo_with
@@ -24,6 +26,8 @@ from tag2mask.learn.photos import labelled_photos
 from tag2mask.run.job import Job
 from tag2mask.store import store
 from tag2mask.store.weights import Weights
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,28 @@ def test_defaults_are_the_1x_schedule():
     config = Config()
     assert (config.iterations, config.batch, config.learning_rate, config.steps) == (90_000, 16, 0.02, [60_000, 80_000])
     assert (config.roi_batch, config.detections, config.nms, config.mask_threshold) == (512, 100, 0.5, 0.5)
+
+
+def shipped():
+    """Names of the shipped configurations: the demo's, and those of real photos alone and below every overlay."""
+    files = {path.name: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "config").glob("*.yaml"))}
+    kinds = {name: values.get("dataset", {}).get("kind") for name, values in files.items()}
+    real = [name for name, kind in kinds.items() if kind not in (None, "scenes")]
+    overlays = [name for name, kind in kinds.items() if kind is None]
+    return [["config.yaml"], *([name] for name in real), *([name, over] for name in real for over in overlays)]
+
+
+@pytest.mark.parametrize("names", shipped(), ids="+".join)
+def test_every_pyramid_level_pools_boxes(names):
+    """By FPN's Eq. 1 the anchors' boxes and one as large as the photo's short side reach every level below 6."""
+    keys = {}
+    for name in names:
+        keys |= yaml.safe_load((ROOT / "config" / name).read_text()).get("refine", {})
+    config = Config(**keys)
+    levels = [level for level in config.fpn_levels if level < 6]
+    sides = [*config.anchor_sizes, min(config.test_short_side, *config.short_side)]
+    wanted = [config.roi_canonical_level + math.log2(side / config.roi_canonical_size) for side in sides]
+    assert {min(max(math.floor(k), levels[0]), levels[-1]) for k in wanted} == set(levels)
 
 
 @pytest.mark.parametrize(

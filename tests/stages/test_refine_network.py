@@ -1,7 +1,9 @@
 """Mask R-CNN before it is trained: detectron2's bridge, weights, frozen stages, seed, rates."""
 
+import pickle
 import sys
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -66,6 +68,32 @@ def test_rate_and_linear_rule():
     assert [round(rate(t), 6) for t in (0, 500, 1000, 59_999, 60_000, 80_000)] == [0.001, 0.5005, 1, 1, 0.1, 0.01]
 
 
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_scale_and_shift_of_normalisation_layers_do_not_decay(optimiser):
+    """With gradients of 0 a step is the decay alone: what is trained shrinks by rate x weight decay, norms do not."""
+    from stages.refine.learn import optimiser_of
+    from stages.refine.model import build
+
+    config = Config(**{**TINY, "optimiser": optimiser, "weight_decay": 0.5, "batch": 4, "rate_batch": 4})
+    model = build(config, 2)
+    norms = {
+        f"{name}.{kind}"
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+        for kind in ("weight", "bias")
+    }
+    before = {}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            p.grad, p.data = torch.zeros_like(p), torch.ones_like(p)
+            before[name] = p
+    optimiser_of(model, config).step()
+    kept = {name for name, p in before.items() if torch.equal(p, torch.ones_like(p))}
+    assert kept == norms & before.keys() and kept
+    wanted = 1 - 0.5 * config.learning_rate
+    assert all(torch.allclose(p, torch.full_like(p, wanted)) for name, p in before.items() if name not in kept)
+
+
 def test_resnet_weights_by_both_namings_and_another_architecture_refused(tmp_path):
     import timm
     from torchvision.models import resnet50
@@ -85,9 +113,19 @@ def test_resnet_weights_by_both_namings_and_another_architecture_refused(tmp_pat
     theirs.load_state_dict({k: v for k, v in state.items() if not k.startswith("fc")})
     assert torch.allclose(model.backbone.bottom_up.eval()(x)["res4"], theirs.eval()(x)[3], atol=1e-5)
 
-    torch.save({"model": {f"backbone.bottom_up.{k}": v for k, v in ours.items()}}, tmp_path / "d2.pth")
-    again = build(Config(**{**keys, "weights": str(tmp_path / "d2.pth")}), 2).backbone.bottom_up.state_dict()
-    assert all(torch.equal(ours[k], again[k]) for k in ours)
+    detectron2 = {
+        "whole model": {"model": {f"backbone.bottom_up.{k}": v for k, v in ours.items()}},
+        "backbone": ours,
+        "caffe2": {"conv1_w": ours["stem.conv1.weight"], "res2_0_branch2a_w": ours["res2.0.conv1.weight"]},
+    }
+    for name, content in detectron2.items():
+        torch.save(content, tmp_path / f"{name}.pth")
+        with pytest.raises(UserError, match=f"{name}.pth has detectron2's tensor names"):
+            build(Config(**{**keys, "weights": str(tmp_path / f"{name}.pth")}), 2)
+    content = {"model": {"stem.conv1.weight": np.zeros((64, 3, 7, 7))}}
+    (tmp_path / "R-50.pkl").write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(UserError, match="R-50.pkl (would run code|is damaged)"):
+        build(Config(**{**keys, "weights": str(tmp_path / "R-50.pkl")}), 2)
 
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "r18.pth")
     with pytest.raises(UserError, match="r18.pth does not hold a ResNet-50"):
