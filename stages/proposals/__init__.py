@@ -33,8 +33,8 @@ def run(inputs, config, job):
 
 def proposed(photo, *, config):
     """(list of n RLE dicts, score (n,) float32) of `photo` (H, W, 3) uint8 RGB, best first."""
+    from stages.proposals.cues import run_lengths
     from stages.proposals.hierarchy import propose
-    from stages.proposals.superpixels import run_lengths
     from tag2mask.data import rle
 
     membership, labels, score = propose(photo, config=config)

@@ -6,7 +6,8 @@ mask = membership[0][labels]  # (H, W) bool, the best proposal
 
 import numpy as np
 
-from stages.proposals import ranking, superpixels, trees
+from stages.proposals import cues, ranking, trees
+from tag2mask.data import regions
 
 
 def propose(photo, *, config):
@@ -16,14 +17,14 @@ def propose(photo, *, config):
     (H, W) int32 superpixel map with values 0..S-1, score (n,) float32 in (0, 1], falling). 1 <= n <= config.count: a
     photo without any edge has one proposal, the whole photo. Ours; measured in docs/benchmarks.md, "Proposals".
     """
-    colour = superpixels.lab(photo)
+    colour = regions.lab(photo)
     height, width = colour.shape[:2]
     most = max(1, min(config.max_superpixels, height * width // config.superpixel_area))
-    labels = superpixels.superpixels(colour, sigma=config.sigma, count=most)
+    labels = regions.superpixels(colour, sigma=config.sigma, count=most)
     sizes = np.bincount(labels.ravel())
-    strength = superpixels.edge_strength(colour, sigmas=config.contour_sigmas)
-    edges, length, mean = superpixels.adjacency(labels, strength)
-    cue = superpixels.cues(colour, labels, sigma=config.sigma)
+    strength = cues.edge_strength(colour, sigmas=config.contour_sigmas)
+    edges, length, mean = regions.graph(labels, strength)
+    cue = cues.cues(colour, labels, sigma=config.sigma)
     grown = trees.grow(config.trees, cue, edges=edges, length=length, strength=mean, sizes=sizes)
     outside = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     border = np.bincount(outside, minlength=len(sizes)).astype(np.float64)

@@ -4,7 +4,7 @@ import higra as hg
 import numpy as np
 from scipy import sparse
 
-from stages.proposals.superpixels import ward
+from tag2mask.data.regions import ward
 
 
 def scaled(features, edges):

@@ -6,6 +6,7 @@ from skimage.filters import threshold_otsu
 
 from stages.semantic.dense_crf import dense_crf
 from stages.semantic.random_walk import random_walk
+from tag2mask.data.labels import resize_labels
 
 IGNORE = 255
 
@@ -42,7 +43,7 @@ def from_cam(photo, categories, cams, config):
         least = np.maximum(least, [otsu(scores[..., c]) for c in range(len(cams))])
     if config.refine == "crf":
         label = twice(scores, categories, small, foreground=least, config=config)
-        return cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
+        return resize_labels(label, (height, width))
     return threshold(scores, categories, foreground=least, background=config.background)
 
 

@@ -9,6 +9,8 @@ import math
 import cv2
 import numpy as np
 
+from tag2mask.data.labels import resize_labels
+
 GOLDEN = 137.508  # degrees
 MANY = 8  # classes that hues alone keep apart
 LIGHT = (0.74, 0.54, 0.87, 0.64, 0.45, 0.80)  # lightness of the 1st, 2nd, ... instance of a class in a photo
@@ -149,7 +151,7 @@ def label_map(photo, labels, palette, *, ignore=255):
     labels : (H, W) uint8 category ids, at any size.
     """
     height, width = photo.shape[:2]
-    labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
+    labels = resize_labels(labels, (height, width))
     picture = dimmed(photo, keep=0.0, light=0.5).astype(np.float32)
     present = [int(c) for c in np.unique(labels) if c not in (0, ignore)]
     for category in present:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from stages.mil.config import Config
 from stages.mil.infer import infer
-from stages.mil.saliency import around, border_connectivity, optimised, saliency_map, salient, slic
+from stages.mil.saliency import around, border_connectivity, optimised, saliency_map, salient
 from stages.mil.select import chosen
 from stages.mil.spans import Spans
 from stages.proposals import run as propose
@@ -66,13 +66,6 @@ def test_the_map_of_one_colour_is_empty_and_that_of_any_size_exists():
 def test_the_map_is_the_same_twice():
     photo = photo_of([disc(50, 60, 20), box(80, 90, 30, 50)], [(200, 60, 40), (240, 240, 230)], noise=20)
     assert saliency_map(photo).tobytes() == saliency_map(photo.copy()).tobytes()
-
-
-def test_superpixels_are_numbered_without_gaps():
-    labels = slic(photo_of([disc(60, 80, 30)], [(200, 60, 40)]), count=250)
-    assert np.array_equal(np.unique(labels), np.arange(labels.max() + 1)) and 120 < labels.max() < 400
-    narrow = slic(np.zeros((2, 900, 3), np.uint8), count=250)
-    assert narrow.shape == (2, 900) and np.array_equal(np.unique(narrow), np.arange(narrow.max() + 1))
 
 
 def test_border_connectivity_by_hand():

@@ -10,7 +10,7 @@ from stages.semantic import label_map, run
 from stages.semantic.config import Config
 from stages.semantic.import_maps import read_label_png
 from stages.semantic.label_map import from_cam, from_masks, threshold
-from stages.semantic.random_walk import borders, cut, pool, walk
+from stages.semantic.random_walk import walk
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
@@ -38,15 +38,6 @@ def test_walk_on_a_path_of_three():
     np.testing.assert_allclose(x[:, 0], [20 / 21, 10 / 21])
 
 
-def test_borders_count_pixel_edges_and_average_the_gradient():
-    labels = np.array([[0, 0, 1], [0, 2, 1]])
-    gradient = np.array([[0, 3, 5], [1, 2, 0]], np.float32)
-    edges, length, strength = borders(labels, gradient)
-    assert edges.tolist() == [[0, 1], [0, 2], [1, 2]] and length.tolist() == [1, 2, 1]
-    assert strength.tolist() == [5, 2.5, 2]  # 0-2: max(1, 2) beside it, max(3, 2) above it
-    assert pool(np.array([[[1], [2], [4]], [[3], [9], [6]]]), labels, 3)[:, 0].tolist() == [2, 5, 9]
-
-
 def two_tone(height=60, width=90):
     """A red square on green ground, and its mask."""
     photo = np.full((height, width, 3), (40, 160, 60), np.uint8)
@@ -54,16 +45,6 @@ def two_tone(height=60, width=90):
     mask[14:46, 21:65] = True
     photo[mask] = (200, 40, 40)
     return photo, mask
-
-
-def test_superpixels_keep_to_the_edges_and_cover_the_photo():
-    photo, mask = two_tone()
-    labels, _, gradient = cut(photo, 60)
-    count = labels.max() + 1
-    assert labels.shape == mask.shape and 30 <= count <= 90 and set(np.unique(labels)) == set(range(count))
-    share = pool(mask[..., None].astype(float), labels, count)[:, 0]
-    mixed = (share > 0.05) & (share < 0.95)
-    assert mixed.sum() <= 2 and gradient[30, 21] > 5 > gradient[30, 40]
 
 
 def cam_of(mask, spot):

@@ -72,6 +72,19 @@ def test_larger_photos_are_made_small_and_come_back_at_their_size(calls):
     assert not len(label_map.from_cam(PHOTO, [], [], Config(refine="crf")).nonzero()[0]) and len(calls) == 2
 
 
+def test_a_mirrored_photo_gives_the_mirrored_map(calls):
+    """Halved and doubled again: every pixel of the small map is two by two of the large one, at either side."""
+    cam = np.zeros((20, 30), np.float16)
+    cam[3:11, 4:17] = 1
+    for columns, rows in ((-1, 1), (1, -1)):
+        turn = (slice(None, None, rows), slice(None, None, columns))
+        plain, turned = (
+            label_map.from_cam(photo, [5], [values], Config(refine="crf", side=30, split="fixed"))
+            for photo, values in ((PHOTO, cam), (PHOTO[turn], cam[turn]))
+        )
+        assert (turned == plain[turn]).all() and (plain == 5).sum() == 4 * 8 * 13
+
+
 def test_maps_made_elsewhere(calls, tmp_path):
     """Their own classes are numbered from 1 for the CRF, 255 is not known; a map without a class stays as it is."""
     Image.fromarray(PHOTO[:2, :3]).save(tmp_path / "a.png")
