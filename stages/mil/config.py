@@ -78,7 +78,7 @@ class Config(Section):
         le=2048,
         description="square root of the area in px at which larger photos enter the saliency; ours",
     )
-    salient_superpixels: int = Field(250, ge=4, le=2000, description="about so many superpixels of it; ours")
+    salient_superpixels: int = Field(250, ge=4, le=2000, description="most superpixels of it; ours")
     salient_colour: float = Field(
         10.0, gt=0, description="Lab units that are one colour; Zhu et al. 2014 (RBD), Sec. 3.2, sigma_clr"
     )

@@ -12,9 +12,7 @@ from scipy.sparse import coo_matrix, csgraph
 from scipy.spatial.distance import cdist
 
 from stages.mil.spans import Spans
-from tag2mask.data.regions import adjacency, blur, grid_superpixels, lab, magnitude, region_means
-
-SMOOTH = 1.0  # pixels, standard deviation before the gradient
+from tag2mask.data import regions
 
 
 def chosen(proposals, i, photo, *, config):
@@ -46,7 +44,7 @@ def saliency_map(
     """How much each pixel stands out: (H, W) float32 in [0, 1], from 0 to 1 (all 0 for a photo of one colour).
 
     photo : (H, W, 3) uint8 RGB. size : square root of the area in pixels at which the map is made, where the photo is
-    larger. superpixels : about so many. sigma_colour : Lab units; sigma_border : of the border connectivity;
+    larger. superpixels : at most so many. sigma_colour : Lab units; sigma_border : of the border connectivity;
     sigma_place : parts of the photo's longer side; smooth : mu, least pull between neighbours. Source: RBD.
     """
     height, width = photo.shape[:2]
@@ -54,14 +52,14 @@ def saliency_map(
     small = cv2.resize(
         photo, (max(2, round(width * factor)), max(2, round(height * factor))), interpolation=cv2.INTER_AREA
     )
-    colour = lab(small)
-    labels = grid_superpixels(magnitude(blur(colour, SMOOTH)), count=superpixels)
-    means = region_means(labels, colour)
+    lab = regions.lab(small)
+    labels = regions.superpixels(lab, count=superpixels, compact=regions.COMPACT)
+    means = regions.means(labels, lab)
     y, x = np.mgrid[: labels.shape[0], : labels.shape[1]].astype(np.float32) / max(labels.shape)
-    places = region_means(labels, np.stack([y, x], 2))
+    places = regions.means(labels, np.stack([y, x], 2))
     border = np.zeros(len(means), bool)
     border[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
-    edges, _, _ = adjacency(labels, np.zeros(labels.shape, np.float32))
+    edges, _, _ = regions.graph(labels, lab[..., 0])
 
     apart = cdist(means, means)  # d_app
     connectivity = border_connectivity(apart, edges, border, sigma=sigma_colour)

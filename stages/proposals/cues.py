@@ -1,14 +1,23 @@
-"""What the trees compare of two superpixels, and the run lengths of sets of them.
+"""What the trees compare, per superpixel: contrast, colour, texture, place; and sets of superpixels as run lengths.
 
 Everything after this file works on superpixels, never on pixels: a proposal is a set of superpixels.
 """
 
 import numpy as np
 
-from tag2mask.data.regions import blur, gradient, region_means
+from tag2mask.data import regions
 
 BINS = 16  # bins of one colour channel's histogram; the histograms are a cue, not a parameter of the method
 ORIENTATIONS = 8  # bins of the gradient's direction over 180 degrees
+
+
+def edge_strength(colour, *, sigmas):
+    """(H, W) float32: contrast of edges, the mean over scales of sigma times the gradient's length at that scale.
+
+    colour : (H, W, 3) float32 Lab. sigmas : pixels. A step between two areas keeps its height over the scales, a fine
+    texture fades at the coarse ones. Source: scale-normalised derivatives, Lindeberg, IJCV 1998, Sec. 4.
+    """
+    return np.mean([sigma * regions.magnitude(regions.blur(colour, sigma)) for sigma in sigmas], axis=0)
 
 
 def region_histograms(labels, bins, number, *, weights=None):
@@ -33,24 +42,24 @@ def cues(colour, labels, *, sigma):
     length by direction, fine and coarse. place : mean y, x in units of the photo's longer side.
     """
     height, width = labels.shape
-    smooth = blur(colour, sigma)
+    smooth = regions.blur(colour, sigma)
     low, span = np.array([0, -60, -60], np.float32), np.array([100, 120, 120], np.float32)
     level = np.clip((colour - low) / span * BINS, 0, BINS - 1).astype(np.int64)
     texture = []
     for scale in (sigma, 3 * sigma):
-        gy, gx = gradient(blur(colour[..., :1], scale))
+        gy, gx = regions.gradient(regions.blur(colour[..., :1], scale))
         turn = np.mod(np.arctan2(gy, gx), np.pi) * (ORIENTATIONS / np.pi)
         direction = np.minimum(turn.astype(np.int64), ORIENTATIONS - 1)
         length = np.sqrt(gy**2 + gx**2)
         texture.append(region_histograms(labels, direction, ORIENTATIONS, weights=length))
     y, x = np.mgrid[:height, :width].astype(np.float32) / max(height, width)
-    means = region_means(labels, smooth)
+    means = regions.means(labels, smooth)
     return {
         "lab": means,
         "chroma": means[:, 1:],
         "histogram": np.concatenate([region_histograms(labels, level[..., c], BINS) for c in range(3)], 1),
         "texture": np.concatenate(texture, 1),
-        "place": region_means(labels, np.stack([y, x], 2)),
+        "place": regions.means(labels, np.stack([y, x], 2)),
     }
 
 

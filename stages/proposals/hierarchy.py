@@ -6,8 +6,7 @@ mask = membership[0][labels]  # (H, W) bool, the best proposal
 
 import numpy as np
 
-from stages.proposals import ranking, trees
-from stages.proposals.cues import cues
+from stages.proposals import cues, ranking, trees
 from tag2mask.data import regions
 
 
@@ -23,9 +22,9 @@ def propose(photo, *, config):
     most = max(1, min(config.max_superpixels, height * width // config.superpixel_area))
     labels = regions.superpixels(colour, sigma=config.sigma, count=most)
     sizes = np.bincount(labels.ravel())
-    strength = regions.edge_strength(colour, sigmas=config.contour_sigmas)
-    edges, length, mean = regions.adjacency(labels, strength)
-    cue = cues(colour, labels, sigma=config.sigma)
+    strength = cues.edge_strength(colour, sigmas=config.contour_sigmas)
+    edges, length, mean = regions.graph(labels, strength)
+    cue = cues.cues(colour, labels, sigma=config.sigma)
     grown = trees.grow(config.trees, cue, edges=edges, length=length, strength=mean, sizes=sizes)
     outside = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     border = np.bincount(outside, minlength=len(sizes)).astype(np.float64)

@@ -42,7 +42,7 @@ class Config(Section):
     side: int = Field(
         500, ge=16, description="longest side in pixels at which walk or CRF runs; larger photos are scaled; ours"
     )
-    superpixels: int = Field(600, ge=1, le=5000, description="about how many superpixels a photo is cut into; ours")
+    superpixels: int = Field(600, ge=1, le=5000, description="most superpixels a photo is cut into; ours")
     colour: float = Field(
         1.0, ge=0, description="how much a step's Lab distance costs, in units of its mean square (Grady: beta); ours"
     )

@@ -11,27 +11,25 @@ import torch
 
 from tag2mask.data import regions
 
-SMOOTH = 1.0  # pixels, standard deviation before the gradient
-
 
 def random_walk(scores, photo, *, superpixels, colour, edge, restart):
     """Score maps that follow the photo's edges.
 
-    scores : (H, W, C) float32, any range. photo : (H, W, 3) uint8 RGB of the same size. superpixels : int, about how
-    many. Returns (H, W, C) float32 within each map's range, constant on every superpixel; nothing is modified.
+    scores : (H, W, C) float32, any range. photo : (H, W, 3) uint8 RGB of the same size. superpixels : int, at most
+    so many. Returns (H, W, C) float32 within each map's range, constant on every superpixel; nothing is modified.
     Weight of a step between neighbouring superpixels: border length x exp(-colour d^2 / mean(d^2) - edge g / mean(g)),
     d the distance of their mean Lab colours, g the mean gradient along their border. The prior has `restart` a pixel.
     Source: Grady 2005 (form of the weights and of the prior); superpixels and both means as units are ours.
     """
-    lab = regions.blur(regions.lab(photo), SMOOTH)
-    gradient = regions.magnitude(lab)
-    labels = regions.grid_superpixels(gradient, count=superpixels)
-    area = np.bincount(labels.ravel())
-    edges, length, strength = regions.adjacency(labels, gradient)
-    mean = regions.region_means(labels, lab)
+    lab = regions.lab(photo)
+    labels = regions.superpixels(lab, count=superpixels, compact=regions.COMPACT)
+    smooth = regions.blur(lab, 1.0)
+    edges, length, strength = regions.graph(labels, regions.magnitude(smooth))
+    mean = regions.means(labels, smooth)
     distance = ((mean[edges[:, 0]] - mean[edges[:, 1]]) ** 2).sum(1)
     cost = colour * in_means(distance) + edge * in_means(strength)
-    walked = walk(regions.region_means(labels, scores), edges, length * np.exp(-cost), restart=restart * area)
+    area = np.bincount(labels.ravel())
+    walked = walk(regions.means(labels, scores), edges, length * np.exp(-cost), restart=restart * area)
     return walked.astype(np.float32)[labels]
 
 

@@ -1,17 +1,16 @@
-"""Regions of a photo: superpixels, the graph of those that touch, and means over them.
+"""Regions of a photo: superpixels, the graph of regions that touch, means over regions.
 
-Two makers, for two needs. `superpixels` are basins merged by colour, few where the photo is plain, as proposals want
-them. `grid_superpixels` are of even size, as maps want them that walk or spread over the photo: on merged basins the
-random walk loses 3 points of mIoU (docs/benchmarks.md, "Region tools").
+labels = superpixels(lab(photo), count=300)
+edges, length, strength = graph(labels, magnitude(lab(photo)))
 """
-
-import math
-from collections.abc import Iterable
 
 import cv2
 import higra as hg
 import numpy as np
-from skimage.segmentation import watershed
+
+# For superpixels of like size and shape: the Lab units that a superpixel's side counts as. That of RBD's released code.
+COMPACT = 20.0
+SLOPE = 0.01  # height of the ramps that part areas of one colour, in parts of `compact`: below any edge one can see
 
 
 def lab(photo: np.ndarray) -> np.ndarray:
@@ -25,7 +24,7 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def gradient(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(gy, gx), each (H, W, C) float32: central differences of `image` (H, W, C), Lab units a pixel."""
+    """(gy, gx), each (H, W, C) float32: central differences of `image` (H, W, C), its units a pixel."""
     across, down = (
         cv2.Sobel(image, cv2.CV_32F, dx, dy, ksize=3, scale=1 / 8, borderType=cv2.BORDER_REPLICATE)
         for dx, dy in ((1, 0), (0, 1))
@@ -39,64 +38,39 @@ def magnitude(image: np.ndarray) -> np.ndarray:
     return np.sqrt((gy**2 + gx**2).reshape(*image.shape[:2], -1).sum(-1))
 
 
-def edge_strength(colour: np.ndarray, *, sigmas: Iterable[float]) -> np.ndarray:
-    """(H, W) float32: contrast of edges, the mean over scales of sigma times the gradient's length at that scale.
+def superpixels(colour: np.ndarray, *, count: int, sigma: float = 1.0, compact: float = 0.0) -> np.ndarray:
+    """At most `count` 4-connected superpixels: watershed basins of the smoothed gradient, merged by Ward's rule.
 
-    colour : (H, W, 3) float32 Lab. sigmas : pixels. A step between two areas keeps its height over the scales, a fine
-    texture fades at the coarse ones. Source: scale-normalised derivatives, Lindeberg, IJCV 1998, Sec. 4.
-    """
-    return np.mean([sigma * magnitude(blur(colour, sigma)) for sigma in sigmas], axis=0)
-
-
-def superpixels(colour: np.ndarray, *, sigma: float, count: int) -> np.ndarray:
-    """At most `count` connected superpixels: watershed basins of the smoothed gradient, merged by Ward's rule.
-
-    colour : (H, W, 3) float32 Lab. sigma : pixels. Returns (H, W) int32 labels 0..S-1, every label present.
+    colour : (H, W, 3) float32 Lab. sigma : pixels. compact : Lab units that the side of a superpixel counts as when
+    two are merged; 0: colour alone, so that a plain area is one superpixel however large. Returns (H, W) int32 labels
+    0..S-1, every label present. Source: ours; the balance of colour and place is that of SLIC (Achanta et al. 2012).
     """
     height, width = colour.shape[:2]
-    smooth = blur(colour, sigma)
     if height * width == 1:
         return np.zeros((1, 1), np.int32)
-    graph = hg.get_4_adjacency_graph((height, width))
-    weights = hg.weight_graph(graph, magnitude(smooth), hg.WeightFunction.mean)
-    basins = hg.labelisation_watershed(graph, weights).astype(np.int64).reshape(height, width) - 1
+    features = blur(colour, sigma)
+    relief = magnitude(features)
+    if compact:
+        y, x = np.mgrid[:height, :width].astype(np.float32) / max(1.0, np.sqrt(height * width / count))
+        # Where nothing else does, ramps towards the cells of a grid part what is of one colour.
+        relief += SLOPE * compact * np.maximum(abs(y % 1 - 0.5), abs(x % 1 - 0.5))
+        features = np.dstack([features, compact * y, compact * x])
+    pixels = hg.get_4_adjacency_graph((height, width))
+    weights = hg.weight_graph(pixels, relief, hg.WeightFunction.mean)
+    basins = hg.labelisation_watershed(pixels, weights).astype(np.int64).reshape(height, width) - 1
     number = int(basins.max()) + 1
     if number <= count:
         return basins.astype(np.int32)
-    sizes = np.bincount(basins.ravel(), minlength=number).astype(np.float64)
-    edges, _, _ = adjacency(basins, np.zeros_like(basins, np.float32))
-    parents = ward(edges, region_means(basins, smooth), sizes)
+    edges, _, _ = graph(basins, relief)
+    parents = ward(edges, means(basins, features), np.bincount(basins.ravel(), minlength=number))
     # The first merges are undone down to `count` regions: a basin's superpixel is its highest ancestor made by them.
-    made = 2 * number - count
-    region = np.arange(len(parents))
-    for node in range(made - 1, -1, -1):
-        if parents[node] < made and parents[node] != node:
-            region[node] = region[parents[node]]
-    return np.unique(region[:number], return_inverse=True)[1].astype(np.int32)[basins]
+    above = np.where(parents < 2 * number - count, parents, np.arange(len(parents)))
+    while (above[above] != above).any():
+        above = above[above]
+    return np.unique(above[:number], return_inverse=True)[1].astype(np.int32)[basins]
 
 
-def grid_superpixels(gradient: np.ndarray, *, count: int) -> np.ndarray:
-    """About `count` 4-connected superpixels of even size: the watershed from a grid of seeds.
-
-    gradient : (H, W) float32 >= 0. Returns (H, W) int32 labels 0..S-1, every label present. A seed lies where the
-    gradient is least near its point of the grid, so that none starts on an edge. Ours, after the compact watershed's
-    seeds (Neubert and Protzel, ICPR 2014).
-    """
-    height, width = gradient.shape
-    step = max(1.0, (height * width / count) ** 0.5)
-    seeds = np.zeros((height, width), np.int32)
-    half = int(step / 4)
-    for y, x in np.ndindex(max(1, math.ceil(height / step)), max(1, math.ceil(width / step))):
-        top, left = (max(0, int((k + 0.5) * step) - half) for k in (y, x))
-        window = gradient[top : top + 2 * half + 1, left : left + 2 * half + 1]
-        if window.size:
-            dy, dx = divmod(int(window.argmin()), window.shape[1])
-            seeds[top + dy, left + dx] = 1 + y * width + x
-    labels = watershed(gradient, seeds)
-    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
-
-
-def adjacency(labels: np.ndarray, strength: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def graph(labels: np.ndarray, strength: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The 4-neighbour region graph of `labels` (H, W) int in 0..S-1.
 
     strength : (H, W) float32. Returns (edges (E, 2) int64 with i < j in lexicographic order, length (E,) float64 in
@@ -119,7 +93,7 @@ def adjacency(labels: np.ndarray, strength: np.ndarray) -> tuple[np.ndarray, np.
     return np.stack([pairs // number, pairs % number], 1), length, total / np.maximum(length, 1)
 
 
-def region_means(labels: np.ndarray, maps: np.ndarray) -> np.ndarray:
+def means(labels: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """(S, C) float64: means of `maps` (H, W, C) over the regions of `labels` (H, W) int in 0..S-1."""
     flat = labels.ravel()
     sizes = np.bincount(flat)
@@ -134,9 +108,9 @@ def ward(edges: np.ndarray, features: np.ndarray, sizes: np.ndarray) -> np.ndarr
     edges : (E, 2) int over vertices 0..S-1, connected. features : (S, C). sizes : (S,) pixels. Returns (2 S - 1,)
     int64; leaves first, parents after their children, the root its own parent.
     """
-    graph = hg.UndirectedGraph(len(sizes))
-    graph.add_edges(edges[:, 0], edges[:, 1])
+    vertices = hg.UndirectedGraph(len(sizes))
+    vertices.add_edges(edges[:, 0], edges[:, 1])
     tree, _ = hg.binary_partition_tree_ward_linkage(
-        graph, np.ascontiguousarray(features, np.float64), np.asarray(sizes, np.float64)
+        vertices, np.ascontiguousarray(features, np.float64), np.asarray(sizes, np.float64)
     )
     return np.asarray(tree.parents()).astype(np.int64)

@@ -1,13 +1,12 @@
-"""Proposals: superpixels, trees, the ranking on hand-worked sets, special photos."""
+"""Proposals: cues, trees, the ranking on hand-worked sets, special photos."""
 
 import numpy as np
 import pytest
 from proposals_squares import SMALL, two_squares
 from scipy import sparse
 
-from stages.proposals import ranking, trees
+from stages.proposals import cues, ranking, trees
 from stages.proposals.config import Config
-from stages.proposals.cues import run_lengths
 from stages.proposals.hierarchy import propose
 from tag2mask.data import regions, rle
 from tag2mask.errors import UserError
@@ -25,13 +24,16 @@ def all_iou(masks):
     return inner / (area[:, None] + area[None] - inner)
 
 
-def test_superpixels_keep_the_edges_of_squares():
-    photo, masks = two_squares()
-    labels = regions.superpixels(regions.lab(photo), sigma=1.0, count=500)
-    for mask in masks:  # each superpixel lies inside or outside, but for a pixel along the edge
-        share = np.bincount(labels.ravel(), weights=mask.ravel()) / np.bincount(labels.ravel())
-        best = (share > 0.5)[labels]
-        assert (best & mask).sum() / (best | mask).sum() > 0.8
+def test_edge_strength_of_a_step_stays_and_of_texture_fades():
+    step = np.zeros((64, 64, 3), np.float32)
+    step[:, 32:, 0] = 10
+    texture = np.zeros((64, 64, 3), np.float32)
+    texture[:, ::2, 0] = 10
+    fine, coarse = (cues.edge_strength(step, sigmas=(s,))[32, 32] for s in (1.0, 4.0))
+    assert coarse == pytest.approx(10 / np.sqrt(2 * np.pi), rel=0.05)
+    assert fine > 0.7 * coarse
+    inner = slice(16, 48)
+    assert cues.edge_strength(texture, sigmas=(4.0,))[inner, inner].max() < 0.05 * coarse
 
 
 def test_run_lengths_equal_encoded_masks():
@@ -40,7 +42,7 @@ def test_run_lengths_equal_encoded_masks():
     membership = rng.random((6, labels.max() + 1)) < 0.5
     membership[4], membership[5] = True, False
     wanted = [rle.to_counts(one).tolist() for one in rle.encode(membership[:, labels])]
-    assert [runs.tolist() for runs in run_lengths(membership, labels)] == wanted
+    assert [runs.tolist() for runs in cues.run_lengths(membership, labels)] == wanted
 
 
 CHAIN = np.array([4, 4, 5, 6, 5, 6, 6])  # ((0, 1), 2), 3: nodes 4, 5, 6

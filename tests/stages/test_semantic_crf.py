@@ -72,6 +72,18 @@ def test_larger_photos_are_made_small_and_come_back_at_their_size(calls):
     assert not len(label_map.from_cam(PHOTO, [], [], Config(refine="crf")).nonzero()[0]) and len(calls) == 2
 
 
+def test_a_mirrored_photo_gives_the_mirrored_map(calls):
+    """Made at three fifths of the size, 24 x 36: no pixel's centre lies between two pixels of the small map."""
+    cam = np.zeros((20, 30), np.float16)
+    cam[3:11, 4:17] = 1
+    config = Config(refine="crf", side=36, split="fixed")
+    label = label_map.from_cam(PHOTO, [5], [cam], config)
+    for axis in (0, 1):
+        turned = label_map.from_cam(np.flip(PHOTO, axis), [5], [np.flip(cam, axis)], config)
+        assert (np.flip(turned, axis) == label).all()
+    assert 0 < (label == 5).sum() < label.size
+
+
 def test_maps_made_elsewhere(calls, tmp_path):
     """Their own classes are numbered from 1 for the CRF, 255 is not known; a map without a class stays as it is."""
     Image.fromarray(PHOTO[:2, :3]).save(tmp_path / "a.png")
