@@ -8,7 +8,7 @@ import cv2
 import higra as hg
 import numpy as np
 
-# For superpixels of like size and shape: the Lab units that a side of one counts as; of 5, 10 and 20 the best on scenes.
+# Of superpixels of like size and shape: the Lab units that a side counts as; of 5, 10 and 20 the best on scenes.
 COMPACT = 20.0
 SLOPE = 0.01  # height of the ramps that part areas of one colour, in parts of `compact`: below any edge one can see
 
