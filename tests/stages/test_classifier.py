@@ -102,10 +102,16 @@ def test_bestie_s_vgg_form_by_hand():
     assert torch.allclose(given, maps) and torch.allclose(found, maps.mean((2, 3)) + model.bias)
 
 
-def test_the_pam_head_starts_with_the_backbones_features():
-    model = build(META | {"head": "pam", "alpha": 0.0}).eval()
-    x = torch.rand(1, model.backbone.channels[-1], 5, 4)
-    assert torch.equal(model.blocks(x), x[:, :8])  # alpha 0 lets everything pass
+def test_the_pam_head_starts_with_all_of_the_backbones_features():
+    wide, widths = build(META).backbone.channels[-1], {}
+    x = torch.rand(1, wide, 5, 4)
+    for width in (8, wide, wide + 1):
+        model = build(META | {"head": "pam", "alpha": 0.0, "pam_channels": width}).eval()
+        widths[width] = model.blocks(x)  # alpha 0 lets everything pass
+    parts = [x[:, c::8].mean(1) for c in range(8)]
+    assert torch.allclose(widths[8], torch.stack(parts, 1))
+    assert torch.equal(widths[wide], x)
+    assert torch.equal(widths[wide + 1], torch.cat([x, x[:, :1]], 1))
 
 
 def test_a_finer_stride_of_the_same_weights_passes_through_the_coarser_maps():

@@ -53,16 +53,16 @@ def test_features_are_those_of_the_whole_network():
     full = timm.create_model("tf_efficientnet_lite0", output_stride=16)
     full.load_state_dict(backbone.packaged())
     net = backbone.create(output_stride=16, head=True).eval()
-    net.dropped = 0  # as timm has it, without the correction of half a cell
+    net.shift = 0  # as timm has it, not put right by half a cell
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32))
     with torch.no_grad():
         assert torch.allclose(net(x)[-1], full.eval().forward_features(x), atol=1e-5)
 
 
-@pytest.mark.parametrize("stride, dilate", [(8, False), (16, False), (16, True)])
+@pytest.mark.parametrize("stride, dilate", [(8, False), (16, False), (16, True), (32, True)])
 def test_a_cell_answers_to_its_own_square_of_the_photo(stride, dilate):
     net = backbone.create(output_stride=stride, dilate=dilate).eval()
-    assert net.dropped == int(dilate)
+    assert net.shift == (8 if dilate and stride == 16 else 0)
     rng, ground, errors = np.random.default_rng(0), torch.zeros(1, 3, 160, 160), []
     centers = (np.arange(160 // stride) + 0.5) * stride
     with torch.no_grad():
@@ -75,6 +75,98 @@ def test_a_cell_answers_to_its_own_square_of_the_photo(stride, dilate):
     assert np.abs(np.mean(errors, 0)).max() < stride / 5  # symmetric padding: 0.9, dilated and not put right: 0.35
 
 
+def off_center(net, *, size=256, photos=16):
+    """Mean pixels (y and x alike) by which a cell's input gradient is centred off its square's centre, signed.
+
+    The squared gradient, at noise, of random sums of the channels of cells in the middle 64 pixels.
+    """
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(photos, 3, size, size, generator=draw).requires_grad_()
+    features, stride = net(x)[-1], net.strides[-1]
+    assert features.shape[2:] == (size // stride,) * 2
+    cell = (size // 2 - 32) // stride + torch.randint(64 // stride, (photos, 2), generator=draw)
+    sign = torch.randn(photos, features.shape[1], generator=draw)
+    answer = (features[range(photos), :, cell[:, 0], cell[:, 1]] * sign).sum()
+    weight = torch.autograd.grad(answer, x)[0].square().sum(1)
+    weight = weight / weight.sum((1, 2), keepdim=True)
+    pixel = torch.arange(size).float()
+    center = torch.stack([weight.sum(2) @ pixel, weight.sum(1) @ pixel], 1)
+    return float((center - ((cell + 0.5) * stride - 0.5)).mean())
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """timm's networks with an eighth of their channels: the layers and so the places are the same, seconds are not."""
+    from timm.models import vgg
+
+    options = {"resnet50": {"channels": (8, 16, 32, 64)}}
+    whole = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, **more: whole(name, **more, **options.get(name, {})))
+    monkeypatch.setitem(vgg.cfgs, "vgg16", [n if n == "M" else n // 8 for n in vgg.cfgs["vgg16"]])
+
+
+@pytest.mark.parametrize(
+    "name, stride, dilate, shift",
+    [
+        ("resnet50", 32, True, 16),
+        ("resnet50", 16, False, 8),
+        ("resnet50", 16, True, 8),
+        ("resnet50", 8, True, 4),
+        ("vgg16", 32, True, 0),
+        ("vgg16", 16, True, 0),
+        ("vgg16", 8, True, 0),
+    ],
+)
+def test_a_cell_looks_at_its_own_square(narrow, name, stride, dilate, shift):
+    torch.manual_seed(0)
+    net = backbone.create(name, "none", output_stride=stride, dilate=dilate).eval()
+    for module in net.modules():  # timm starts residual branches at 0; here they have a say
+        if isinstance(module, torch.nn.BatchNorm2d) and not module.weight.any():
+            torch.nn.init.constant_(module.weight, 0.3)
+    assert net.strides == [stride] and net.shift == shift
+    assert abs(off_center(net)) < 2
+
+
+@pytest.mark.parametrize("stride, times, shift", [(16, 2, 8), (8, 4, 12)])
+def test_the_last_dilated_cell_of_a_block_answers_as_the_coarse_one(stride, times, shift):
+    """So cell `times` - 1 is about the first 32 pixels, and lies (times - 1) stride / 2 behind its own square."""
+    coarse, fine = (backbone.create(output_stride=s).train() for s in (32, stride))
+    x = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        a, b = coarse(x)[-1], fine(x)[-1]
+        assert torch.allclose(a, b[:, :, times - 1 :: times, times - 1 :: times], atol=1e-4)
+    assert fine.shift == shift == (times - 1) * stride + stride / 2 - 16
+
+
+@pytest.mark.parametrize(
+    "name, stride, dilate, shift",
+    [
+        ("efficientnet_lite0", 32, True, 0),
+        ("efficientnet_lite0", 16, False, 0),
+        ("efficientnet_lite0", 16, True, 8),
+        ("efficientnet_lite0", 8, True, 12),
+        ("tf_efficientnet_lite2", 32, True, 0),
+        ("tf_efficientnet_lite2", 16, True, 0),  # trained at 260 pixels: its last three strided layers see odd sides
+        ("tf_efficientnet_lite2", 8, True, 0),
+    ],
+)
+def test_shift_of_tensorflow_s_padding(name, stride, dilate, shift):
+    net = backbone.create(name, "none", output_stride=stride, dilate=dilate)
+    assert net.strides == [stride] and net.shift == shift
+
+
+def test_levels_that_are_joined_and_training_stay_where_they_are(narrow):
+    x = torch.rand(1, 3, 64, 64)
+    joined = backbone.create("resnet50", "none", strides=(16, 32)).eval()
+    alone = backbone.create("resnet50", "none", output_stride=32)
+    assert joined.shift == 0 and alone.shift == 16
+    alone.load_state_dict(joined.state_dict())
+    with torch.no_grad():
+        assert torch.equal(joined(x)[-1], alone.train()(x)[-1])  # norms are frozen
+        moved = torch.nn.functional.pad(x, (16, 16, 16, 16))
+        assert torch.equal(joined(moved)[-1][:, :, 1:, 1:], alone.eval()(x)[-1])
+
+
 def test_vgg_has_the_level_before_its_last_pool():
     net = backbone.create("vgg11", "none", output_stride=16)
     assert net.strides == [16] and net.channels == [512]
@@ -83,7 +175,7 @@ def test_vgg_has_the_level_before_its_last_pool():
 def test_vgg_is_dilated_as_bestie_has_it():
     """Pool 4 at stride 1, conv5 dilated by 2 and the deepest, no shift of the cells."""
     net = backbone.create("vgg11", "none", output_stride=8).eval()
-    assert net.strides == [8] and net.channels == [512] and net.dropped == 0
+    assert net.strides == [8] and net.channels == [512] and net.shift == 0
     pools = [m for m in net.net.values() if isinstance(m, torch.nn.MaxPool2d)]
     assert [(m.kernel_size, m.stride, m.padding) for m in pools[:4]] == [(2, 2, 0)] * 3 + [(3, 1, 1)]
     convs = [m for m in net.net.values() if isinstance(m, torch.nn.Conv2d)]
