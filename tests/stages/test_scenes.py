@@ -222,6 +222,7 @@ def dataset():
     return made, np.array([[c in s.tags for c in CLASSES] for s in made])
 
 
+@pytest.mark.slow
 def test_colour_histograms_do_not_tell_the_tags(dataset):
     """Held-out tag mAP of a linear classifier on colours is within 0.10 of the mean tag frequency, which is chance."""
     made, tags = dataset
