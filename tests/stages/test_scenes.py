@@ -230,6 +230,7 @@ def test_colour_histograms_do_not_tell_the_tags(dataset):
     assert abs(found - tags[500:].mean()) <= 0.10
 
 
+@pytest.mark.slow
 def test_the_colour_test_would_notice_coloured_classes(dataset):
     """The same classifier, where every object of the first class has one colour: it finds that class's tag."""
     made, tags = dataset
