@@ -35,7 +35,7 @@ TARGETS = {  # stage -> (an artifact of it, its log)
 }
 # by the beginning of their logs
 TRAINS = ("classifier_train", "mil_train", "bestie_train", "refine_train", "segment_train")
-FAST = ("classifier", "refine_train", "graph_cut")
+FAST = ("graph_cut",)  # a training: test_a_killed_snakemake, and tests/contracts/test_learning.py
 STAGES = [stage if stage in FAST else pytest.param(stage, marks=pytest.mark.slow) for stage in TARGETS]
 
 

@@ -28,7 +28,7 @@ INDEX = f"{OUT}/{DATASET}/default/index.zarr.zip"
 SCRIPT = "../scripts/run_stage.py"
 DEVICES = available() if PLAN.gpus else []
 
-for folder in (OUT.split("/")[0], OUT, *(f"{OUT}/{name}" for name in ("logs", "benchmarks", *STAGES))):
+for folder in ("results", OUT, *(f"{OUT}/{name}" for name in ("logs", "benchmarks", *STAGES))):
     if os.path.isfile(folder):
         raise WorkflowError(
             f"{os.path.abspath(folder)} is a file, not a folder; move it, or choose another --directory."
@@ -60,7 +60,7 @@ def reads(rule_name, more={}, **files):
     if {name: read.stage for name, read in declared.items()} != {
         name: file.split("/")[0] for name, file in files.items()
     }:
-        raise WorkflowError(f"rule {rule_name}: its inputs are not those that stages/{stage.word}/stage.py declares.")
+        raise WorkflowError(f"{rule_name}: its inputs are not those that stages/{stage.word}/stage.py declares.")
     stores = {name: input_of(stage, declared[name], file) for name, file in files.items()} | more
     vouched = [
         name
@@ -190,49 +190,3 @@ def mem_mb(wildcards, attempt, rulename):
 def minutes(wildcards, rulename):
     stage, function = RULES[rulename]
     return stage.jobs[function].minutes
-
-
-# Every rule of a stage is one of these two. `job` is the name of its log and of its benchmark.
-rule cpu_job:
-    log:
-        "<logs>/<job>.log",
-    benchmark:
-        "<benchmarks>/<job>.tsv"
-    conda:
-        "../../envs/images.yaml"
-    threads: job_threads
-    resources:
-        torch_threads=PLAN.threads,
-        mem_mb=mem_mb,
-        runtime=minutes,
-    script:
-        SCRIPT
-
-
-rule gpu_job:
-    log:
-        "<logs>/<job>.log",
-    benchmark:
-        "<benchmarks>/<job>.tsv"
-    conda:
-        "../../envs/learn.yaml"
-    threads: gpu_threads
-    resources:
-        gpu=PLAN.gpus,
-        torch_threads=PLAN.threads,
-        mem_mb=mem_mb,
-        runtime=minutes,
-    script:
-        SCRIPT
-
-
-onstart:
-    for line in estimate.lines(PLAN):
-        logger.info(line)
-
-
-onsuccess:
-    table = f"{OUT}/report/table.md"
-    if os.path.exists(table):
-        print(open(table).read())
-        print(f"Report: {os.path.abspath(f'{OUT}/report/report.html')}")
