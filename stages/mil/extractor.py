@@ -42,7 +42,7 @@ class Extractor(nn.Module):
         self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
     def forward(self, x):
-        f = self.backbone(x)[-1].mean((2, 3))
+        f = self.backbone(x, placed=False)[-1].mean((2, 3))
         return f, self.score(f)
 
 

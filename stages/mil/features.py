@@ -101,7 +101,9 @@ def squared(photo, size):
 def crop_features(net, photo, boxes, *, size, batch=16):
     """(n, D): the backbone's map of each cut-out box, averaged over the map. net : Backbone. Source: Fan, Sec. 3.2."""
     squares = crops(photo, boxes, size)
-    parts = [net(net.normalise(squares[k : k + batch]))[-1].mean((2, 3)) for k in range(0, len(squares), batch)]
+    parts = [
+        net(net.normalise(squares[k : k + batch]), placed=False)[-1].mean((2, 3)) for k in range(0, len(squares), batch)
+    ]
     return torch.cat(parts) if parts else torch.zeros(0, net.channels[-1])
 
 

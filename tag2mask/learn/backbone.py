@@ -44,14 +44,15 @@ class Backbone(nn.Module):
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.requires_grad_(False)
 
-    def forward(self, x):
+    def forward(self, x, *, placed=True):
         """x : (B, 3, H, W) float32, normalised. Returns one (B, C, ceil(H / stride), ...) tensor per level.
 
         In evaluation mode a map is moved by `shift`, so that cell (i, j) is about its own square of the photo: x is
         padded with 0 (the mean colour) and the cells of the padding are dropped. In training it stays where it is,
-        which a mean over the map does not see; whoever trains on places calls the network in evaluation mode.
+        which a mean over the map does not see; whoever trains on places calls the network in evaluation mode, and who
+        takes a mean of what was trained on such means asks for `placed=False`.
         """
-        shift, stride = 0 if self.training else self.shift, self.strides[-1]
+        shift, stride = self.shift if placed and not self.training else 0, self.strides[-1]
         k = -(-2 * shift // stride)  # cells, so many that the padding is no narrower before than behind
         if k:
             x = nn.functional.pad(x, (k * stride - shift, shift) * 2)

@@ -201,7 +201,7 @@ def test_crop_features_are_means_of_the_crops_maps():
         def normalise(self, photos):
             return torch.from_numpy(photos).permute(0, 3, 1, 2).float()
 
-        def __call__(self, x):
+        def __call__(self, x, *, placed):
             return [x]
 
     photo = np.zeros((8, 8, 3), np.uint8)
