@@ -1,0 +1,81 @@
+"""cim: complete instances, mined among proposals while the network learns to score them. Source: CIM, Sec. 3, 4.2.
+
+`train` needs the proposals of all shards and peaks (or points); `run` labels a shard's training photos, `predict`
+answers the validation photos. Settings: config.py.
+"""
+
+
+def train(inputs, config, job):
+    """{"weights": Weights of kind "cim", "snapshots": Table "mined/1"}.
+
+    inputs : index, proposals (paths of the shards' instances/1), peaks (paths of the shards' peaks/1) or, with
+    `cues: points`, points (path of a peaks/1). Learns from tags and cues alone. mined/1: image_id (I,); rows of
+    iteration, image (of image_id), proposal (its number in the photo), category, branch (0: anti-noise), score,
+    integrity, seed, mined: what each branch says, and mines for the next one.
+    """
+    from stages.cim.learn import learn
+    from stages.cim.photos import cues_of
+    from tag2mask.data.index import Index
+    from tag2mask.data.instances import Instances
+    from tag2mask.data.tables import Table
+    from tag2mask.store.manifest import read_json
+    from tag2mask.store.store import manifest_path
+
+    index = Index.load(inputs.index)
+    tables = [inputs.points] if config.cues == "points" else inputs.peaks
+    cues = cues_of((Table.load(path, "peaks/1") for path in tables), sorted(index.categories), floor=config.cue_floor)
+    shards = (Instances.load(path) for path in inputs.proposals)
+    section = read_json(manifest_path(inputs.proposals[0])).get("section", {}).get("config", {})
+    weights, snapshots = learn(index, shards, cues, section=section, config=config, job=job)
+    return {"weights": weights, "snapshots": snapshots}
+
+
+def run(inputs, config, job):
+    """{"instances": Instances} of one shard, of all training photos where job.shard is None.
+
+    inputs : index, weights, proposals. Only tagged classes, scores of at least config.label_floor; best first.
+    """
+    from tag2mask.data.index import Index
+
+    index = Index.load(inputs.index)
+    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    return {"instances": answered(index, photos, inputs, inputs.proposals, config, job, clean=True)}
+
+
+def predict(inputs, config, job):
+    """{"predictions": Instances} of the validation photos, whose tags nobody looks at.
+
+    inputs : index, weights, held_out (their proposals).
+    """
+    from tag2mask.data.index import Index
+
+    index = Index.load(inputs.index)
+    return {"predictions": answered(index, index.where("val"), inputs, inputs.held_out, config, job, clean=False)}
+
+
+def answered(index, photos, inputs, path, config, job, *, clean):
+    """Instances of `photos` (places in the index) by the network in inputs.weights among the proposals at `path`."""
+    from stages.cim.infer import predict_photos
+    from tag2mask.data.instances import Instances
+    from tag2mask.errors import UserError
+    from tag2mask.store.weights import Weights
+
+    weights = Weights.load(inputs.weights, "cim")
+    if weights.meta["categories"] != {str(c): index.categories[c] for c in sorted(index.categories)}:
+        raise UserError(f"{inputs.weights} was trained on other classes than the index has; train it again.")
+    paths = [path] if not isinstance(path, list) else path
+    proposals = Instances.concat([Instances.load(one) for one in paths])
+    place = {name: k for k, name in enumerate(proposals.image_id)}
+    missing = next((index.image_id[i] for i in photos if index.image_id[i] not in place), None)
+    if missing is not None:
+        raise UserError(f"{paths[0]} has no proposals of the photo {missing}; build the stage proposals again.")
+    given = (
+        (name, index.photo(i), proposals, place[name], index.tags(i) if clean else None)
+        for i, name in ((i, index.image_id[i]) for i in photos)
+    )
+    found = predict_photos(given, weights, config=config, job=job, count=len(photos))
+    job.count(instances_per_photo=round(len(found) / max(1, len(photos)), 2))
+    if len(photos) and not len(found):
+        key = "label_floor" if clean else "test_floor"
+        job.warn(f"The network answers nothing in any photo: train it longer, or lower cim.{key}.")
+    return found

@@ -1,0 +1,170 @@
+"""The photos that CIM learns from: their proposals as boxes, grids and sets, and their first labels. Made once."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from stages.cim.agpl import FirstLabels, first_labels
+from stages.cim.mining import Overlaps, big_ones
+from stages.cim.sets import Sets, grids, sets_of
+from tag2mask.errors import UserError
+from tag2mask.learn.crops import resize
+
+CHUNK = 2**25  # pixels of masks that are painted at once
+
+
+@dataclass
+class Sample:
+    """A training photo with n proposals. number : in the index. shares : (n, 4) float32 corners x0, y0, x1, y1 in
+    [0, 1]. grid : (n, bins, bins) float16, see `sets.grids`. present : (K + 1,) bool, its tags and the background."""
+
+    number: int
+    shares: np.ndarray
+    grid: np.ndarray
+    sets: Sets
+    first: FirstLabels
+    present: np.ndarray
+
+
+class Photos:
+    """All training photos that have proposals, in the order of their stores.
+
+    shards : Instances of proposals, read one after another. cues : {image id: (columns (P,), yx (P, 2))}, strongest
+    first, see `cues_of`. Overlaps are made at first use and stay on `device` as far as config.cache_mb goes.
+    """
+
+    def __init__(self, index, shards, cues, *, config, job):
+        self.index, self.config, self.device = index, config, job.device
+        self.labels = [0, *sorted(index.categories)]
+        column = {category: k for k, category in enumerate(self.labels)}
+        number = {name: i for i, name in enumerate(index.image_id)}
+        self.samples, self.kept, self.room = [], {}, config.cache_mb * 2**20
+        found = dict.fromkeys(("without_proposals", "cues", "foreground", "background", "left_out"), 0)
+        for proposals in shards:
+            for k, name in job.progress(
+                enumerate(proposals.image_id), total=proposals.images, what="CIM's first labels"
+            ):
+                if name not in number:
+                    raise UserError(f"The proposals hold the photo {name}, which the index lacks: build them again.")
+                rows = chosen(proposals, k, config.most)
+                if not len(rows):
+                    found["without_proposals"] += 1
+                    continue
+                columns, yx = cues.get(name, (np.zeros(0, np.int64), np.zeros((0, 2), np.int64)))
+                present = np.zeros(len(self.labels), bool)
+                present[[0, *(column[c] for c in index.tags(number[name]))]] = True
+                mine = present[columns]
+                sample = prepared(proposals, k, rows, columns[mine], yx[mine], config=config)
+                self.samples.append(Sample(number[name], *sample, present))
+                label = self.samples[-1].first.label
+                found["cues"] += int(mine.sum())
+                found["foreground"] += int((label > 0).sum())
+                found["background"] += int((label == 0).sum())
+                found["left_out"] += int((label < 0).sum())
+        if not self.samples:
+            raise UserError("cim: no training photo has a proposal; look at the stage proposals.")
+        job.count(**found)
+        if config.agpl and not found["cues"]:
+            job.warn(
+                f"No training photo has {'a point' if config.cues == 'points' else 'a peak'}: cim learns from tags."
+            )
+
+    def __len__(self):
+        return len(self.samples)
+
+    def overlaps(self, position):
+        """Overlaps of the photo's proposals, on the device."""
+        if position in self.kept:
+            return self.kept[position]
+        found = overlaps_of(self.samples[position].sets, config=self.config, device=self.device)
+        self.room -= (size := found.shared.nbytes)
+        if self.room >= 0:
+            self.kept[position] = found
+        else:
+            self.room += size
+        return found
+
+    def shown(self, position, side, flip):
+        """(photo (h, w, 3) uint8, shares, grid float32) as they enter the network, mirrored if `flip`."""
+        one = self.samples[position]
+        return shown(
+            self.index.photo(one.number), one.shares, one.grid, side=side, longest=self.config.longest, flip=flip
+        )
+
+
+def chosen(proposals, k, most):
+    """(n,) int64: the rows of image k that take part, best-ranked first, as the store has them."""
+    rows = proposals.rows(k)
+    return np.arange(rows.start, rows.stop)[:most]
+
+
+def prepared(proposals, k, rows, columns, yx, *, config):
+    """(shares, grid, Sets, FirstLabels) of the proposals `rows` of image k, by the cues at `yx` (P, 2), pixels."""
+    size = proposals.size[k]
+    first = proposals.rle_first[rows[0] : rows[-1] + 2]
+    runs = proposals.rle[first[0] : first[-1]]
+    sets, containing = sets_of(runs, first - first[0], size, yx=np.clip(yx, 0, np.asarray(size) - 1))
+    shares, grid = boxed(proposals, k, rows, bins=config.roi)
+    labels = first_labels(sets, containing, columns, support=config.support, support_iou=config.support_iou)
+    return shares, grid, sets, labels
+
+
+def boxed(proposals, k, rows, *, bins):
+    """(shares (n, 4) float32, grid (n, bins, bins) float16) of the proposals `rows` of image k."""
+    from tag2mask.data import rle
+
+    height, width = map(int, proposals.size[k])
+    boxes, step = proposals.bbox[rows], max(1, CHUNK // (height * width))
+    parts = [
+        grids(rle.decode(proposals.rles(rows[n : n + step]), (height, width)), boxes[n : n + step], bins=bins).half()
+        for n in range(0, len(rows), step)
+    ]
+    x, y, w, h = boxes.T
+    shares = np.stack([x, y, x + w, y + h], 1) / np.array([width, height] * 2, np.float32)
+    return np.clip(shares, 0, 1).astype(np.float32), torch.cat(parts).numpy()
+
+
+def overlaps_of(sets, *, config, device):
+    """Overlaps of Sets, on `device`."""
+    shared = sets.shared(device=device)
+    area = shared.diagonal().clone()
+    return Overlaps(shared, area, big_ones(shared, area, contain=config.contain, share=config.big))
+
+
+def cues_of(tables, categories, *, floor):
+    """{image id: (class columns (P,) int64 from 1 on, yx (P, 2) int64)} of Tables peaks/1, strongest first.
+
+    Equal ones stay in order. categories : category ids in the order of the columns, the first is column 1.
+    """
+    column = {category: k + 1 for k, category in enumerate(categories)}
+    found = {}
+    for table in tables:
+        for k, name in enumerate(table["image_id"]):
+            rows = np.arange(*table["first"][k : k + 2])
+            rows = rows[table["score"][rows] >= floor]
+            rows = rows[np.argsort(-table["score"][rows], kind="stable")]
+            columns = np.array([column[int(c)] for c in table["category"][rows]], np.int64)
+            found[str(name)] = columns, table["yx"][rows].astype(np.int64)
+    return found
+
+
+def entering(size, *, side, longest, stride=1):
+    """(h, w) at which a photo of `size` enters: its short side at `side`, but no side above `longest`, px."""
+    factor = min(side / min(size), longest / max(size))
+    return tuple(max(1, round(edge * factor / stride)) * stride for edge in size)
+
+
+def shown(photo, shares, grid, *, side, longest, flip):
+    """(photo (h, w, 3) uint8, shares, grid float32) at a short side, mirrored left to right if `flip`."""
+    photo, grid = resize(photo, entering(photo.shape[:2], side=side, longest=longest)), grid.astype(np.float32)
+    if not flip:
+        return photo, shares, grid
+    x0, y0, x1, y1 = shares.T
+    return np.ascontiguousarray(photo[:, ::-1]), np.stack([1 - x1, y0, 1 - x0, y1], 1), grid[:, :, ::-1].copy()
+
+
+def iterations_at(parts, iterations):
+    """The iterations at which parts of the schedule end."""
+    return [math.floor(part * iterations) for part in parts]

@@ -1,0 +1,98 @@
+"""What the branches say of training photos' proposals while the network learns: seeds, mined ones, scores (Fig. 4)."""
+
+import numpy as np
+import torch
+
+from stages.cim.targets import mined_by
+from tag2mask.data.tables import Table
+
+SCHEMA = "mined/1"
+COLUMNS = {
+    "iteration": np.int32, "image": np.int32, "proposal": np.int32, "category": np.int16, "branch": np.int8,
+    "score": np.float32, "integrity": np.float32, "seed": np.uint8, "mined": np.uint8,
+}  # fmt: skip
+
+
+class Snapshots:
+    """Tables mined/1 of some training photos at config.snapshots equal intervals of the training, the last at its end.
+
+    Each is kept beside the checkpoints, so that a resumed training has the earlier ones too.
+    """
+
+    def __init__(self, photos, model, *, config, job):
+        self.photos, self.model, self.config, self.job = photos, model, config, job
+        self.at = intervals(config.iterations, config.snapshots)
+        masked = set(photos.index.where("with_masks").tolist())
+        every = range(len(photos))
+        wanted = [n for n in every if photos.samples[n].number in masked] or list(every)
+        self.chosen, self.kept = wanted[: config.snapshot_photos], {}
+
+    def after(self, t):
+        """Called after iteration t: takes a snapshot if one is due."""
+        if t + 1 not in self.at:
+            return
+        self.model.eval()
+        table = self.taken(t + 1)
+        self.model.train()
+        if self.job.checkpoints is None:
+            self.kept[t + 1] = table
+        else:
+            table.save(self.path(t + 1))
+
+    @torch.no_grad()
+    def taken(self, done):
+        """A Table of the chosen photos at the middle one of the sides."""
+        side, parts = sorted(self.config.sides)[len(self.config.sides) // 2], []
+        for image, position in enumerate(self.chosen):
+            (scores,) = self.model(*zip(self.photos.shown(position, side, False)))
+            parts.append(self.rows(scores, position) | {"image": image, "iteration": done})
+        return Table(SCHEMA, {"image_id": self.names(), **joined(parts)})
+
+    def rows(self, scores, position):
+        """Columns of a photo's rows: by branch, tagged class, proposal."""
+        present = torch.from_numpy(self.photos.samples[position].present).to(scores.t.device)
+        tags, overlaps = present[1:].nonzero()[:, 0] + 1, self.photos.overlaps(position)
+        branches, number = scores.t.shape[:2]
+        seed, mined = (np.zeros((branches, len(tags), number), np.uint8) for _ in range(2))
+        for branch in range(branches):
+            found = mined_by(scores, branch, overlaps, present, config=self.config)
+            seed[branch] = found.seeds.cpu().numpy()
+            mined[branch][torch.searchsorted(tags, found.column).cpu(), found.index.cpu()] = 1
+        ids = np.array(self.photos.labels)[tags.cpu()]
+        branch, category, proposal = np.broadcast_arrays(
+            np.arange(branches)[:, None, None], ids[None, :, None], np.arange(number)[None, None]
+        )
+        score, integrity = (
+            one[:, :, tags].transpose(1, 2).float().cpu().numpy() for one in (scores.log_y.exp(), scores.t)
+        )
+        found = {"branch": branch, "category": category, "proposal": proposal, "score": score}
+        found |= {"integrity": integrity, "seed": seed, "mined": mined}
+        return {name: values.ravel() for name, values in found.items()}
+
+    def names(self):
+        index = self.photos.index
+        return np.array([index.image_id[self.photos.samples[n].number] for n in self.chosen], dtype=str)
+
+    def path(self, done):
+        return self.job.checkpoints / f"snapshot-{done:06d}.zarr.zip"
+
+    def table(self):
+        """All snapshots, in order of time."""
+        tables = [self.kept[k] if k in self.kept else Table.load(self.path(k), SCHEMA) for k in self.at]
+        return Table(SCHEMA, {"image_id": self.names(), **joined([table.values for table in tables])})
+
+
+def intervals(total, times):
+    """At most so many iterations at equal intervals, the last at the end."""
+    return sorted({max(1, round(total * (k + 1) / times)) for k in range(times)})
+
+
+def joined(parts):
+    """The columns of several parts, one after another; a number stands for a whole column."""
+    sizes = [len(part["proposal"]) for part in parts]
+    return {
+        name: np.concatenate(
+            [np.zeros(0, kind), *(np.broadcast_to(p[name], n).astype(kind) for p, n in zip(parts, sizes))]
+        )
+        for name, kind in COLUMNS.items()
+    }
