@@ -4,15 +4,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from stages.cim.agpl import FirstLabels, first_labels
 from stages.cim.mining import Overlaps, big_ones
 from stages.cim.sets import Sets, grids, sets_of
 from tag2mask.errors import UserError
 from tag2mask.learn.crops import resize
-
-CHUNK = 2**25  # pixels of masks that are painted at once
 
 
 @dataclass
@@ -103,27 +100,26 @@ def chosen(proposals, k, most):
 def prepared(proposals, k, rows, columns, yx, *, config):
     """(shares, grid, Sets, FirstLabels) of the proposals `rows` of image k, by the cues at `yx` (P, 2), pixels."""
     size = proposals.size[k]
-    first = proposals.rle_first[rows[0] : rows[-1] + 2]
-    runs = proposals.rle[first[0] : first[-1]]
-    sets, containing = sets_of(runs, first - first[0], size, yx=np.clip(yx, 0, np.asarray(size) - 1))
-    shares, grid = boxed(proposals, k, rows, bins=config.roi)
+    runs, first = runs_of(proposals, rows)
+    sets, containing = sets_of(runs, first, size, yx=np.clip(yx, 0, np.asarray(size) - 1))
     labels = first_labels(sets, containing, columns, support=config.support, support_iou=config.support_iou)
-    return shares, grid, sets, labels
+    return *boxed(proposals, k, rows, bins=config.roi), sets, labels
+
+
+def runs_of(proposals, rows):
+    """(run lengths, (n + 1,) where each mask's begin) of the successive `rows` of an Instances table."""
+    first = proposals.rle_first[rows[0] : rows[-1] + 2]
+    return proposals.rle[first[0] : first[-1]], first - first[0]
 
 
 def boxed(proposals, k, rows, *, bins):
     """(shares (n, 4) float32, grid (n, bins, bins) float16) of the proposals `rows` of image k."""
-    from tag2mask.data import rle
-
     height, width = map(int, proposals.size[k])
-    boxes, step = proposals.bbox[rows], max(1, CHUNK // (height * width))
-    parts = [
-        grids(rle.decode(proposals.rles(rows[n : n + step]), (height, width)), boxes[n : n + step], bins=bins).half()
-        for n in range(0, len(rows), step)
-    ]
+    boxes = proposals.bbox[rows]
+    grid = grids(*runs_of(proposals, rows), (height, width), boxes, bins=bins).astype(np.float16)
     x, y, w, h = boxes.T
     shares = np.stack([x, y, x + w, y + h], 1) / np.array([width, height] * 2, np.float32)
-    return np.clip(shares, 0, 1).astype(np.float32), torch.cat(parts).numpy()
+    return np.clip(shares, 0, 1).astype(np.float32), grid
 
 
 def overlaps_of(sets, *, config, device):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 CHUNK = 8192  # atoms of one product, which bounds its memory
+MASKS = 256  # masks whose grids are made at once
 EXACT = 2**24  # float32 counts pixels exactly up to here
 
 
@@ -98,23 +99,47 @@ def parities(owner, at, segments, number):
     return found
 
 
-def grids(masks, boxes, *, bins):
-    """(n, bins, bins) float32 in [0, 1]: share of the mask in each cell of a grid on its box (RoICrop of Sec. 3.3).
+def grids(runs, first, size, boxes, *, bins):
+    """(N, bins, bins) float32 in [0, 1]: share of the mask in each cell of a grid on its box (RoICrop of Sec. 3.3).
 
-    masks : (n, H, W) bool or uint8. boxes : (n, 4) float x, y, width, height in pixels. Exact areas: the sum over
-    pixels, each counted as much as it lies in the cell, is a product of one factor a side.
+    runs, first, size : see `sets_of`. boxes : (N, 4) float x, y, width, height in pixels. Exact areas, without a mask
+    being painted: a mask is a sum of pieces of columns, and a piece's share of a cell one factor down and one across.
     """
-    masks = torch.as_tensor(masks).float()
-    boxes = torch.as_tensor(np.asarray(boxes, np.float32)).reshape(-1, 4)
-    down = cell_weights(boxes[:, 1], boxes[:, 3], bins=bins, pixels=masks.shape[1])
-    across = cell_weights(boxes[:, 0], boxes[:, 2], bins=bins, pixels=masks.shape[2])
-    return (down @ masks @ across.transpose(1, 2)).clamp(0, 1)
+    boxes, found = np.asarray(boxes, np.float64).reshape(-1, 4), []
+    for low in range(0, len(boxes), MASKS):
+        part = slice(low, low + MASKS)
+        ends = first[low : low + MASKS + 1]
+        owner, x, top, bottom = columns_of(runs[ends[0] : ends[-1]], np.diff(ends), size)
+        left, up, width, height = boxes[part][owner].T
+        across = inside_cells(x, x + 1, left, width, bins)
+        down = inside_cells(top, bottom, up, height, bins)
+        begin = np.searchsorted(owner, np.arange(len(ends) - 1))
+        found.append(np.add.reduceat(down[:, :, None] * across[:, None, :], begin))
+    return np.concatenate(found).clip(0, 1).astype(np.float32) if found else np.zeros((0, bins, bins), np.float32)
 
 
-def cell_weights(start, length, *, bins, pixels):
-    """(n, bins, pixels): what part of a cell each pixel is, for cells that divide start..start + length evenly."""
-    edges = start[:, None] + length[:, None] * torch.arange(bins + 1) / bins  # (n, bins + 1)
-    low, high = edges[:, :-1, None], edges[:, 1:, None]
-    pixel = torch.arange(pixels)
-    inside = (torch.minimum(high, pixel + 1.0) - torch.maximum(low, pixel.float())).clamp(min=0)
-    return inside / (high - low).clamp(min=1e-6)
+def columns_of(runs, lengths, size):
+    """(mask, x, first row, last row + 1), (S,) int64 each: the pieces of columns that make up masks, none empty.
+
+    lengths : (n,) how many of the runs each mask has.
+    """
+    height, width = int(size[0]), int(size[1])
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    stop = np.cumsum(np.asarray(runs, np.int64))
+    place = np.arange(len(stop)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    inside = (place % 2 == 1) & (np.asarray(runs) > 0)
+    start, stop, owner = (stop - runs)[inside], stop[inside], owner[inside]
+    column, last = start // height, (stop - 1) // height  # columns of all masks, one mask behind the other
+    number = last - column + 1
+    piece = np.repeat(column - (np.cumsum(number) - number), number) + np.arange(number.sum())
+    start, stop, owner = (np.repeat(one, number) for one in (start, stop, owner))
+    top, bottom = np.maximum(start - piece * height, 0), np.minimum(stop - piece * height, height)
+    return owner, piece - owner * width, top, bottom
+
+
+def inside_cells(low, high, start, length, bins):
+    """(S, bins) float32: share of each cell, of `bins` that divide start..start + length, between low and high."""
+    scale = bins / np.maximum(length, 1e-9)
+    low, high = (low - start) * scale, (high - start) * scale
+    cell = np.arange(bins)
+    return np.clip(np.minimum(high[:, None] - cell, 1) - np.maximum(low[:, None] - cell, 0), 0, 1).astype(np.float32)

@@ -57,8 +57,8 @@ class Snapshots:
         for branch in range(branches):
             found = mined_by(scores, branch, overlaps, present, config=self.config)
             seed[branch] = found.seeds.cpu().numpy()
-            mined[branch][torch.searchsorted(tags, found.column).cpu(), found.index.cpu()] = 1
-        ids = np.array(self.photos.labels)[tags.cpu()]
+            mined[branch][torch.searchsorted(tags, found.column).cpu().numpy(), found.index.cpu().numpy()] = 1
+        ids = np.array(self.photos.labels)[tags.cpu().numpy()]
         branch, category, proposal = np.broadcast_arrays(
             np.arange(branches)[:, None, None], ids[None, :, None], np.arange(number)[None, None]
         )
