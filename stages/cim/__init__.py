@@ -22,10 +22,11 @@ def train(inputs, config, job):
     from tag2mask.store.store import manifest_path
 
     index = Index.load(inputs.index)
-    tables = [inputs.points] if config.cues == "points" else inputs.peaks
+    tables = listed(inputs.points if config.cues == "points" else inputs.peaks)
     cues = cues_of((Table.load(path, "peaks/1") for path in tables), sorted(index.categories), floor=config.cue_floor)
-    shards = (Instances.load(path) for path in inputs.proposals)
-    section = read_json(manifest_path(inputs.proposals[0])).get("section", {}).get("config", {})
+    paths = listed(inputs.proposals)
+    shards = (Instances.load(path) for path in paths)
+    section = read_json(manifest_path(paths[0])).get("section", {}).get("config", {})
     weights, snapshots = learn(index, shards, cues, section=section, config=config, job=job)
     return {"weights": weights, "snapshots": snapshots}
 
@@ -63,7 +64,7 @@ def answered(index, photos, inputs, path, config, job, *, clean):
     weights = Weights.load(inputs.weights, "cim")
     if weights.meta["categories"] != {str(c): index.categories[c] for c in sorted(index.categories)}:
         raise UserError(f"{inputs.weights} was trained on other classes than the index has; train it again.")
-    paths = [path] if not isinstance(path, list) else path
+    paths = listed(path)
     proposals = Instances.concat([Instances.load(one) for one in paths])
     place = {name: k for k, name in enumerate(proposals.image_id)}
     missing = next((index.image_id[i] for i in photos if index.image_id[i] not in place), None)
@@ -79,3 +80,10 @@ def answered(index, photos, inputs, path, config, job, *, clean):
         key = "label_floor" if clean else "test_floor"
         job.warn(f"The network answers nothing in any photo: train it longer, or lower cim.{key}.")
     return found
+
+
+def listed(paths):
+    """A list of the one path, or of several."""
+    from pathlib import Path
+
+    return [paths] if isinstance(paths, str | Path) else list(paths)

@@ -11,13 +11,18 @@ from stages.cim.mining import BACKGROUND
 TINY = 1e-6  # tag scores are kept in [TINY, 1 - TINY]; CIM's released code
 
 
+def binary(score, wanted):
+    """Binary cross-entropy of scores, kept in [TINY, 1 - TINY], towards 0 or 1; the shape of `score`."""
+    score, wanted = score.clamp(TINY, 1 - TINY), wanted.to(score)
+    return -wanted * score.log() - (1 - wanted) * (1 - score).log()
+
+
 def tag_loss(log_y, t, present):
     """First term of Eq. 7: binary cross-entropy of y^I = sum over proposals of y t, mean over the K + 1 classes.
 
     t : softmax over proposals. present : (K + 1,) bool, Y with the background.
     """
-    score = (log_y.exp() * t).sum(0).clamp(TINY, 1 - TINY)
-    return functional.binary_cross_entropy(score, present.to(score))
+    return binary((log_y.exp() * t).sum(0), present).mean()
 
 
 def cluster_loss(log_y, label, cluster, *, kind):
@@ -36,12 +41,10 @@ def cluster_loss(log_y, label, cluster, *, kind):
     size = torch.bincount(cluster, minlength=clusters).to(y)
     mean = y.new_zeros(clusters, y.shape[1]).index_add(0, cluster, y) / size[:, None]
     own = label.new_zeros(clusters).scatter(0, cluster, label)
-    mean = mean.clamp(TINY, 1 - TINY)
     if kind == "positive":
-        each = -mean.gather(1, own[:, None])[:, 0].log()
+        each = -mean.clamp(min=TINY).gather(1, own[:, None])[:, 0].log()
     else:
-        wanted = functional.one_hot(own, y.shape[1]).to(y)
-        each = functional.binary_cross_entropy(mean, wanted, reduction="none").mean(1)
+        each = binary(mean, functional.one_hot(own, y.shape[1])).mean(1)
     return (size * each).sum() / count
 
 
@@ -71,6 +74,5 @@ def bag_loss(log_y, t, labels, present):
     columns = torch.arange(1, log_y.shape[1], device=t.device)
     able = (labels.label[:, None] == columns) | ~present[1:]
     best, which = torch.where(able, score, -1.0).max(0)
-    best = best.clamp(TINY, 1 - TINY)
-    each = functional.binary_cross_entropy(best, present[1:].to(best), reduction="none") * labels.weight.to(best)[which]
+    each = binary(best, present[1:]) * labels.weight.to(best)[which]
     return torch.where(able.any(0), each, 0.0).mean()

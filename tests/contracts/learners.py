@@ -10,6 +10,7 @@ from PIL import Image
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.tables import Table
 
 CATEGORIES = {3: "disc", 7: "box"}
 SIZE = (48, 64)
@@ -49,6 +50,11 @@ LEARNERS = {
         "epochs": 2, "size": 64, "scales": (0.8, 1.2), "window": 9, "min_area": 4, "snapshots": 2, "snapshot_photos": 1,
         "refine_threshold": 1e-6,
     }),
+    "cim": Learner("cim", {
+        "iterations": 4, "sides": (32, 48), "longest": 64, "roi": 3, "fuse_channels": 4, "widths": (8, 8), "freeze": 0,
+        "optimiser": "adamw", "rate": 0.003, "schedule": "one_cycle", "snapshots": 2, "snapshot_photos": 1,
+        "frozen_norm": False, "bag_weight": 1.0,
+    }),
 }  # fmt: skip
 
 
@@ -56,7 +62,7 @@ def dataset(folder):
     """Paths of all that the learners read, of 4 training photos with one disc (3) or box (7) each, in one shard."""
     names, tags = [f"p{k}.png" for k in range(4)], [(3,), (7,)] * 2
     labels, proposals = InstancesBuilder(CATEGORIES), InstancesBuilder({})
-    cam, semantic = MapsBuilder(np.float16), MapsBuilder(np.uint8)
+    cam, semantic, places = MapsBuilder(np.float16), MapsBuilder(np.uint8), []
     for k, (name, (category,)) in enumerate(zip(names, tags)):
         photo, mask = photo_with(category, k)
         Image.fromarray(photo).save(folder / name)
@@ -64,12 +70,18 @@ def dataset(folder):
         proposals.add(name, SIZE, np.array([mask, ~mask]), category=0)
         cam.add(name, SIZE, [(category, mask[4::8, 4::8].astype(np.float32))])
         semantic.add(name, SIZE, [(0, mask * np.uint8(category))])
+        places.append(np.argwhere(mask).mean(0))
     index = Index.build(
         folder, CATEGORIES, image_id=names, path=names, size=[SIZE] * 4, tags=tags, train=np.ones(4, bool),
         with_masks=np.ones(4, bool),
     )  # fmt: skip
     made = {"index": index, "cam": cam.finish(), "semantic": semantic.finish()}
     made |= {"labels": labels.finish(), "proposals": proposals.finish()}
+    made["peaks"] = Table(
+        "peaks/1",
+        {"image_id": np.array(names), "first": np.arange(5), "category": np.array([3, 7, 3, 7], np.int16),
+         "yx": np.array(places, np.int32), "score": np.ones(4, np.float32)},
+    )  # fmt: skip
     paths = {name: folder / f"{name}.zarr.zip" for name in made}
     for name, artifact in made.items():
         artifact.save(paths[name])
