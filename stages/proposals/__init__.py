@@ -77,3 +77,17 @@ def proposed(photo, *, config):
 
     membership, labels, score = propose(photo, config=config)
     return [rle.from_counts(runs, labels.shape) for runs in run_lengths(membership, labels)], score
+
+
+def alone(photo, section):
+    """(list of n RLE dicts, score (n,) float32) of any photo, outside a run, best first: `registry.alone` gives it.
+
+    photo : (H, W, 3) uint8 RGB. section : the stage's keys as a plain dict, as the manifest of a run's proposals has
+    them in section.config; those not given are the defaults. Imported proposals exist for known photos only, so that
+    `source` and `path` do not count: these are always made here (`hierarchy`), by the other keys.
+    """
+    from stages.proposals.config import Config
+    from tag2mask.run.config import parse
+
+    keys = {key: value for key, value in section.items() if key not in ("source", "path")}
+    return proposed(photo, config=parse(Config, keys, where="proposals"))

@@ -11,6 +11,7 @@ STAGE = Stage(
     extras=lambda view: ["imported proposals"] if view.config["source"] != "hierarchy" else [],
     measured={"proposals": "proposals"},
     pictures={"proposals": Picture("proposals", maps="proposals", title="proposals")},
+    alone={"proposals": "stages.proposals:alone"},
     disk_kb=140,
     peak_mb=700,
 )

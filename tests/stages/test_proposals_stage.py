@@ -15,6 +15,7 @@ from tag2mask.data import rle
 from tag2mask.data.index import Index
 from tag2mask.errors import UserError
 from tag2mask.run.job import Job
+from tag2mask.run.registry import alone
 
 
 @pytest.fixture
@@ -52,6 +53,20 @@ def test_held_out_photos_get_the_same_proposals(index):
     table, trained = answered(index, SMALL), run_shard(index, SMALL)
     assert table.image_id == ["c"] and trained.image_id == ["000000000007"]
     assert (table.masks(0) == trained.masks(0)).all() and (table.score == trained.score).all()
+
+
+def test_any_photo_outside_a_run(index):
+    """By the keys of a run, whatever its source was; what a manifest holds of them is enough."""
+    table, make, photo = run_shard(index, SMALL), alone("proposals.proposals"), two_squares()[0]
+    keys = SMALL.model_dump(mode="json")
+    for section in (keys, {**keys, "source": "coco_rle"}, {**keys, "source": "label_png", "path": "maps"}):
+        rles, score = make(photo, section)
+        assert (rle.decode(rles, (48, 48)) == table.masks(0)).all() and (score == table.score).all()
+    assert len(make(photo, {})[0]) > 0
+    with pytest.raises(UserError, match="proposals.coutn is not a known key"):
+        make(photo, {"coutn": 3})
+    with pytest.raises(KeyError):
+        alone("proposals.held_out")
 
 
 def test_held_out_photos_that_an_imported_list_lacks_have_none(index, tmp_path):
