@@ -1,4 +1,7 @@
-"""Proposals made elsewhere: a COCO RLE list (JSON) or a folder of label maps (PNG). Read as data, never executed."""
+"""Proposals made elsewhere: a COCO RLE list (JSON) or a folder of label maps (PNG), or what matlab.py reads.
+
+Read as data, never executed.
+"""
 
 import json
 import math
@@ -10,7 +13,7 @@ from PIL import Image
 from tag2mask.data import rle
 from tag2mask.errors import UserError
 
-ENDINGS = {"label_png": "png"}  # of the files of sources that are folders
+ENDINGS = {"label_png": "png", "mat": "mat"}  # of the files of sources that are folders
 
 
 def open_source(config):
@@ -18,7 +21,9 @@ def open_source(config):
 
     It gives None for a photo that is not there, whose consequence the caller knows: `absent` says it in a sentence.
     """
-    return {"coco_rle": coco_rle, "label_png": label_png}[config.source](config.path)
+    from stages.proposals.matlab import mat
+
+    return {"coco_rle": coco_rle, "label_png": label_png, "mat": mat}[config.source](config.path)
 
 
 def absent(image_id, *, config):
