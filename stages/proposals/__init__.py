@@ -1,7 +1,8 @@
-"""`proposals`: class-agnostic segment proposals of every training photo, made without learning or imported.
+"""`proposals`: class-agnostic segment proposals of every photo, made without learning or imported.
 
-Reads the index shard, writes an instance table: category 0, rows of a photo in rank order, score the rank score in
-(0, 1]. The ranking formula stands in docs/papers.md as ours.
+`run` makes those of a shard's training photos, `predict` those of the validation photos, for networks that answer with
+proposals. Both write an instance table: category 0, rows of a photo in rank order, score the rank score in (0, 1]. The
+ranking formula stands in docs/papers.md as ours.
 """
 
 
@@ -10,25 +11,62 @@ def run(inputs, config, job):
 
     Raises UserError where an imported list lacks a photo or a mask is of another size than its photo.
     """
-    from stages.proposals import imported, ranking
+    from stages.proposals.imported import absent
     from tag2mask.data.index import Index
-    from tag2mask.data.instances import InstancesBuilder
+    from tag2mask.errors import UserError
 
     index = Index.load(inputs.index)
-    photos = index.of_shard(job.shard)
+    table, missing = table_of(index, index.of_shard(job.shard), config, job, stop=True)
+    if missing:
+        raise UserError(absent(missing[0], config=config))
+    return {"proposals": table}
+
+
+def predict(inputs, config, job):
+    """{"held_out": Instances} of the validation photos, by the same code. inputs.index : path of the index.
+
+    A photo that an imported list lacks has none, with one warning for all of them: nothing is learned from it.
+    """
+    from tag2mask.data.index import Index
+
+    index = Index.load(inputs.index)
+    photos = index.where("val")
+    table, missing = table_of(index, photos, config, job)
+    if missing:
+        job.warn(
+            f"{len(missing)} of {len(photos)} validation photos have no proposals in {config.path}, the first is "
+            f"{missing[0]}: a network that answers with proposals finds nothing there; add them, or make all with "
+            "source: hierarchy."
+        )
+    return {"held_out": table}
+
+
+def table_of(index, photos, config, job, *, stop=False):
+    """(Instances of `photos`, list of the ids that an imported list lacks). photos : places in the index.
+
+    stop : whether to end at the first id that is lacking.
+    """
+    from stages.proposals import imported, ranking
+    from tag2mask.data.instances import InstancesBuilder
+
     source = None if config.source == "hierarchy" else imported.open_source(config)
-    table = InstancesBuilder({})
+    builder, missing = InstancesBuilder({}), []
     for i in job.progress(photos, total=len(photos), what="proposals"):
-        size = tuple(index.size[i].tolist())
+        name, size = index.image_id[i], tuple(index.size[i].tolist())
         if source is None:
             rles, score = proposed(index.photo(i), config=config)
         else:
-            rles = imported.select(source(index.image_id[i], size), config=config)
+            found = source(name, size)
+            if found is None:
+                missing.append(name)
+                if stop:
+                    break
+            rles = imported.select(found or [], config=config)
             score = ranking.scores(len(rles), count=config.count)
-        table.add(index.image_id[i], size, rles, category=0, score=score)
-    proposals = table.finish()
-    job.count(photos=len(photos), proposals=len(proposals))
-    return {"proposals": proposals}
+        builder.add(name, size, rles, category=0, score=score)
+    table = builder.finish()
+    job.count(photos=len(photos), proposals=len(table))
+    return table, missing
 
 
 def proposed(photo, *, config):
@@ -39,3 +77,17 @@ def proposed(photo, *, config):
 
     membership, labels, score = propose(photo, config=config)
     return [rle.from_counts(runs, labels.shape) for runs in run_lengths(membership, labels)], score
+
+
+def alone(photo, section):
+    """(list of n RLE dicts, score (n,) float32) of any photo, outside a run, best first: `registry.alone` gives it.
+
+    photo : (H, W, 3) uint8 RGB. section : the stage's keys as a plain dict, as the manifest of a run's proposals has
+    them in section.config; those not given are the defaults. Imported proposals exist for known photos only, so that
+    `source` and `path` do not count: these are always made here (`hierarchy`), by the other keys.
+    """
+    from stages.proposals.config import Config
+    from tag2mask.run.config import parse
+
+    keys = {key: value for key, value in section.items() if key not in ("source", "path")}
+    return proposed(photo, config=parse(Config, keys, where="proposals"))

@@ -12,14 +12,17 @@ CUES = ("lab", "chroma", "histogram", "texture", "place")
 class Config(Section):
     """Segment proposals: made here without learning, or imported. Numbers marked "ours" used no mask of a photo."""
 
-    source: Literal["hierarchy", "coco_rle", "label_png"] = Field(
+    source: Literal["hierarchy", "coco_rle", "label_png", "mat"] = Field(
         "hierarchy",
         description="hierarchy: made here (ours, after MCG, Arbelaez et al. 2014, without its learning); coco_rle: a "
         "JSON list of {image_id, segmentation, score}, or a COCO document of them; label_png: a folder of "
-        "<image id>.png, each label > 0 one mask",
+        "<image id>.png, each label > 0 one mask; mat: a folder of <image id>.mat, MATLAB files of masks (maskmat, as "
+        "COB's for CIM) or of sets of superpixels (superpixels, labels, scores: MCG's)",
     )
     path: str | None = Field(
-        None, description="the JSON file of coco_rle or the folder of label_png; nothing outside that folder is read"
+        None,
+        description="the JSON file of coco_rle, or the folder of label_png or mat, all photos in one; nothing outside "
+        "that folder is read",
     )
     count: int = Field(500, ge=1, description="most proposals a photo, best first; ours")
     nms_iou: float = Field(

@@ -1,4 +1,7 @@
-"""Proposals made elsewhere: a COCO RLE list (JSON) or a folder of label maps (PNG). Read as data, never executed."""
+"""Proposals made elsewhere: a COCO RLE list (JSON) or a folder of label maps (PNG), or what matlab.py reads.
+
+Read as data, never executed.
+"""
 
 import json
 import math
@@ -10,10 +13,25 @@ from PIL import Image
 from tag2mask.data import rle
 from tag2mask.errors import UserError
 
+ENDINGS = {"label_png": "png", "mat": "mat"}  # of the files of sources that are folders
+
 
 def open_source(config):
-    """A function (image_id, (H, W)) -> list of RLE dicts, best first, for config.source and config.path."""
-    return {"coco_rle": coco_rle, "label_png": label_png}[config.source](config.path)
+    """A function (image_id, (H, W)) -> list of RLE dicts, best first, for config.source and config.path.
+
+    It gives None for a photo that is not there, whose consequence the caller knows: `absent` says it in a sentence.
+    """
+    from stages.proposals.matlab import mat
+
+    return {"coco_rle": coco_rle, "label_png": label_png, "mat": mat}[config.source](config.path)
+
+
+def absent(image_id, *, config):
+    """One sentence: that config.path holds nothing for the photo, and the way out."""
+    if config.source == "coco_rle":
+        return f"The proposals file {config.path} has no proposal for photo {image_id}; add some or drop the photo."
+    name = f"{image_id}.{ENDINGS[config.source]}"
+    return f"The proposals folder {config.path} has no {name}; add it or drop the photo."
 
 
 def select(rles, *, config):
@@ -63,9 +81,7 @@ def coco_rle(path):
         if found is None and image_id.isdigit():
             found = of_image.get(str(int(image_id)))
         if found is None:
-            raise UserError(
-                f"The proposals file {path} has no proposal for photo {image_id}; add some or drop the photo."
-            )
+            return None
         return [parse_rle(entries[n]["segmentation"], size, where=f"entry {n} of {path}") for _, n in sorted(found)]
 
     return read
@@ -103,21 +119,35 @@ def parse_rle(segmentation, size, *, where):
     return rle.from_counts(runs.astype(np.uint32), size)
 
 
-def label_png(folder):
-    """The source for a folder of <image id>.png, 8- or 16-bit or palette; every label above 0 is one proposal.
+def finder(folder, what):
+    """A function (image_id, *names) -> Path of the first of `names` that is a file in `folder`, or None.
 
-    Larger ones first: label maps have no scores.
+    what : str, what such a file is, for the sentence of UserError where one lies outside the folder.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
         raise UserError(f"The proposals folder {folder} does not exist; check proposals.path.")
 
+    def find(image_id, *names):
+        files = [(root / name).resolve() for name in names]
+        if not all(file.is_relative_to(root) for file in files):
+            raise UserError(f"The {what} of photo {image_id} lies outside {folder}; put it into that folder.")
+        return next((file for file in files if file.is_file()), None)
+
+    return find
+
+
+def label_png(folder):
+    """The source for a folder of <image id>.png, 8- or 16-bit or palette; every label above 0 is one proposal.
+
+    Larger ones first: label maps have no scores.
+    """
+    find = finder(folder, "label map")
+
     def read(image_id, size):
-        file = (root / f"{image_id}.png").resolve()
-        if not file.is_relative_to(root):
-            raise UserError(f"The label map of photo {image_id} lies outside {folder}; put it into that folder.")
-        if not file.is_file():
-            raise UserError(f"The proposals folder {folder} has no {image_id}.png; add it or drop the photo.")
+        file = find(image_id, f"{image_id}.png")
+        if file is None:
+            return None
         try:
             with Image.open(file, formats=("PNG",)) as image:
                 labels = np.asarray(image)

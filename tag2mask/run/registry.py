@@ -114,6 +114,10 @@ class Stage:
     `build(manifests, rows, recipes, colours)` for a part of the report, its template beside it; its input is the
     manifests of the output `labels`.
 
+    alone : output -> "module:function", what the stage makes of one photo outside any run, for commands of stages that
+    answer with it: `function(photo, section)`, photo (H, W, 3) uint8 RGB, section the stage's keys as a plain dict;
+    what it gives stands there. Jobs read artifacts in place of it.
+
     schemas : schema -> module that shows such a Table to `tag2mask inspect`: `lines(held, names)` -> list of str,
     `lines_of(held, i, names)` -> the same of image i (None in place of the function: it has no images),
     `draw(held, i, *, names, title)` -> (H, W, 3) uint8, i None for the whole. commands : word -> Command. predict :
@@ -139,6 +143,7 @@ class Stage:
     measured: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     panel: str = ""
+    alone: Mapping[str, str] = field(default_factory=dict)
     schemas: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, Command] = field(default_factory=dict)
     predict: str = ""
@@ -190,3 +195,13 @@ def dataset() -> Stage:
 def rules() -> dict[str, tuple[Stage, str]]:
     """rule -> (Stage, function) of every job of every stage."""
     return {stage.rule(name): (stage, name) for stage in stages().values() for name in stage.jobs}
+
+
+def alone(what: str) -> Callable[[Any, dict], Any]:
+    """The function that makes the artifact "<stage>.<artifact>" of one photo outside any run, imported.
+
+    KeyError where the stage declares none: which artifacts these are, stages know when they are written.
+    """
+    word, _, artifact = what.partition(".")
+    module, _, function = stages()[word].alone[artifact].partition(":")
+    return getattr(importlib.import_module(module), function)

@@ -9,7 +9,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from tag2mask.run.registry import dataset, rules, stages
+from tag2mask.run.registry import alone, dataset, rules, stages
 
 NAMELESS = [
     *("tag2mask/run/" + name for name in ("registry.py", "plan.py", "recipes.py", "estimate.py", "adapter.py")),
@@ -63,6 +63,9 @@ def test_a_declaration_is_sound(word):
         assert all(re.fullmatch(r"[a-z]+/\d+|", write.schema) for write in job.writes.values())
     assert written >= {*stage.measured.values(), *stage.pictures, *([stage.labels] if stage.labels else [])}
     assert written >= {name for one in stage.pictures.values() for name in (one.maps, one.peaks) if name}
+    assert written >= set(stage.alone)
+    for name in stage.alone:
+        assert list(inspect.signature(alone(f"{word}.{name}")).parameters) == ["photo", "section"]
     modules = [stage.panel, *stage.schemas.values()]
     assert all(importlib.util.find_spec(name) is not None for name in modules if name)
 

@@ -1,4 +1,4 @@
-"""proposals as a stage, with every source: our own, COCO run lengths, label maps; their faults."""
+"""proposals as a stage: of training and held-out photos, our own or by COCO run lengths or label maps; their faults."""
 
 import json
 import types
@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 from proposals_squares import SMALL, two_squares
 
-from stages.proposals import imported, run
+from stages.proposals import imported, predict, run
 from stages.proposals.config import Config
 from stages.proposals.hierarchy import propose
 from tag2mask.data import rle
 from tag2mask.data.index import Index
 from tag2mask.errors import UserError
 from tag2mask.run.job import Job
+from tag2mask.run.registry import alone
 
 
 @pytest.fixture
@@ -42,6 +43,49 @@ def test_run_on_a_shard(index):
     assert (table.category == 0).all() and table.score[0] == 1 and (np.diff(table.score) < 0).all()
     membership, labels, _ = propose(two_squares()[0], config=SMALL)
     assert (table.masks(0) == membership[:, labels]).all()
+
+
+def answered(index, config, job=None):
+    return predict(types.SimpleNamespace(index=index), config, job or Job())["held_out"]
+
+
+def test_held_out_photos_get_the_same_proposals(index):
+    table, trained = answered(index, SMALL), run_shard(index, SMALL)
+    assert table.image_id == ["c"] and trained.image_id == ["000000000007"]
+    assert (table.masks(0) == trained.masks(0)).all() and (table.score == trained.score).all()
+
+
+def test_any_photo_outside_a_run(index):
+    """By the keys of a run, whatever its source was; what a manifest holds of them is enough."""
+    table, make, photo = run_shard(index, SMALL), alone("proposals.proposals"), two_squares()[0]
+    keys = SMALL.model_dump(mode="json")
+    for section in (keys, {**keys, "source": "coco_rle"}, {**keys, "source": "label_png", "path": "maps"}):
+        rles, score = make(photo, section)
+        assert (rle.decode(rles, (48, 48)) == table.masks(0)).all() and (score == table.score).all()
+    assert len(make(photo, {})[0]) > 0
+    with pytest.raises(UserError, match="proposals.coutn is not a known key"):
+        make(photo, {"coutn": 3})
+    with pytest.raises(KeyError):
+        alone("proposals.held_out")
+
+
+def test_held_out_photos_that_an_imported_list_lacks_have_none(index, tmp_path):
+    """One warning for all of them; a training photo that is lacking stays an error."""
+    job, masks = Job(), two_squares()[1]
+    config = coco(tmp_path, [entry(masks[0], 1.0, 7)])
+    table = answered(index, config, job)
+    assert table.image_id == ["c"] and len(table) == 0
+    assert len(job.warnings) == 1 and "1 of 1 validation photos have no proposals" in job.warnings[0]
+    assert job.numbers == {"photos": 1, "proposals": 0}
+    with pytest.raises(UserError, match="no proposal for photo b"):
+        run_shard(index, config, shard=1)
+    folder, job = tmp_path / "maps", Job()
+    folder.mkdir()
+    config = Config(source="label_png", path=str(folder))
+    assert len(answered(index, config, job)) == 0 and len(job.warnings) == 1
+    Image.fromarray(masks[1].astype(np.uint8)).save(folder / "c.png")
+    job = Job()
+    assert (answered(index, config, job).masks(0) == masks[1:]).all() and not job.warnings
 
 
 def entry(mask, score, image_id="000000000007", *, listed=False):

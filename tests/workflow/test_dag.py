@@ -184,6 +184,11 @@ def test_dry_run_of_every_configuration(tmp_path, name):
     assert Workflow(tmp_path, config=overlays).planned().keys() == planned.keys()
 
 
+def test_held_out_proposals_are_made_for_who_reads_them(tmp_path):
+    planned = Workflow(tmp_path).planned("results/tiny/proposals/default/held_out.zarr.zip")
+    assert planned == {"images": 1, "proposals_predict": 1}
+
+
 def test_the_demo_is_the_default(tmp_path):
     planned = Workflow(tmp_path, config=()).planned("--resources", "gpu=8")
     assert planned["refine_train"] == 3 and planned["pseudo_labels"] == 5
