@@ -3,6 +3,10 @@
 Two forms, told apart by their variables: `maskmat`, the masks themselves, and MCG's `superpixels` and `labels`.
 """
 
+import math
+import mmap
+import struct
+
 import numpy as np
 from scipy.io import loadmat
 
@@ -14,6 +18,10 @@ from tag2mask.errors import UserError
 VARIABLES = ("maskmat", "superpixels", "labels", "scores")
 PREFIXES = ("", "COCO_train2014_", "COCO_val2014_")  # COCO's files are published under the names of 2014
 CHUNK = 256  # sets of superpixels at a time
+NUMBERS = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}  # types of elements of numbers and letters in a MATLAB 5 file
+MATRIX, PACKED = 14, 15  # types of elements that hold elements
+NESTED = {1, 2, 3, 16, 17}  # classes of matrices that hold matrices: cells, structs, objects, functions
+CELLS, SPARSE = 1, 5  # of them and others: cell arrays, sparse matrices
 
 
 def mat(folder):
@@ -46,12 +54,59 @@ def mat(folder):
 def load(file):
     """{variable: array} of VARIABLES in a MATLAB file; UserError where it is none that can be read."""
     try:
+        if not well_formed(file):
+            raise ValueError
         # COCO's published files are longer than they say, which their readers let pass
         return loadmat(file, appendmat=False, variable_names=VARIABLES, verify_compressed_data_integrity=False)
     except NotImplementedError:
         raise UserError(f"{file} is a MATLAB v7.3 file; load it in MATLAB and save it again with save -v7.") from None
-    except Exception as error:  # a damaged file makes the reader raise nearly anything
-        raise UserError(f"{file} is no readable MATLAB file ({type(error).__name__}); get it again.") from None
+    except Exception:  # a damaged file makes the reader raise nearly anything
+        raise UserError(f"{file} is no readable MATLAB file; get it again.") from None
+
+
+def well_formed(file):
+    """Whether the elements of a MATLAB 5 file that are not packed are of known types, inside one another, and complete.
+
+    scipy's reader takes that for granted: a damaged type or length ends the process. Packed elements have check sums.
+    True for files of other versions, which it reads otherwise or refuses.
+    """
+    with open(file, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
+        if order is None or data[125 if order == "<" else 124] != 1:
+            return True
+        todo = [(128, len(data), {MATRIX, PACKED}, None)]  # begin, end, types, number of elements where it is known
+        while todo:
+            start, end, allowed, number = todo.pop()
+            found = 0
+            while start < end:
+                if end - start < 8:
+                    return False
+                kind, length = struct.unpack_from(order + "II", data, start)
+                body = start + 8
+                if kind >> 16:  # a small element: its length stands beside the type, four bytes follow
+                    kind, length, body = kind & 0xFFFF, kind >> 16, start + 4
+                    start += 8
+                else:
+                    start = body + length + (-length % 8 if kind != PACKED else 0)
+                if kind not in allowed or body + length > min(end, start):
+                    return False
+                found += 1
+                if kind == MATRIX and length:  # an empty cell is a matrix of no bytes
+                    if length < 32:  # the flags and the size of two axes
+                        return False
+                    flags, _, axes = struct.unpack_from(order + "I4xII", data, body + 8)
+                    if flags & 0xFF in NESTED:
+                        if not 8 <= axes <= length - 24:
+                            return False
+                        size = struct.unpack_from(f"{order}{axes // 4}I", data, body + 24)
+                        parts = 3 + math.prod(size) if flags & 0xFF == CELLS else None
+                        todo.append((body, body + length, NUMBERS | {MATRIX}, parts))
+                    else:  # flags, size, name; numbers, sparse ones with their places; the same of an imaginary part
+                        parts = 4 + 2 * (flags & 0xFF == SPARSE) + (flags >> 11 & 1)
+                        todo.append((body, body + length, NUMBERS, parts))
+            if number not in (None, found):
+                return False
+    return True
 
 
 def masks_of(held, size, *, file):

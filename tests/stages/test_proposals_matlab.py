@@ -164,6 +164,21 @@ def test_files_that_are_none(folder):
         read(folder)
 
 
+def test_a_damaged_byte_never_ends_the_process(folder):
+    """Every byte after the header in turn, of files that are not packed: a sentence, or masks of the photo's size."""
+    for variables in ({"maskmat": cells(list(MASKS))}, {**PARTS, "scores": np.ones((2, 1))}):
+        savemat(folder / "a.mat", variables)
+        whole, refused = (folder / "a.mat").read_bytes(), 0
+        for place in range(128, len(whole)):
+            for value in (11, 14, 255):
+                (folder / "a.mat").write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+                try:
+                    assert read(folder).shape[1:] == SIZE
+                except UserError:
+                    refused += 1
+        assert refused > 100
+
+
 def test_files_never_lie_outside_their_folder(folder):
     savemat(folder.parent / "secret.mat", {"maskmat": MASKS})
     (folder / "link.mat").symlink_to(folder.parent / "secret.mat")
