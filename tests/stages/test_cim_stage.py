@@ -1,0 +1,229 @@
+"""The stage `cim` on small photos: what it keeps of a photo, what it answers, and the photos that are hard for it."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from learners import CATEGORIES, LEARNERS, NETWORK, SIZE, dataset
+
+from stages import cim
+from stages.cim import infer, photos
+from stages.cim.config import Config
+from tag2mask.data.index import Index
+from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.data.tables import Table
+from tag2mask.errors import UserError
+from tag2mask.run.job import Job
+
+KEYS = {**NETWORK, **LEARNERS["cim"].keys}
+LEFT, TOP = np.zeros((2, *SIZE), bool)
+LEFT[:, :32] = TOP[:24] = True
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """The contract's dataset with learned weights, and the same proposals as those of the validation photos."""
+    given = dataset(tmp_path_factory.mktemp("cim"))
+    made = cim.train(given, Config(**KEYS), Job(seed=1))
+    given.weights = given.index.parent / "weights.pt"
+    made["weights"].save(given.weights)
+    given.snapshots = made["snapshots"]
+    return given
+
+
+def prepared(masks, cues=(), categories=(), tags=(3, 7), **keys):
+    """(Photos, job) of one photo with these masks (n, H, W), cues (x, y) of categories, and tags."""
+    store = InstancesBuilder({})
+    store.add("a", masks.shape[1:], masks, category=0)
+    index = SimpleNamespace(image_id=["a"], categories=CATEGORIES, tags=lambda i: tags)
+    yx = np.reshape([(y, x) for x, y in cues], (-1, 2)).astype(np.int64)
+    columns = np.array([[3, 7].index(c) + 1 for c in categories], np.int64)
+    job = Job()
+    return photos.Photos(index, [store.finish()], {"a": (columns, yx)}, config=Config(**KEYS | keys), job=job), job
+
+
+def test_a_photo_is_kept_as_boxes_grids_and_sets():
+    """Two halves of a 48 x 64 photo that share a quarter."""
+    held, job = prepared(np.stack([LEFT, TOP]), cues=[(10, 40)], categories=[3])
+    sample = held.samples[0]
+    assert sample.shares.tolist() == [[0, 0, 0.5, 1], [0, 0, 1, 0.5]]
+    assert (sample.grid == 1).all() and sample.grid.shape == (2, 3, 3)
+    overlaps = held.overlaps(0)
+    assert overlaps.shared.tolist() == [[48 * 32, 24 * 32], [24 * 32, 24 * 64]]
+    assert overlaps.iou(torch.tensor([0])).tolist() == [[1.0], [pytest.approx(1 / 3)]]
+    # the peak lies in the left half alone, which is its support mask; the other half overlaps it by a third
+    assert sample.first.label.tolist() == [1, 0] and sample.present.tolist() == [True, True, True]
+    assert job.numbers == {"without_proposals": 0, "cues": 1, "foreground": 1, "background": 1, "left_out": 0}
+
+
+def test_mirroring_moves_boxes_and_grids_alike():
+    triangle = np.tril(np.ones(SIZE, bool))
+    held, _ = prepared(triangle[None])
+    sample = held.samples[0]
+    picture = np.arange(48 * 64 * 3).reshape(48, 64, 3).astype(np.uint8)
+    photo, shares, grid = photos.shown(picture, sample.shares, sample.grid, side=48, longest=64, flip=True)
+    assert (photo == picture[:, ::-1]).all() and photo.shape == (48, 64, 3)
+    assert sample.shares.tolist() == [[0, 0, 0.75, 1]] and shares.tolist() == [[0.25, 0, 1, 1]]
+    np.testing.assert_array_equal(grid, sample.grid[:, :, ::-1].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "longest", "wanted"),
+    [((375, 500), 480, 2000, (480, 640)), ((100, 900), 480, 2000, (222, 2000)), ((500, 375), 1200, 2000, (1600, 1200))],
+)
+def test_photos_enter_at_their_short_side(size, side, longest, wanted):
+    assert photos.entering(size, side=side, longest=longest) == wanted
+
+
+def test_overlaps_are_kept_within_the_bound(monkeypatch):
+    held, _ = prepared(np.stack([LEFT, TOP]), cache_mb=1)
+    assert held.overlaps(0) is held.overlaps(0)
+    none, _ = prepared(np.stack([LEFT, TOP]), cache_mb=0)
+    assert none.overlaps(0) is not none.overlaps(0) and torch.equal(none.overlaps(0).shared, held.overlaps(0).shared)
+
+
+def test_cues_of_tables_are_the_strongest_first_above_the_floor():
+    table = Table(
+        "peaks/1",
+        {"image_id": np.array(["a", "b"]), "first": np.array([0, 3, 4]), "category": np.array([3, 7, 3, 7]),
+         "yx": np.array([[1, 2], [3, 4], [5, 6], [7, 8]], np.int32), "score": np.float32([0.2, 0.9, 0.5, 0.1])},
+    )  # fmt: skip
+    found = photos.cues_of([table], [3, 7], floor=0.15)
+    assert found["a"][0].tolist() == [2, 1, 1] and found["a"][1].tolist() == [[3, 4], [5, 6], [1, 2]]
+    assert found["b"][0].tolist() == [] and found["b"][1].shape == (0, 2)
+
+
+def test_cues_of_classes_that_the_photo_has_not_teach_nothing():
+    held, job = prepared(np.stack([LEFT, TOP]), cues=[(10, 40), (40, 10)], categories=[3, 7], tags=(7,))
+    assert job.numbers["cues"] == 1 and held.samples[0].first.label.tolist() == [0, 2]
+
+
+def test_answers_by_hand():
+    """Two boxes of IoU 0.5 and one apart: of a class the weaker goes at 0.3, another class stays; best first."""
+    boxes = np.float32([[0, 0, 10, 10], [0, 0, 10, 20], [30, 0, 10, 10]])
+    scores = np.float32([[0.5, 0.2], [0.6, 0.0], [0.4, 0.7]])
+    given = {"floor": 0.1, "nms": 0.3, "most": 100}
+    rows, columns, value = infer.answers(scores, boxes, np.ones(2, bool), **given)
+    assert list(zip(rows.tolist(), columns.tolist())) == [(2, 1), (1, 0), (2, 0), (0, 1)]
+    np.testing.assert_allclose(value, [0.7, 0.6, 0.4, 0.2])
+    assert len(infer.answers(scores, boxes, np.ones(2, bool), floor=0.1, nms=0.5, most=100)[0]) == 5
+    assert infer.answers(scores, boxes, np.ones(2, bool), **given | {"most": 2})[0].tolist() == [2, 1]
+    assert infer.answers(scores, boxes, np.array([False, True]), **given)[0].tolist() == [2, 0]
+
+
+def test_scores_are_means_over_branches_sides_and_mirroring(inputs):
+    from tag2mask.store.weights import Weights
+
+    model, config, ids = infer.load(Weights.load(inputs.weights), test_sides=(32, 48), test_flip=True)
+    assert ids.tolist() == [3, 7]
+    index, proposals = Index.load(inputs.index), Instances.load(inputs.proposals)
+    shares, grid = photos.boxed(proposals, 0, np.arange(2), bins=3)
+    photo = index.photo(0)
+    found = infer.proposal_scores(model, photo, shares, grid, config=config)
+    parts = []
+    with torch.no_grad():
+        for side in (32, 48):
+            for flip in (False, True):
+                shown = photos.shown(photo, shares, grid, side=side, longest=config.longest, flip=flip)
+                ((log_y, t),) = model(*zip(shown))
+                parts += [(log_y[k].exp() * t[k])[:, 1:].numpy() for k in (1, 2, 3)]
+    np.testing.assert_allclose(found, np.mean(parts, 0), rtol=1e-5)
+
+
+def test_labels_are_of_tagged_classes_above_the_floor(inputs):
+    given = Config(**KEYS, label_floor=0.05)
+    found = cim.run(inputs, given, Job())["instances"]
+    index = Index.load(inputs.index)
+    assert found.image_id == [index.image_id[i] for i in index.where("train")] and len(found)
+    for i, name in enumerate(found.image_id):
+        tags = index.tags(index.image_id.index(name))
+        assert set(found.category[found.rows(i)].tolist()) <= set(tags)
+    assert found.score.min() > 0.05
+    job = Job()
+    assert not len(cim.run(inputs, Config(**KEYS, label_floor=1.0), job)["instances"])
+    assert job.warnings == ["The network answers nothing in any photo: train it longer, or lower cim.label_floor."]
+
+
+def test_masks_of_answers_are_the_proposals_own(inputs):
+    found = cim.run(inputs, Config(**KEYS, label_floor=0.0), Job())["instances"]
+    proposals = Instances.load(inputs.proposals)
+    for i in range(found.images):
+        given = proposals.masks(i)
+        assert all(any((mask == one).all() for one in given) for mask in found.masks(i))
+
+
+def test_validation_photos_are_answered_from_held_out_proposals(inputs, tmp_path):
+    index = Index.load(inputs.index)
+    moved = index.__class__.build(
+        inputs.index.parent, CATEGORIES, image_id=index.image_id, path=index.image_id, size=[SIZE] * 4,
+        tags=[(3,), (7,)] * 2, train=[True, True, True, False], val=[False, False, False, True],
+    )  # fmt: skip
+    moved.save(tmp_path / "index.zarr.zip")
+    proposals = Instances.load(inputs.proposals).images_subset([3])
+    proposals.save(tmp_path / "held_out.zarr.zip")
+    given = SimpleNamespace(
+        index=tmp_path / "index.zarr.zip", weights=inputs.weights, held_out=tmp_path / "held_out.zarr.zip"
+    )
+    found = cim.predict(given, Config(**KEYS), Job())["predictions"]
+    assert found.image_id == [index.image_id[3]]
+    assert set(found.category.tolist()) == {3, 7}  # tags are not looked at
+    given.held_out = inputs.proposals
+    Instances.load(inputs.proposals).images_subset([0]).save(tmp_path / "other.zarr.zip")
+    given.held_out = tmp_path / "other.zarr.zip"
+    with pytest.raises(UserError, match="has no proposals of the photo p3.png; build the stage proposals again"):
+        cim.predict(given, Config(**KEYS), Job())
+
+
+def test_snapshots_say_what_every_branch_mines(inputs):
+    from stages.cim import look
+
+    table = inputs.snapshots
+    assert set(table["iteration"].tolist()) == {2, 4} and table["image_id"].tolist() == ["p0.png"]
+    assert set(table["branch"].tolist()) == {0, 1, 2, 3} and set(table["category"].tolist()) == {3}
+    assert len(table["mined"]) == 2 * 4 * 1 * 2  # iterations, branches, tags, proposals
+    assert (table["mined"].reshape(8, 2).sum(1) >= 1).all() and ((0 <= table["score"]) & (table["score"] <= 1)).all()
+    assert "4 " in "\n".join(look.lines(table, CATEGORIES)) and "disc" in "\n".join(look.lines_of(table, 0, CATEGORIES))
+    assert look.draw(table, None, names=CATEGORIES, title="x").ndim == 3
+
+
+HARD = {
+    "no peak": (np.stack([LEFT, TOP]), [], [], (3,)),
+    "one proposal": (LEFT[None], [(5, 5)], [3], (3,)),
+    "all alike": (np.stack([LEFT] * 5), [(5, 5)], [3], (3,)),
+    "a class that no proposal contains": (np.stack([LEFT, LEFT & TOP]), [(60, 40)], [7], (3, 7)),
+    "no tag": (np.stack([LEFT, TOP]), [], [], ()),
+    "whole photo": (np.ones((1, *SIZE), bool), [(5, 5)], [3], (3, 7)),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("mining", ["cim", "mist"])
+def test_hard_photos_are_learned_from(name, mining):
+    """Losses are finite, gradients too, and a photo with a tag always has a pseudo ground truth."""
+    from stages.cim.learn import drawn, photo_losses, total
+    from stages.cim.network import build
+
+    masks, cues, categories, tags = HARD[name]
+    held, _ = prepared(masks, cues, categories, tags, mining=mining, bag_weight=1.0, pcl="binary")
+    held.index.photo = lambda i: np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
+    model = build(held.config, 2).train()
+    position, shown, draws = drawn(held, 0, np.random.default_rng(0), config=held.config)
+    (scores,) = model(*zip(shown))
+    parts, numbers = photo_losses(scores, held, position, draws, config=held.config)
+    total(parts, held.config).backward()
+    assert torch.isfinite(parts).all() and all(
+        torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None
+    )
+    assert numbers["mined"] >= bool(tags)
+
+
+def test_wrong_settings_are_one_sentence():
+    from tag2mask.run.config import parse
+
+    for keys, sentence in [
+        ({"cascade": 0.3}, "no overlap exceeds"), ({"drops": [2]}, "parts of the schedule"),
+        ({"sides": [16]}, "sides must be"), ({"widths": [0, 8]}, "widths must be"),
+    ]:  # fmt: skip
+        with pytest.raises(UserError, match=sentence):
+            parse(Config, keys, where="cim")
