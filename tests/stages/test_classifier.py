@@ -19,7 +19,8 @@ from tag2mask.store.weights import Weights
 
 META = {
     "backbone": "test_efficientnet", "classes": [2, 5, 9], "head": "plain", "alpha": 0.7, "pam_layers": 2,
-    "pam_channels": 8, "output_stride": 16, "dilate": True, "last_conv": False, "frozen_norm": True, "size": 64,
+    "pam_channels": 8, "enlarge": 8, "output_stride": 16, "dilate": True, "last_conv": False, "frozen_norm": True,
+    "size": 64,
 }  # fmt: skip
 TINY = {
     "backbone": "test_efficientnet", "weights": "none", "size": 32, "frozen_norm": False, "last_conv": False,
