@@ -78,6 +78,8 @@ class Classifier(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.score = nn.Conv2d(width, classes, 1, bias=False)
         self.bias = nn.Parameter(torch.zeros(classes))
+        if head == "prm":
+            nn.init.zeros_(self.score.weight)  # peaks of random maps are high: every class would seem to be there
         for module in self.blocks:
             if isinstance(module, nn.Conv2d):
                 pass_on(module.weight)  # at first the backbone's own features pass: learns in few epochs
@@ -96,7 +98,7 @@ class Classifier(nn.Module):
     def start_at(self, frequency):
         """Set the biases so that the first answers are the classes' frequencies (K,) among the training photos.
 
-        They are so to within what untrained maps add: their mean, or with the head prm the mean of their peaks.
+        They are so to within the mean of the untrained maps; exactly with the head prm, whose maps start at 0.
         """
         for k, p in enumerate(frequency):
             p = min(max(float(p), 1e-3), 1 - 1e-3)
