@@ -8,7 +8,7 @@ from tag2mask.run.config import Section
 
 
 class Config(Section):
-    """Defaults: maps as LIID 4.2.1 normalises them (or Fan 3.1); peaks as BESTIE's code finds them (or PRM 3.1)."""
+    """Defaults: maps as LIID 4.2.1 normalises them (or Fan 3.1); peaks as BESTIE's code finds them (or PRM)."""
 
     size: int | None = Field(
         None,
@@ -33,7 +33,7 @@ class Config(Section):
         "window",
         description="window: maxima of the normalised map at photo resolution, see `mean_filter`, `window` and `floor` "
         "(BESTIE's code). median: maxima of a 3x3 window of the map enlarged by `classifier.enlarge`, above the map's "
-        "own median and `peak_floor`, on the maps averaged over `scales` and `flip` but not normalised (PRM 3.1).",
+        "own median and `peak_floor`, on the maps averaged over `scales` and `flip` but not normalised (PRM).",
     )
     peak_floor: float = Field(
         10.0,

@@ -56,8 +56,8 @@ def responses(model, maps, columns):
     """Class responses, what the head prm has its peaks from: the maps enlarged, plus the classes' biases.
 
     model : Classifier, which enlarges by its `enlarge`, corners aligned. maps : (n, h, w) float32, any sign, averaged
-    over scales and mirroring. columns : (n,) int. Returns (n, h enlarge, w enlarge) float32, in logits. Source: PRM,
-    Sec. 3.1; its 1x1 convolution has a bias, so its responses are with it.
+    over scales and mirroring. columns : (n,) int. Returns (n, h enlarge, w enlarge) float32, in logits. Source: PRM;
+    its 1x1 convolution has a bias, so its responses are with it.
     """
     large = model.enlarged(torch.from_numpy(maps)[None])[0]
     return (large + model.bias.cpu()[list(columns), None, None]).numpy()

@@ -51,7 +51,7 @@ def response_peaks(responses, size, *, enlarge, floor, most):
     (H, W) of the photo. A peak is the maximum of its 3x3 window, above the median of its map, and above `floor`, in
     logits; of equal neighbours the first. Returns (map number (P,) int64, yx (P, 2) int32 photo pixels, score (P,)
     float32 in (0, 1), see `bounded`), map by map, strongest first, at most `most` of a map. A constant map has none.
-    Sources: PRM, Sec. 3.1 and released code (3x3, median; above 30 in its demo); CIM (above 10).
+    Sources: PRM (peak stimulation) and released code (3x3, median; above 30 in its demo); CIM (above 10).
     """
     number, places, scores = [], [], []
     for k, values in enumerate(responses):

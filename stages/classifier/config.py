@@ -16,7 +16,7 @@ class Config(Section):
         description="plain: 1x1 convolution and global average pooling (CAM; LIID 4.2.1). pam: three 3x3 convolutions, "
         "each followed by ReLU and a peak attention module, before it (BESTIE 3.3 and released code). prm: peak "
         "stimulation in place of the average: 1x1 convolution, maps enlarged, a class's score is the mean over its "
-        "map's peaks (PRM 3.1).",
+        "map's peaks (PRM).",
     )
     enlarge: int = Field(
         8,

@@ -31,7 +31,7 @@ def peak_scores(maps):
 
     maps : (B, K, H, W) float, any sign, finite. Returns (B, K). A peak is the maximum of its 3x3 window, of equal ones
     the first in row order, and above the map's median. A map at least half of which equals its maximum, such as a
-    constant one, has no peak: its score is its mean over all places. Source: PRM, Sec. 3.1, and released code (there
+    constant one, has no peak: its score is its mean over all places. Source: PRM (peak stimulation) and its code (there
     "at least" the median, so that a constant map has one peak, its corner).
     """
     height, width = maps.shape[2:]
@@ -62,8 +62,8 @@ class Classifier(nn.Module):
 
     The logit of a class is the mean of its map plus a bias, so the map, without the bias, is the CAM itself. With the
     head prm it is the mean over the peaks of the enlarged map plus the bias, so the response at a place is the enlarged
-    map there plus the bias. Sources: LIID, Sec. 4.2.1 (plain); BESTIE, Sec. 3.3 and released code (pam); PRM, Sec. 3.1
-    and released code (prm).
+    map there plus the bias. Sources: LIID, Sec. 4.2.1 (plain); BESTIE, Sec. 3.3 and released code (pam); PRM (peak
+    stimulation) and released code (prm).
     """
 
     def __init__(self, net, classes, *, head, alpha, pam_layers, pam_channels, enlarge):
