@@ -1,10 +1,11 @@
 """`cam`: class activation maps of each training photo's tagged classes, and their peaks.
 
 With weights of a classifier whose head is pam, the maps are PAM maps (BESTIE 3.3); nothing else differs. With
-`normalise: sigmoid` they are Fan's attention maps, and a peak's score is the probability there.
+`normalise: sigmoid` they are Fan's attention maps, and a peak's score is the probability there. With `peaks: median`
+peaks are PRM's: found on the enlarged maps before they are normalised, which changes no map.
 """
 
-TITLES = {"pam": "PAM"}  # what maps of a classifier with this head are called
+TITLES = {"pam": "PAM", "prm": "PRM"}  # what maps of a classifier with this head are called
 
 
 def run(inputs, config, job):
@@ -12,12 +13,14 @@ def run(inputs, config, job):
 
     inputs.index, inputs.weights : paths. Returns {"cam": Maps float16 in [0, 1], one per tagged class, at network
     stride; "peaks": Table "peaks/1" with image_id (I,), first (I + 1,) int64, category (P,) int16, yx (P, 2) int32
-    photo pixels, score (P,) float32}; both hold every photo of the shard in index order.
+    photo pixels, score (P,) float32 in [0, 1]}; both hold every photo of the shard in index order.
     """
+    from functools import partial
+
     import numpy as np
 
-    from stages.cam.maps import attention, class_maps, normalise
-    from stages.cam.peaks import photo_peaks
+    from stages.cam.maps import attention, class_maps, normalise, responses
+    from stages.cam.peaks import photo_peaks, response_peaks
     from stages.classifier.model import restore
     from tag2mask.data.index import Index
     from tag2mask.data.instances import starts
@@ -36,6 +39,12 @@ def run(inputs, config, job):
         raise UserError(f"{inputs.weights} was trained on other classes than the index has; train it again.")
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
     side = config.size or weights.meta["size"]
+    if config.peaks == "median":
+        find = partial(response_peaks, enlarge=model.enlarge, floor=config.peak_floor, most=config.most)
+    else:
+        find = partial(
+            photo_peaks, mean_filter=config.mean_filter, window=config.window, floor=config.floor, most=config.most
+        )
     head = weights.meta["head"]
     named = {"head": head, "title": TITLES.get(head, "CAM")}
     builder = MapsBuilder(np.float16, {"stride": model.stride, "size": side, **named, "normalise": config.normalise})
@@ -43,23 +52,15 @@ def run(inputs, config, job):
     with Ahead(lambda t: index.photo(photos[t]), iterations=len(photos), workers=workers_of(job)) as load:
         for t in job.progress(range(len(photos)), total=len(photos), what="cam"):
             photo, tags = load(t), index.tags(photos[t])
-            maps = np.zeros((0, 1, 1), np.float32)
+            maps = searched = np.zeros((0, 1, 1), np.float32)
             if tags:
                 chosen = [column[c] for c in tags]
-                maps = class_maps(
-                    model, photo, chosen, side=side, scales=config.scales, flip=config.flip, rectify=not probable
-                )
-                maps = attention(maps, bias[chosen]) if probable else normalise(maps)
+                positive, signed = class_maps(model, photo, chosen, side=side, scales=config.scales, flip=config.flip)
+                maps = attention(signed, bias[chosen]) if probable else normalise(positive)
+                searched = responses(model, signed, chosen) if config.peaks == "median" else maps
                 empty += int((maps.max((1, 2)) == 0).sum())
             builder.add(index.image_id[photos[t]], photo.shape[:2], list(zip(tags, maps)))
-            number, yx, score = photo_peaks(
-                maps,
-                photo.shape[:2],
-                mean_filter=config.mean_filter,
-                window=config.window,
-                floor=config.floor,
-                most=config.most,
-            )
+            number, yx, score = find(searched, photo.shape[:2])
             counts.append(len(number))
             category.append(np.array(tags, np.int16)[number])
             places.append(yx)

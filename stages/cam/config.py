@@ -8,7 +8,7 @@ from tag2mask.run.config import Section
 
 
 class Config(Section):
-    """Defaults: maps as LIID 4.2.1 normalises them (or Fan 3.1); peaks as BESTIE's released code finds them."""
+    """Defaults: maps as LIID 4.2.1 normalises them (or Fan 3.1); peaks as BESTIE's code finds them (or PRM)."""
 
     size: int | None = Field(
         None,
@@ -28,17 +28,33 @@ class Config(Section):
         description="maximum: negative values to 0, each map over its own maximum (LIID 4.2.1). sigmoid: the attention "
         "map, the sigmoid of the score map with its bias, so that values compare between photos and classes (Fan 3.1).",
     )
-    flip: bool = Field(True, description="Average with the mirrored photo; BESTIE's code.")
+    flip: bool = Field(True, description="Average with the mirrored photo; BESTIE's code (PRM's: no).")
+    peaks: Literal["window", "median"] = Field(
+        "window",
+        description="window: maxima of the normalised map at photo resolution, see `mean_filter`, `window` and `floor` "
+        "(BESTIE's code). median: maxima of a 3x3 window of the map enlarged by `classifier.enlarge`, above the map's "
+        "own median and `peak_floor`, on the maps averaged over `scales` and `flip` but not normalised (PRM).",
+    )
+    peak_floor: float = Field(
+        10.0,
+        description="`peaks: median`: the class response at a peak is above this, in logits: the enlarged map with the "
+        "class's bias, whose mean over the peaks is the logit of the head prm; CIM's use of PRM 10, PRM's demo 30.",
+    )
     mean_filter: int = Field(
         3,
         ge=1,
         le=31,
-        description="Odd side, in photo pixels, of the mean filter before the search; BESTIE 3.",
+        description="`peaks: window`: odd side, in photo pixels, of the mean filter before the search; BESTIE 3.",
     )
     window: int = Field(
-        15, ge=3, le=255, description="Odd side, in photo pixels, of the window whose maximum a peak is; BESTIE 15."
+        15,
+        ge=3,
+        le=255,
+        description="`peaks: window`: odd side, in photo pixels, of the window whose maximum a peak is; BESTIE 15.",
     )
-    floor: float = Field(0.1, ge=0, le=1, description="Least score of a peak, the filtered map's value; BESTIE 0.1.")
+    floor: float = Field(
+        0.1, ge=0, le=1, description="`peaks: window`: least score of a peak, the filtered map's value; BESTIE 0.1."
+    )
     most: int = Field(25, ge=1, description="At most this many peaks a class and photo, the strongest; BESTIE 25.")
 
     @field_validator("mean_filter", "window")

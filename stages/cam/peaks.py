@@ -4,17 +4,17 @@ import cv2
 import numpy as np
 
 
-def find_peaks(response, *, radius, floor, most=None):
+def find_peaks(response, *, radius, floor, above=0.0, most=None):
     """Local maxima of a class response map, strongest first.
 
-    response : (H, W) float32 in [0, 1]. Returns (P, 2) int32 rows (y, x), at most `most` of them.
-    A pixel is a peak when it equals the maximum of its (2 radius + 1)^2 window, is at least `floor` and above 0;
+    response : (H, W) float32. Returns (P, 2) int32 rows (y, x), at most `most` of them.
+    A pixel is a peak when it equals the maximum of its (2 radius + 1)^2 window, is at least `floor` and above `above`;
     touching peak pixels (8 neighbours), a plateau, give one peak, the first in row order. Equal strengths stay in row
     order. Sources: BESTIE, Sec. 3.2 (max pooling); released code (15 x 15 windows, floor 0.1, at most 25).
     """
     response = np.ascontiguousarray(response, np.float32)
     window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    top = (response == cv2.dilate(response, window)) & (response >= floor) & (response > 0)
+    top = (response == cv2.dilate(response, window)) & (response >= floor) & (response > above)
     y, x = np.nonzero(top)  # row order
     if not len(y):
         return np.zeros((0, 2), np.int32)
@@ -41,6 +41,53 @@ def photo_peaks(maps, size, *, mean_filter, window, floor, most):
         number.append(np.full(len(found), k))
         places.append(found)
         scores.append(smooth[tuple(found.T)])
+    return joined(number, places, scores)
+
+
+def response_peaks(responses, size, *, enlarge, floor, most):
+    """Peaks of the class responses of one photo as peak stimulation finds them, PRM's own rule.
+
+    responses : (n, h enlarge, w enlarge) float32, in logits, maps of h x w cells enlarged with corners aligned; size :
+    (H, W) of the photo. A peak is the maximum of its 3x3 window, above the median of its map, and above `floor`, in
+    logits; of equal neighbours the first. Returns (map number (P,) int64, yx (P, 2) int32 photo pixels, score (P,)
+    float32 in (0, 1), see `bounded`), map by map, strongest first, at most `most` of a map. A constant map has none.
+    Sources: PRM (peak stimulation) and released code (3x3, median; above 30 in its demo); CIM (above 10).
+    """
+    number, places, scores = [], [], []
+    for k, values in enumerate(responses):
+        # the middle of an even number of values: a value is above their mean where it is above the smaller one
+        least = max(float(np.median(values)), floor)
+        found = find_peaks(values, radius=1, floor=-np.inf, above=least, most=most)
+        number.append(np.full(len(found), k))
+        places.append(photo_pixels(found, [n // enlarge for n in values.shape], size, enlarge=enlarge))
+        scores.append(bounded(values[tuple(found.T)]))
+    return joined(number, places, scores)
+
+
+def photo_pixels(yx, cells, size, *, enlarge):
+    """The photo's pixels in which places of an enlarged map lie: (P, 2) int32, inside the photo.
+
+    yx : (P, 2) int, pixels of a map of `cells` (h, w) enlarged by `enlarge` with corners aligned: pixel p of h enlarge
+    lies at cell p (h - 1) / (h enlarge - 1), counted from the middle of cell 0 to that of the last. size : (H, W) of
+    the photo, which the cells tile: cell c has its middle at (c + 1/2) H / h, from the photo's edge.
+    """
+    cells = np.asarray(cells)
+    cell = np.asarray(yx) * (cells - 1) / np.maximum(cells * enlarge - 1, 1)
+    return np.floor((cell + 0.5) * np.asarray(size) / cells).astype(np.int32)
+
+
+def bounded(response):
+    """Scores (P,) float32 in (0, 1) of class responses (P,) in logits: 1/2 + r / (2 + 2 |r|), so 1/2 at 0, 3/4 at 1.
+
+    Ours: readers of peaks expect [0, 1]. The sigmoid would be a probability, but in float32 it is 1 from 17 on, and
+    PRM's peaks are above 10 or 30; here the stronger of two stays the stronger, and r can be had back.
+    """
+    r = np.asarray(response, np.float32)
+    return 0.5 + r / (2 + 2 * np.abs(r))
+
+
+def joined(number, places, scores):
+    """What was found map by map as three arrays, those of no map too."""
     if not number:
         return np.zeros(0, np.int64), np.zeros((0, 2), np.int32), np.zeros(0, np.float32)
     return np.concatenate(number), np.concatenate(places), np.concatenate(scores)

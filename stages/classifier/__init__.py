@@ -1,4 +1,6 @@
-"""`classifier`: a multi-label classifier trained on tags alone; its class maps are CAMs, or PAM maps (head: pam)."""
+"""`classifier`: a multi-label classifier trained on tags alone; its class maps are CAMs, PAM maps (head: pam), or class
+response maps (head: prm).
+"""
 
 
 def train(inputs, config, job):

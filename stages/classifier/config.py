@@ -1,4 +1,4 @@
-"""Configuration of `classifier`: the multi-label classifier whose maps become CAMs (plain) or PAM maps."""
+"""Configuration of `classifier`: the multi-label classifier whose maps become CAMs, PAM maps or responses."""
 
 from typing import Literal
 
@@ -8,12 +8,22 @@ from tag2mask.run.config import Section
 
 
 class Config(Section):
-    """Defaults follow BESTIE's classifier (SGD, 15 epochs, drops at 5 and 10) and LIID's input of 448 pixels."""
+    """Defaults follow BESTIE's classifier (SGD, 15 epochs, drops at 5 and 10) and LIID's input of 448 pixels; PRM's
+    schedule, where it differs, is the variant `prm` of config/recipes.yaml."""
 
-    head: Literal["plain", "pam"] = Field(
+    head: Literal["plain", "pam", "prm"] = Field(
         "plain",
         description="plain: 1x1 convolution and global average pooling (CAM; LIID 4.2.1). pam: three 3x3 convolutions, "
-        "each followed by ReLU and a peak attention module, before it (BESTIE 3.3 and released code).",
+        "each followed by ReLU and a peak attention module, before it (BESTIE 3.3 and released code). prm: peak "
+        "stimulation in place of the average: 1x1 convolution, maps enlarged, a class's score is the mean over its "
+        "map's peaks (PRM).",
+    )
+    enlarge: int = Field(
+        8,
+        ge=1,
+        le=32,
+        description="Factor by which maps are enlarged, corners aligned, before peaks are found: in training by the "
+        "head prm, in `cam` by `peaks: median`; PRM's code 8.",
     )
     alpha: float = Field(
         0.7, ge=0, le=1, description="PAM controller alpha: values below alpha x channel maximum become 0; BESTIE 3.3."
@@ -41,27 +51,33 @@ class Config(Section):
     freeze: int = Field(
         0, ge=0, le=4, description="The backbone's first stages that are not trained; makes an iteration faster; ours."
     )
-    size: int = Field(448, ge=32, le=2048, description="Side of the square training crop in pixels; LIID 448.")
+    size: int = Field(448, ge=32, le=2048, description="Side of the square training crop in pixels; LIID and PRM 448.")
     crop_area: tuple[float, float] = Field(
-        (0.5, 1.0), description="Share of the photo that a random crop covers, least and most, in (0, 1]; ours."
+        (0.5, 1.0),
+        description="Share of the photo that a random crop covers, least and most, in (0, 1]; ours. [1, 1] with "
+        "`crop_aspect` 1 is the whole photo squashed to a square (PRM's code).",
     )
     crop_aspect: float = Field(
         1.33, ge=1, le=3, description="A crop's side ratio is changed by at most this factor, log-uniform; ours."
     )
-    flip: bool = Field(True, description="Mirror half of the crops left to right.")
+    flip: bool = Field(True, description="Mirror half of the crops left to right; PRM's code too.")
     jitter: float = Field(
         0.2, ge=0, lt=1, description="Brightness and contrast are multiplied by 1 +- up to this, uniform; ours."
     )
     optimiser: Literal["sgd", "adamw"] = Field("sgd", description="sgd with momentum 0.9 (BESTIE), or AdamW.")
-    rate: float = Field(1e-3, gt=0, description="Learning rate of the backbone; BESTIE 1e-3 (sgd).")
-    rate_new: float = Field(10.0, gt=0, description="Factor of the rate for new layers; BESTIE 10.")
-    weight_decay: float = Field(5e-4, ge=0, description="Weight decay of all but biases; BESTIE's base code 5e-4.")
-    batch: int = Field(16, ge=1, description="Photos an iteration; ours.")
-    epochs: float = Field(15, gt=0, description="Passes over the training photos; BESTIE 15.")
+    rate: float = Field(1e-3, gt=0, description="Learning rate of the backbone; BESTIE 1e-3, PRM 1e-2 (sgd).")
+    rate_new: float = Field(10.0, gt=0, description="Factor of the rate for new layers; BESTIE 10, PRM 1.")
+    weight_decay: float = Field(
+        5e-4, ge=0, description="Weight decay of all but biases; BESTIE's base code 5e-4, PRM's code 1e-4."
+    )
+    batch: int = Field(16, ge=1, description="Photos an iteration; ours, and PRM's.")
+    epochs: float = Field(15, gt=0, description="Passes over the training photos; BESTIE 15, PRM 20.")
     schedule: Literal["step", "one_cycle"] = Field(
         "step", description="step: x0.1 at `drops` (BESTIE); one_cycle: rise for 30 %, then fall to nearly 0."
     )
-    drops: tuple[float, ...] = Field((5, 10), description="Epochs after which the rate is divided by 10; BESTIE 5, 10.")
+    drops: tuple[float, ...] = Field(
+        (5, 10), description="Epochs after which the rate is divided by 10; BESTIE 5, 10; PRM none."
+    )
     checkpoint_every: int = Field(200, ge=1, description="Iterations between checkpoints.")
 
     @model_validator(mode="after")

@@ -12,8 +12,8 @@ from tag2mask.store.weights import Weights
 
 # the keys of the configuration that say what the network is
 BUILD = (
-    "backbone", "head", "alpha", "pam_layers", "pam_channels", "output_stride", "dilate", "last_conv", "frozen_norm",
-    "size",
+    "backbone", "head", "alpha", "pam_layers", "pam_channels", "enlarge", "output_stride", "dilate", "last_conv",
+    "frozen_norm", "size",
 )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""The multi-label classifier: a backbone, a head whose last 1x1 convolution gives one map per class, and their mean."""
+"""The multi-label classifier: a backbone, a head whose last 1x1 convolution gives one map per class, and their mean,
+over all of the map or over its peaks."""
 
 import math
 
@@ -25,6 +26,24 @@ class PeakAttention(nn.Module):
         return torch.where(x < tau, 0.0, x)
 
 
+def peak_scores(maps):
+    """Peak stimulation: the mean of every map over its own peaks; gradients flow to the peaks alone.
+
+    maps : (B, K, H, W) float, any sign, finite. Returns (B, K). A peak is the maximum of its 3x3 window, of equal ones
+    the first in row order, and above the map's median. A map at least half of which equals its maximum, such as a
+    constant one, has no peak: its score is its mean over all places. Source: PRM (peak stimulation) and its code (there
+    "at least" the median, so that a constant map has one peak, its corner).
+    """
+    height, width = maps.shape[2:]
+    with torch.no_grad():
+        first = nn.functional.max_pool2d(maps, 3, stride=1, padding=1, return_indices=True)[1]
+        own = torch.arange(height * width, device=maps.device).view(height, width)
+        median = maps.flatten(2).median(2).values[:, :, None, None]
+        peaks = (first == own) & (maps > median)
+        peaks |= ~peaks.any(3, keepdim=True).any(2, keepdim=True)  # without a peak, all places count
+    return (maps * peaks).sum((2, 3)) / peaks.sum((2, 3))
+
+
 @torch.no_grad()
 def pass_on(weight):
     """Let a 3x3 convolution, weight (D, C, 3, 3), hand on all its inputs in place: the identity where D = C.
@@ -41,12 +60,15 @@ def pass_on(weight):
 class Classifier(nn.Module):
     """x (B, 3, H, W) -> logits (B, K) and class maps (B, K, H / stride, W / stride).
 
-    The logit of a class is the mean of its map plus a bias, so the map, without the bias, is the CAM itself.
-    Sources: LIID, Sec. 4.2.1 (plain); BESTIE, Sec. 3.3 and released code (pam).
+    The logit of a class is the mean of its map plus a bias, so the map, without the bias, is the CAM itself. With the
+    head prm it is the mean over the peaks of the enlarged map plus the bias, so the response at a place is the enlarged
+    map there plus the bias. Sources: LIID, Sec. 4.2.1 (plain); BESTIE, Sec. 3.3 and released code (pam); PRM (peak
+    stimulation) and released code (prm).
     """
 
-    def __init__(self, net, classes, *, head, alpha, pam_layers, pam_channels):
+    def __init__(self, net, classes, *, head, alpha, pam_layers, pam_channels, enlarge):
         super().__init__()
+        self.head, self.enlarge = head, enlarge
         self.backbone, self.stride = net, net.strides[-1]
         width, blocks = net.channels[-1], []
         if head == "pam":
@@ -56,6 +78,8 @@ class Classifier(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.score = nn.Conv2d(width, classes, 1, bias=False)
         self.bias = nn.Parameter(torch.zeros(classes))
+        if head == "prm":
+            nn.init.zeros_(self.score.weight)  # peaks of random maps are high: every class would seem to be there
         for module in self.blocks:
             if isinstance(module, nn.Conv2d):
                 pass_on(module.weight)  # at first the backbone's own features pass: learns in few epochs
@@ -64,10 +88,18 @@ class Classifier(nn.Module):
 
     def forward(self, x):
         maps = self.score(self.blocks(self.backbone(x)[-1]))
-        return maps.mean((2, 3)) + self.bias, maps
+        scores = peak_scores(self.enlarged(maps)) if self.head == "prm" else maps.mean((2, 3))
+        return scores + self.bias, maps
+
+    def enlarged(self, maps):
+        """(B, K, h enlarge, w enlarge): class maps (B, K, h, w) as peaks are found on, bilinear, corners aligned."""
+        return nn.functional.interpolate(maps, scale_factor=self.enlarge, mode="bilinear", align_corners=True)
 
     def start_at(self, frequency):
-        """Set the biases so that the first answers are the classes' frequencies (K,) among the training photos."""
+        """Set the biases so that the first answers are the classes' frequencies (K,) among the training photos.
+
+        They are so to within the mean of the untrained maps; exactly with the head prm, whose maps start at 0.
+        """
         for k, p in enumerate(frequency):
             p = min(max(float(p), 1e-3), 1 - 1e-3)
             self.bias.data[k] = math.log(p / (1 - p))
@@ -94,6 +126,7 @@ def build(meta, *, weights="none", output_stride=None):
         alpha=meta["alpha"],
         pam_layers=meta["pam_layers"],
         pam_channels=meta["pam_channels"],
+        enlarge=meta["enlarge"],
     )
     step = max(1, meta.get("stride", model.stride) // model.stride)
     for block in model.blocks:

@@ -34,6 +34,7 @@ FROM_TAGS = {"size": 32, "epochs": 2, "last_conv": False, "frozen_norm": False, 
 LEARNERS = {
     "classifier": Learner("classifier", FROM_TAGS),
     "classifier_pam": Learner("classifier", FROM_TAGS | {"head": "pam", "pam_channels": 8, "schedule": "one_cycle"}),
+    "classifier_prm": Learner("classifier", FROM_TAGS | {"head": "prm"}),
     "mil": Learner("mil", FROM_TAGS | {"scores": "network", "keep": 2, "roi": 2}),
     "mil_attention": Learner("mil", FROM_TAGS | {"scores": "attention", "output_stride": 32}),
     "segment": Learner(

@@ -185,40 +185,45 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
 
 
 def test_flip_averaging_commutes_with_mirroring(model):
-    maps = class_maps(model, PHOTO, [2, 0], side=64)
-    mirrored = class_maps(model, PHOTO[:, ::-1], [2, 0], side=64)
+    maps, signed = class_maps(model, PHOTO, [2, 0], side=64)
+    mirrored, signed_mirrored = class_maps(model, PHOTO[:, ::-1], [2, 0], side=64)
     assert maps.shape == (2, 3, 5) and (maps >= 0).all() and maps.any()
     assert np.allclose(maps[:, :, ::-1], mirrored, atol=1e-5)
-    assert not np.allclose(maps, class_maps(model, PHOTO, [2, 0], side=64, flip=False), atol=1e-3)
+    assert np.allclose(signed[:, :, ::-1], signed_mirrored, atol=1e-5)
+    assert not np.allclose(maps, class_maps(model, PHOTO, [2, 0], side=64, flip=False)[0], atol=1e-3)
 
 
 def test_score_maps_are_not_rectified_and_their_mean_with_the_bias_is_the_logit(model):
     size = (64, 64)  # of the photo and of the network's input: nothing is resized
     photo = np.random.default_rng(3).integers(0, 256, (*size, 3)).astype(np.uint8)
-    maps = class_maps(model, photo, [0, 1, 2], side=64, flip=False, rectify=False)
+    positive, maps = class_maps(model, photo, [0, 1, 2], side=64, flip=False)
     assert maps.min() < 0
-    assert np.array_equal(class_maps(model, photo, [0, 1, 2], side=64, flip=False), np.maximum(maps, 0))
+    assert np.array_equal(positive, np.maximum(maps, 0))
     with torch.no_grad():
         logits = model(model.backbone.normalise(photo[None]))[0][0].numpy()
     assert maps.mean((1, 2)) + model.bias.detach().numpy() == pytest.approx(logits, abs=1e-5)
 
 
 def test_the_mirrored_score_maps_are_averaged_before_the_sigmoid(model):
-    maps = class_maps(model, PHOTO, [0, 2], side=64, rectify=False)
-    alone = class_maps(model, PHOTO, [0, 2], side=64, rectify=False, flip=False)
-    mirrored = class_maps(model, PHOTO[:, ::-1], [0, 2], side=64, rectify=False, flip=False)[:, :, ::-1]
+    maps = class_maps(model, PHOTO, [0, 2], side=64)[1]
+    alone = class_maps(model, PHOTO, [0, 2], side=64, flip=False)[1]
+    mirrored = class_maps(model, PHOTO[:, ::-1], [0, 2], side=64, flip=False)[1][:, :, ::-1]
     assert np.allclose(maps, (alone + mirrored) / 2, atol=1e-5)
 
 
 def test_scales_are_averaged_on_the_largest_grid(model):
-    one, two, both = (class_maps(model, PHOTO, [1], side=64, scales=s) for s in ((1.0,), (2.0,), (1.0, 2.0)))
+    one, two, both = (class_maps(model, PHOTO, [1], side=64, scales=s)[0] for s in ((1.0,), (2.0,), (1.0, 2.0)))
     enlarged = torch.nn.functional.interpolate(torch.tensor(one)[None], two.shape[1:], mode="bilinear")[0].numpy()
     assert both.shape == two.shape and np.allclose(both, (two + enlarged) / 2, atol=1e-6)
 
 
 @pytest.fixture
 def inputs(tmp_path, model):
-    """Five photos in two shards: the third has no tag, the last is for validation."""
+    return written(tmp_path, model)
+
+
+def written(tmp_path, model):
+    """Inputs of the stage: five photos in two shards: the third has no tag, the last is for validation."""
     rng, names = np.random.default_rng(1), [f"{k}.png" for k in range(5)]
     for name in names:
         Image.fromarray(rng.integers(0, 256, (50, 70, 3)).astype(np.uint8)).save(tmp_path / name)
@@ -263,7 +268,7 @@ def test_a_shard_of_attention_maps(inputs, anyweights):
     assert maps.meta["normalise"] == "sigmoid" and maps.data.min() > 0 and maps.data.max() < 1
     photo = Index.load(inputs.index).photo(0)
     model = restore(Weights.load(inputs.weights))  # it normalises as the file says
-    scores = class_maps(model, photo, [1], side=64, rectify=False)[0] + model.bias[1].item()
+    scores = class_maps(model, photo, [1], side=64)[1][0] + model.bias[1].item()
     assert maps.map(0) == pytest.approx(1 / (1 + np.exp(-scores)), abs=1e-3)
     first, score = table["first"], table["score"]
     assert first[-1] == len(score) > 0 and (score >= 0.1).all() and (score < 1).all()
