@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo test test-slow lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie ablate-liid ablate-bestie ablate-bestie-photos
+.PHONY: demo test test-slow lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim ablate-liid ablate-bestie ablate-bestie-photos ablate-cim
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -44,6 +44,10 @@ bench-cut: $(ENV)
 bench-bestie: $(ENV)
 	$(RUN) benchmarks.bestie_step
 
+# A training step of CIM, and its mining beside the released way, in one run.
+bench-cim: $(ENV)
+	$(RUN) benchmarks.cim_step
+
 # LIID's Tables 2 to 6 and 8 on generated scenes (resumable row by row).
 ablate-liid: $(ENV)
 	.venv/bin/snakemake --cores 2 --configfile config/config.yaml benchmarks/config/ablate_liid.yaml
@@ -68,6 +72,14 @@ ablate-bestie-photos: $(ENV) results/photos20-bestie.csv
 results/photos20-bestie.csv: | $(ENV)
 	.venv/bin/snakemake images $(REAL) show=[full] dataset='{root: $(PHOTOS)}'
 	.venv/bin/tag2mask points results/photos20-bestie/images/default/truth.zarr.zip $@
+
+# CIM's Tables 4 (three seeds), 5, 6 and Figure 4 on generated scenes (resumable row by row).
+CIM := --cores 2 --configfile config/config.yaml benchmarks/config/ablate_cim.yaml --config
+ablate-cim: $(ENV)
+	for seed in 0 1 2; do .venv/bin/snakemake $(CIM) seed=$$seed run=ablate-cim-$$seed || exit 1; done
+	.venv/bin/snakemake $(CIM) run=ablate-cim-0 show=[$(ROWS)]
+	$(RUN) benchmarks.ablate_cim results/ablate-cim-[012]
+ROWS := mist,agpl,maskiou,no_cascade,cim,cascade_05,cascade_15,cascade_20,seeds_05,seeds_15,seeds_20,all_05,all_10,all_15,all_20,cim_released
 
 lint: $(ENV)
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/snakefmt --check Snakefile workflow
