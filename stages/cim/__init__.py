@@ -74,7 +74,7 @@ def answered(index, photos, inputs, path, config, job, *, clean):
         (name, index.photo(i), proposals, place[name], index.tags(i) if clean else None)
         for i, name in ((i, index.image_id[i]) for i in photos)
     )
-    found = predict_photos(given, weights, config=config, job=job, count=len(photos))
+    found = predict_photos(given, weights, config=config, job=job, labels=clean, count=len(photos))
     job.count(instances_per_photo=round(len(found) / max(1, len(photos)), 2))
     if len(photos) and not len(found):
         key = "label_floor" if clean else "test_floor"

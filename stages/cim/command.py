@@ -1,28 +1,37 @@
-"""`tag2mask predict` with weights of `cim`, results/<run>/cim/<variant>/weights.pt; proposals are made on the way."""
+"""`tag2mask predict` with weights of `cim`, results/<run>/cim/<variant>/weights.pt.
 
+Proposals are made on the way, as those of the training were. The CSV of --tags names photos of the folder and their
+classes: a photo in it shows no others.
+"""
+
+from pathlib import Path
+
+from tag2mask.data.tags import tags_of
 from tag2mask.view.prediction import write_instances
 
 OPTIONS = {
     "--score": {"type": float, "default": 0.1, "help": "least score that is drawn"},
-    "--size": {"type": int, "help": "one short side in px, else those of the training"},
+    "--tags": {"metavar": "CSV", "type": Path, "help": "the photos' classes, as in a dataset of one's own; else all"},
+    "--side": {"type": int, "help": "short side of the photos in px, else those of the training"},
 }
 
 
 def predict(given, files, weights, job):
-    """Segment the photos; see `tag2mask.cli.predict`."""
+    """Segment the photos, all of their classes or those of --tags; see `tag2mask.cli.predict`."""
     from stages.cim.infer import predict_photos
     from tag2mask.data.photo import readable
 
-    if given.size is not None:
-        weights.meta["config"]["test_sides"] = [given.size]
-    photos = ((name, photo, *proposed(name, photo, weights), None) for name, photo in readable(files, job))
+    tags = tags_of(given.tags, weights.meta["categories"], files) if given.tags else {}
+    if given.side is not None:
+        weights.meta["config"]["test_sides"] = [given.side]
+    photos = ((name, photo, *proposed(name, photo, weights), tags.get(name)) for name, photo in readable(files, job))
     table = predict_photos(photos, weights, config=None, job=job, count=len(files))
     write_instances(table, files, out=given.out, least=given.score)
     return f"{table.images} photos, {len(table)} instances"
 
 
 def proposed(name, photo, weights):
-    """(Instances, 0): the proposals of a photo that no run knows, made as those of the training were."""
+    """(Instances, 0): the proposals of a photo that no run knows."""
     from tag2mask.data.instances import InstancesBuilder
     from tag2mask.run.registry import alone
 

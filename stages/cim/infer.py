@@ -58,16 +58,17 @@ def answers(scores, boxes, allowed, *, floor, nms, most):
     return rows[kept], columns[kept], value[kept]
 
 
-def predict_photos(photos, weights, *, config, job, count=None):
+def predict_photos(photos, weights, *, config, job, labels=False, count=None):
     """Instances table of `photos`: an iterable of (image id, (H, W, 3) uint8 RGB, Instances with its proposals, their
     image there, category ids it may show or None).
 
-    config : Config whose Config.TEST are used, or None for those that it was trained with. Where classes are given the
-    answers are labels: above config.label_floor.
+    config : Config whose Config.TEST are used, or None for those that it was trained with. labels : whether they are to
+    be labels, above config.label_floor.
     """
     start(job)
     test = {} if config is None else config.model_dump(include=Config.TEST)
     model, config, ids = load(weights, device=job.device, **test)
+    floor = max(config.test_floor, config.label_floor) if labels else config.test_floor
     table = InstancesBuilder({int(c): name for c, name in weights.meta["categories"].items()})
     for name, photo, proposals, k, tags in job.progress(photos, total=count, what="CIM"):
         rows = chosen(proposals, k, config.most)
@@ -77,7 +78,6 @@ def predict_photos(photos, weights, *, config, job, count=None):
         shares, grid = boxed(proposals, k, rows, bins=config.roi)
         scores = proposal_scores(model, photo, shares, grid, config=config)
         allowed = np.ones(len(ids), bool) if tags is None else np.isin(ids, list(tags))
-        floor = config.test_floor if tags is None else max(config.test_floor, config.label_floor)
         found, columns, value = answers(
             scores, proposals.bbox[rows], allowed, floor=floor, nms=config.test_nms, most=config.test_most
         )

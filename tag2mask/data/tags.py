@@ -58,3 +58,20 @@ def category_ids(names: Iterable[str], categories: Mapping[int, str], where: str
             known = ", ".join(list(number)[:30]) + (", ..." if len(number) > 30 else "")
             raise UserError(f"{where} has the tag {name!r}, which is not in the class list ({known}); mend it.")
     return tuple(sorted(number[name] for name in names))
+
+
+def tags_of(path: Path, categories: Mapping[str, str], files: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
+    """{photo: its category ids} of the CSV of `--tags`. categories : id as text -> name, as weights have them.
+
+    UserError for a photo that is not in `files`, or an unknown class.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"--tags: {path} is not a text file that can be read; name a CSV in UTF-8") from None
+    rows = read_tags([line.strip(" ") for line in lines if line.strip()], path)
+    lacking = next((name for name, _ in rows if name not in files), None)
+    if lacking is not None:
+        raise UserError(f"--tags: {path} names {lacking}, which is no photo of the folder; drop the line")
+    numbers = {int(key): name for key, name in categories.items()}
+    return {name: category_ids(tags, numbers, f"{path}: {name}") for name, tags in rows}

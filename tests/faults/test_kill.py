@@ -24,6 +24,8 @@ TARGETS = {  # stage -> (an artifact of it, its log)
     "transfer": (f"{OUT}/transfer/default/0000.zarr.zip", "transfer.default.0000"),
     "bestie_train": (f"{OUT}/bestie/default/weights.pt", "bestie_train.default"),
     "bestie": (f"{OUT}/bestie/default/0000.zarr.zip", "bestie.default.0000"),
+    "cim_train": (f"{OUT}/cim/default/weights.pt", "cim_train.default"),
+    "cim": (f"{OUT}/cim/default/0000.zarr.zip", "cim.default.0000"),
     "reference": (f"{OUT}/reference/full/0000.zarr.zip", "reference.full.0000"),
     "pseudo_labels": (f"{OUT}/pseudo_labels/cam_cut/labels.json", "pseudo_labels.cam_cut"),
     "refine_train": (f"{OUT}/refine/cam_cut/weights.pt", "refine_train.cam_cut"),
@@ -34,7 +36,7 @@ TARGETS = {  # stage -> (an artifact of it, its log)
     "report": (f"{OUT}/report/report.html", "report"),
 }
 # by the beginning of their logs
-TRAINS = ("classifier_train", "mil_train", "bestie_train", "refine_train", "segment_train")
+TRAINS = ("classifier_train", "mil_train", "bestie_train", "cim_train", "refine_train", "segment_train")
 FAST = ("graph_cut",)  # a training: test_a_killed_snakemake, and tests/contracts/test_learning.py
 STAGES = [stage if stage in FAST else pytest.param(stage, marks=pytest.mark.slow) for stage in TARGETS]
 

@@ -241,10 +241,13 @@ def test_command_writes_store_coco_and_overlays(weights, tmp_path, capsys):
 
 
 def test_tags_of_a_csv(weights, tmp_path):
-    from stages.bestie.command import tags_of
+    from tag2mask.data.tags import tags_of
 
     (tmp_path / "tags.csv").write_text("file,tags\na.png,box;disc\nb/c.png,\n")
-    assert tags_of(tmp_path / "tags.csv", weights, {"a.png": 0, "b/c.png": 0}) == {"a.png": (3, 7), "b/c.png": ()}
+    assert tags_of(tmp_path / "tags.csv", weights.meta["categories"], {"a.png": 0, "b/c.png": 0}) == {
+        "a.png": (3, 7),
+        "b/c.png": (),
+    }
 
 
 def test_command_refuses_other_weights(weights, tmp_path, capsys):
@@ -253,4 +256,4 @@ def test_command_refuses_other_weights(weights, tmp_path, capsys):
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "photos" / "a.png")
     assert command(tmp_path) == 1
     shown = capsys.readouterr().err
-    assert "'mil'" in shown and "name weights of bestie" in shown
+    assert "'mil'" in shown and "name weights of cim, bestie" in shown

@@ -175,6 +175,25 @@ def test_validation_photos_are_answered_from_held_out_proposals(inputs, tmp_path
         cim.predict(given, Config(**KEYS), Job())
 
 
+def test_any_photos_are_answered_by_the_command(inputs, tmp_path, capsys):
+    """Proposals are made on the way; --tags keeps to classes, --side is the size."""
+    from tag2mask.cli import main
+
+    (tmp_path / "photos").mkdir()
+    for k in (0, 1):
+        (tmp_path / f"photos/{k}.png").write_bytes((inputs.index.parent / f"p{k}.png").read_bytes())
+    (tmp_path / "photos/bad.png").write_bytes(b"no picture")
+    (tmp_path / "tags.csv").write_text("file,tags\n0.png,disc\n")
+    words = ["predict", str(inputs.weights), str(tmp_path / "photos"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--tags", str(tmp_path / "tags.csv"), "--side", "32", "--score", "0"]) == 0
+    assert "2 photos" in capsys.readouterr().out
+    found = Instances.load(tmp_path / "out/predictions.zarr.zip")
+    assert sorted(found.image_id) == ["0.png", "1.png"] and len(found)
+    assert set(found.category[found.rows(found.image_id.index("0.png"))].tolist()) == {3}
+    assert set(found.category[found.rows(found.image_id.index("1.png"))].tolist()) == {3, 7}
+    assert (tmp_path / "out/overlays/0.png.png").is_file() and (tmp_path / "out/predictions.json").is_file()
+
+
 def test_snapshots_say_what_every_branch_mines(inputs):
     from stages.cim import look
 

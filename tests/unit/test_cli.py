@@ -40,7 +40,7 @@ def test_help_lists_every_command_and_loads_nothing_large():
 
 def test_predict_sets_the_number_of_threads_before_numpy_looks():
     text, loaded = helped("predict", "--help")
-    assert "WEIGHTS" in text and "(bestie: 0.1, refine: 0.5)" in text and loaded.strip() == "[]"
+    assert "WEIGHTS" in text and "(cim: 0.1, bestie: 0.1, refine: 0.5)" in text and loaded.strip() == "[]"
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -178,7 +178,7 @@ def test_the_stage_is_found_by_its_weights(photo, monkeypatch, capsys):
         ("bestie", ["--flip"],
          "--flip is no option with weights of bestie; they have --score, --tags, --threshold, --size, --out, "),
         ("mil", [],
-         "weights.pt holds weights of 'mil', which segment no photos by themselves; name weights of bestie, refine, "),
+         "weights.pt holds weights of 'mil', which segment no photos by themselves; name weights of cim, bestie, "),
     ],
 )  # fmt: skip
 def test_what_the_weights_cannot_is_one_sentence(photo, kind, words, sentence, capsys):
@@ -195,7 +195,7 @@ def test_every_declared_module_has_what_it_needs():
     """Commands, predicting modules, looks and panels; none is declared twice."""
     words = [*cli.OWN, *(word for stage in stages().values() for word in stage.commands)]
     schemas = [schema for stage in stages().values() for schema in stage.schemas]
-    assert len(words) == len(set(words)) and len(schemas) == len(set(schemas)) == 3
+    assert len(words) == len(set(words)) and len(schemas) == len(set(schemas)) == 4
     for command in cli.commands().values():
         module = importlib.import_module(command.module)
         assert command.help and module.__doc__ and callable(module.arguments) and callable(module.main)
@@ -210,7 +210,7 @@ def test_every_declared_module_has_what_it_needs():
 
 
 def test_options_of_the_same_name_mean_the_same():
-    assert set(predict.predicting()) == {"bestie", "refine", "segment"}
+    assert set(predict.predicting()) == {"bestie", "cim", "refine", "segment"}
     assert all(callable(module.predict) for module in predict.predicting().values())
     for name, kinds in predict.options().items():
         assert name.startswith("--") and name not in predict.COMMON

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 HEADER = "| paper, section, equation | what | file:function | config key | test |"
 METHODS = (
     "proposals", "classifier", "cam", "semantic", "transfer", "mil", "graph", "graph_cut", "reference",
-    "pseudo_labels", "refine", "segment", "evaluate", "bestie",
+    "pseudo_labels", "refine", "segment", "evaluate", "bestie", "cim",
 )  # fmt: skip
 NONE = "–"
 SOURCE = r"`((?:stages|tag2mask)/[\w/]+\.py):([\w.]+)`"

@@ -11,6 +11,7 @@ from conftest import ROOT, TINY, Workflow
 
 AFTER_LABELS = {"pseudo_labels", "refine_train", "refine", "evaluate", "report", "all"}
 BESTIE = {"bestie_train": 1, "bestie": 2, "bestie_predict": 1}
+CIM = {"cim_train": 1, "cim": 2, "cim_predict": 1}
 EVALUATED = {"report": 1, "all": 1}  # after any `evaluate`
 
 
@@ -36,11 +37,16 @@ def test_second_run_has_nothing_to_do(tiny):
             ["bestie={test_threshold: 0.2}"],
             {"bestie": 2, "bestie_predict": 1, "pseudo_labels": 1, "evaluate": 1, **EVALUATED},
         ),
+        (["cim={rate: 0.1}"], {**CIM, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
+        (
+            ["cim={label_floor: 0.2}"],
+            {"cim": 2, "cim_predict": 1, "pseudo_labels": 1, "evaluate": 1, **EVALUATED},
+        ),
         (  # classifiers stay; Fan's extractor, which learns from photos and tags, too
             ["cam={floor: 0.3}"],
             {
                 "cam": 6, "semantic": 2, "transfer": 2, "mil_train": 1, "mil": 6, "graph": 3, "graph_cut": 3, **BESTIE,
-                "pseudo_labels": 5, "refine_train": 2, "refine": 2, "evaluate": 5, **EVALUATED,
+                **CIM, "pseudo_labels": 6, "refine_train": 2, "refine": 2, "evaluate": 6, **EVALUATED,
             },
         ),
         (
@@ -76,13 +82,14 @@ def test_a_changed_key_reruns_exactly_what_depends_on_it(tiny, config, expected)
 def test_the_seed_reruns_what_is_random(tiny):
     planned = tiny.planned(config=["seed=1"])
     assert {name: count for name, count in planned.items() if name == "images" or name.endswith("_train")} == {
-        "images": 1, "classifier_train": 2, "mil_train": 2, "bestie_train": 1, "refine_train": 3, "segment_train": 1,
+        "images": 1, "classifier_train": 2, "mil_train": 2, "bestie_train": 1, "cim_train": 1, "refine_train": 3,
+        "segment_train": 1,
     }  # fmt: skip
 
 
 def test_adding_variants_builds_only_what_is_missing(tiny):
     """Cuts without a graph read the tables of p that are there; one recipe more trains DeepLab, one Mask R-CNN."""
-    shown = "transfer,cam_cut,liid,fan,bestie,full,whole_photo,top_proposal,cam_argmax,liid_no_graph,fan_no_graph"
+    shown = "transfer,cam_cut,liid,fan,bestie,cim,full,whole_photo,top_proposal,cam_argmax,liid_no_graph,fan_no_graph"
     config = [f"show=[{shown}]", "train=[transfer,cam_cut,full,cam_argmax]", "train_segment=[full,liid]"]
     assert tiny.planned(config=config) == {
         "graph_cut": 3, "pseudo_labels": 3, "refine_train": 1, "refine": 1, "segment_train": 1, "segment": 1,
@@ -145,18 +152,25 @@ def test_only_the_named_rules_read_ground_truth(tmp_path):
     (tmp_path / "points.csv").write_text("image_id,x,y,class\n")
     jobs = jobs_with_inputs(workflow, config=config)
     assert len(jobs) > 100
-    learning = {"classifier_train", "mil_train", "bestie_train", "segment_train"}
-    assert learning | {"mil", "graph_cut", "bestie", "bestie_predict", "segment"} <= {job[0] for job in jobs}
+    learning = {"classifier_train", "mil_train", "bestie_train", "cim_train", "segment_train"}
+    assert learning | {"mil", "graph_cut", "bestie", "bestie_predict", "cim", "cim_predict", "segment"} <= {
+        job[0] for job in jobs
+    }
     readers, pointed = set(), set()
     for name, output, given in jobs:
         if "points.zarr.zip" in given:
-            pointed.add((name, re.search(r"(?:transfer|bestie)/(\w+)/", output).group(1)))
+            pointed.add((name, re.search(r"(?:transfer|bestie|cim)/(\w+)/", output).group(1)))
         if "truth" in given.replace("semantic/truth", ""):
             variant = re.search(r"(?:reference|semantic)/(\w+)/", output)
             readers.add((name, variant and variant.group(1)))
     references = {("reference", "full"), ("reference", "oracle_boxes")}
     assert readers == references | {("evaluate", None), ("report", None), ("semantic", "truth")}
-    assert pointed == {("transfer", "points"), ("bestie_train", "points"), ("bestie", "points")}
+    assert pointed == {
+        ("transfer", "points"),
+        ("bestie_train", "points"),
+        ("bestie", "points"),
+        ("cim_train", "points"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class Chain:
         values = {}
         for path in (ROOT / "config/recipes.yaml", TINY):
             update_config(values, yaml.safe_load(path.read_text()))  # Snakemake's own, deep, merge
-        values["show"] = ["transfer", "cam_cut", "liid", "fan", "bestie"]
+        values["show"] = ["transfer", "cam_cut", "liid", "fan", "bestie", "cim"]
         values["dataset"] = {
             "kind": "voc", "root": str(dataset), "train": "Main/train", "classes": list(CLASSES.values()),
             "shards": SHARDS,
@@ -149,6 +149,12 @@ class Chain:
             semantic=self.paths("semantic", "default", "semantic"),
         )  # fmt: skip
         self.sharded("bestie", "default", weights=self.out / "bestie/default/weights.pt")
+        self.make(
+            "cim", "default", "train", proposals=self.paths("proposals", "default", "proposals"),
+            peaks=self.paths("cam", "pam", "peaks"),
+        )  # fmt: skip
+        proposals = ("proposals", "default", "proposals")
+        self.sharded("cim", "default", weights=self.out / "cim/default/weights.pt", proposals=proposals)
         for recipe in ("cam_cut", "liid", "fan"):
             self.cut(self.plan.source(recipe)[1])
         truth = Instances.load(self.path("images", "default", "truth"))
