@@ -40,7 +40,8 @@ def test_help_lists_every_command_and_loads_nothing_large():
 
 def test_predict_sets_the_number_of_threads_before_numpy_looks():
     text, loaded = helped("predict", "--help")
-    assert "WEIGHTS" in text and "(cim: 0.1, bestie: 0.1, refine: 0.5)" in text and loaded.strip() == "[]"
+    assert "WEIGHTS" in text and "(cim: 0.1, bestie: 0.1, refine: 0.5)" in " ".join(text.split())
+    assert loaded.strip() == "[]"
 
 
 @pytest.mark.parametrize("word", WORDS)
