@@ -127,18 +127,23 @@ def nms(order, overlap, threshold):
     return kept
 
 
-def seeds_of(masks, rank, *, seed_share, seed_nms):
-    """Lines 5 to 7, of one class."""
-    best = sorted(range(len(masks)), key=lambda n: -rank[n])  # sorted() keeps the order of equal ones
+def seeds_of(masks, rank, able, *, seed_share, seed_nms):
+    """Lines 5 to 7, of one class, among the proposals `able`."""
+    best = sorted(able, key=lambda n: -rank[n])  # sorted() keeps the order of equal ones
     keep = best[: math.ceil(number(seed_share) * len(masks))]
     return nms(keep, lambda i, j: iou(masks[i], masks[j]), number(seed_nms))
 
 
-def mine(masks, big, y, t, tags, *, rank, seed_share, seed_nms, contain, kind):
-    """({proposal: (class column, weight)}, all seeds). Big proposals may be seeds but are not mined."""
+def mine(masks, big, y, t, tags, *, rank, seed_share, seed_nms, contain, kind, big_seeds):
+    """({proposal: (class column, weight)}, all seeds). Big proposals are never mined.
+
+    big_seeds True: they may be seeds, as Algorithm 1 is printed (lines 5 to 7 take all proposals) and released; False:
+    only the others, the stage's reading.
+    """
     mined, seeds = {}, set()
+    able = [n for n in range(len(masks)) if big_seeds or not big[n]]
     for c in tags:
-        own = seeds_of(masks, [row[c] for row in rank], seed_share=seed_share, seed_nms=seed_nms)
+        own = seeds_of(masks, [row[c] for row in rank], able, seed_share=seed_share, seed_nms=seed_nms)
         seeds.update(own)
         for seed in own:
             if kind == "mist":
@@ -160,15 +165,15 @@ def mine(masks, big, y, t, tags, *, rank, seed_share, seed_nms, contain, kind):
 
 def sampled(index, column, weight, draws):
     """The proposals of P^k that stay (Sec. 3.6): each draw takes, of its class, the one in whose part of the
-    cumulative weight it falls; equal parts where all weights are 0."""
-    stay = set()
+    cumulative weight it falls; equal parts where all weights are 0. The first draws are the lowest class's."""
+    stay, draws = set(), iter(draws)
     for c in sorted(set(column)):
         rows = [k for k in range(len(index)) if column[k] == c]
         parts = [Fraction(float(weight[k])) for k in rows]
         if sum(parts) == 0:
             parts = [Fraction(1)] * len(rows)
-        for k in rows:
-            left = Fraction(float(draws[k])) * sum(parts)
+        for _ in rows:
+            left = Fraction(float(next(draws))) * sum(parts)
             for other, part in zip(rows, parts):
                 if left < part:
                     stay.add(index[other])
