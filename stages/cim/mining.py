@@ -121,7 +121,8 @@ def greedy_nms(iou, valid, threshold):
 def sampled(mined, draws):
     """Anti-noise sampling: of every class's m_c mined proposals m_c draws with replacement, by weight; the drawn stay.
 
-    draws : (m,) float64 in [0, 1), one a mined proposal. A class whose weights are all 0 is drawn evenly.
+    draws : (m,) float64 in [0, 1), one a mined proposal; the first are the lowest class's. A class whose weights are
+    all 0 is drawn evenly.
     Source: CIM, Sec. 3.6.
     """
     if not len(mined.index):
@@ -129,7 +130,8 @@ def sampled(mined, draws):
     order = mined.column.argsort(stable=True)
     _, group, size = torch.unique_consecutive(mined.column[order], return_inverse=True, return_counts=True)
     weight = mined.weight[order].double()
-    weight = torch.where(weight.new_zeros(len(size)).index_add(0, group, weight)[group] > 0, weight, 1.0)
+    total = weight.new_zeros(len(size)).index_add(0, group, weight)[group]
+    weight = torch.where(total > 0, weight / total, 1.0)  # a class of tiny weights is not rounded away beside others
     last = size.cumsum(0) - 1
     running = weight.cumsum(0)
     before = running[last - size + 1] - weight[last - size + 1]
