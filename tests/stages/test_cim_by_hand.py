@@ -24,10 +24,10 @@ def first(masks, peaks, columns):
 
 
 def test_eq_1_and_2_are_strict():
-    masks = row(*[(0, 1)] * 2, (0, 2), *[(0, 3)] * 7)
-    # ten contain the peak at 0; pixel 1 is in 8 of 10, pixel 2 in 7 of 10, which is not above 0.7: support [0, 2)
-    # IoU 1/2 (not above 0.5: background), 1, 2/3
-    assert first(masks, [0], [3])[0] == [0, 0, 3] + [3] * 7
+    masks = row(*[(0, 1)] * 2, (0, 2), *[(0, 3)] * 7, (1, 3))
+    # ten contain the peak at 0; pixel 1 is in 8 of them, pixel 2 in 7, which is not above 0.7: support [0, 2)
+    # IoU 1/2 (not above 0.5: background), 1, 2/3, and 1/3 of the last, which with pixel 2 would have 2/3
+    assert first(masks, [0], [3])[0] == [0, 0, 3] + [3] * 7 + [0]
 
 
 def test_eq_1_a_part_of_two_thirds_is_no_support():
