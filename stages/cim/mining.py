@@ -60,7 +60,7 @@ def big_ones(shared, area, *, contain, share):
     nothing else is left (ours). contain : tau_con. Source: CIM's released code.
     """
     held = (shared.double() / area.double()[None] > contain).sum(1)
-    big = held >= share * len(area)
+    big = held >= round(share * len(area), 9)
     return big & ~big.all()
 
 
@@ -70,7 +70,8 @@ def mine(overlaps, y, t, tags, *, rank, seed_share, seed_nms, contain, kind="cim
     overlaps : Overlaps of N proposals. y, t : (N, K + 1) float in [0, 1], class and integrity scores. tags : (T,) int64
     class columns of the photo, without the background. rank : (N, K + 1) float, what seeds are chosen by (line 5: y).
     seed_share : p_seed; of N proposals the ceil(p_seed N) best may be seeds, equal ones in order. seed_nms : tau_nms,
-    kept seeds overlap less. contain : tau_con.
+    kept seeds overlap less. contain : tau_con. Big proposals are no seeds (ours: the released code lets them be seeds
+    that mine nothing and still suppress others).
     kind "cim": for every seed the proposal of the highest t among those that contain it (lines 8 to 11), ties to the
     first; "mist": the seeds themselves. A proposal mined for several classes goes to that of the highest y t.
     """

@@ -250,13 +250,13 @@ def integrity_loss(t, label, whole, weight):
 
 
 def bag_loss(y, t, label, weight, present):
-    loss, classes = 0.0, range(1, len(present))
-    for c in classes:
+    loss = 0.0
+    for c in range(len(present)):
         among = [n for n in range(len(y)) if label[n] == c or not present[c]]
         if among:
             best = among[0]
             for n in among:
                 if y[n][c] * t[n][c] > y[best][c] * t[best][c]:
                     best = n
-            loss += weight[best] * cross_entropy(y[best][c] * t[best][c], present[c])
-    return loss / len(classes)
+            loss += (weight[best] if present[c] else 1) * cross_entropy(y[best][c] * t[best][c], present[c])
+    return loss / len(present)

@@ -93,16 +93,17 @@ def test_bag_loss():
     y = scores([0.2, 0.5, 0.3], [0.05, 0.9, 0.05], [0.2, 0.2, 0.6])
     t = scores([0.5, 0.8, 0.5], [0.5, 1.0, 0.5], [0.5, 0.5, 0.25])
     seen = torch.tensor([True, True, False])
+    # background: the second, 0.05 x 0.5 = 0.025, weight 0.25
     # class 1: only the first is labelled with it, 0.5 x 0.8 = 0.4, weight 0.5, though the second has 0.9
-    # class 2, untagged: 0.3 x 0.5 = 0.15 (the first), 0.025, 0.6 x 0.25 = 0.15 (the last); equal: the first's weight
+    # class 2, untagged: 0.3 x 0.5 = 0.15 (the first), 0.025, 0.6 x 0.25 = 0.15 (the last), weight 1
     found = losses.bag_loss(y.log(), t, labels([1, 0, -1], weight=[0.5, 0.25, 0.125]), seen)
-    assert found.item() == pytest.approx((0.5 * -log(0.4) + 0.5 * -log(0.85)) / 2)
+    assert found.item() == pytest.approx((0.25 * -log(0.025) + 0.5 * -log(0.4) - log(0.85)) / 3)
 
 
 def test_bag_loss_of_a_tagged_class_that_labels_none():
     y, t = scores([0.2, 0.5, 0.3]), scores([0.5, 0.8, 0.5])
     found = losses.bag_loss(y.log(), t, labels([2], weight=[0.5]), torch.tensor([True, True, True]))
-    assert found.item() == pytest.approx(0.5 * -log(0.15) / 2)
+    assert found.item() == pytest.approx(0.5 * -log(0.15) / 3)
 
 
 def test_eq_8_the_sum_of_all():
