@@ -6,7 +6,7 @@ import torch
 
 from stages.cim import losses
 from stages.cim.network import build
-from stages.cim.photos import Photos, iterations_at
+from stages.cim.photos import Photos
 from stages.cim.snapshots import Snapshots
 from stages.cim.targets import pseudo_labels
 from tag2mask.learn.loop import Task, start, train
@@ -114,7 +114,7 @@ def optimiser_of(model, config):
         model, model.backbone, rate=config.rate, new=config.rate_new, weight_decay=config.weight_decay
     )
     for group in groups:
-        if not group["weight_decay"] or all(p.ndim == 1 for p in group["params"]):
+        if all(p.ndim == 1 for p in group["params"]):
             group["lr"] *= config.bias_rate
     return make_optimiser(config.optimiser, groups, momentum=config.momentum)
 
@@ -123,5 +123,5 @@ def rate_of(config):
     """iteration -> factor of the rates."""
     if config.schedule == "one_cycle":
         return make_schedule("one_cycle", config.iterations)
-    drops = iterations_at(config.drops, config.iterations)
+    drops = [round(part * config.iterations) for part in config.drops]
     return partial(step_rate, drops=drops, warmup=config.warmup, start=1 / 3)

@@ -1,6 +1,5 @@
 """The photos that CIM learns from: their proposals as boxes, grids and sets, and their first labels. Made once."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,10 +145,10 @@ def cues_of(tables, categories, *, floor):
     return found
 
 
-def entering(size, *, side, longest, stride=1):
+def entering(size, *, side, longest):
     """(h, w) at which a photo of `size` enters: its short side at `side`, but no side above `longest`, px."""
     factor = min(side / min(size), longest / max(size))
-    return tuple(max(1, round(edge * factor / stride)) * stride for edge in size)
+    return tuple(max(1, round(edge * factor)) for edge in size)
 
 
 def shown(photo, shares, grid, *, side, longest, flip):
@@ -159,8 +158,3 @@ def shown(photo, shares, grid, *, side, longest, flip):
         return photo, shares, grid
     x0, y0, x1, y1 = shares.T
     return np.ascontiguousarray(photo[:, ::-1]), np.stack([1 - x1, y0, 1 - x0, y1], 1), grid[:, :, ::-1].copy()
-
-
-def iterations_at(parts, iterations):
-    """The iterations at which parts of the schedule end."""
-    return [math.floor(part * iterations) for part in parts]
