@@ -61,7 +61,7 @@ def parts_table(runs):
         if built(runs, recipe)
     ]  # fmt: skip
     head = ["recipe", "AGPL", "MaskIoU", "CIM", "cascade", *THRESHOLDS, "paper mAP50 / 75"]
-    return grid(head, body)
+    return compared(head, body)
 
 
 def claims(runs):
@@ -93,7 +93,7 @@ def cascade_table(run):
         for recipe, step, a, b in CASCADE
         if built([run], recipe)
     ]
-    return grid(["tau_cas", "mAP50", "mAP75", "paper mAP50 / 75"], body)
+    return compared(["tau_cas", "mAP50", "mAP75", "paper mAP50 / 75"], body, least=3)  # two are rows of Table 4
 
 
 def seeds_table(run):
@@ -105,7 +105,7 @@ def seeds_table(run):
         for share, without, a, with_, b in SEEDS
         if built([run], without) or built([run], with_)
     ]  # fmt: skip
-    return grid(["p_seed", "mAP50 without sampling", "with", "paper without / with"], body)
+    return compared(["p_seed", "mAP50 without sampling", "with", "paper without / with"], body, least=2)
 
 
 def side_table(runs):
@@ -118,7 +118,7 @@ def side_table(runs):
                 spread(runs, recipe, "mAP50", "predictions"),
             ])  # fmt: skip
     head = ["recipe", *(f"label {key}" for key in (*THRESHOLDS, "ABO")), "own mAP50", "own mAP75", "Mask R-CNN mAP50"]
-    return grid(head, body)
+    return compared(head, body)
 
 
 def true_overlaps(folder, table):
@@ -203,7 +203,6 @@ def section(runs, folders, *, command, title, minutes=None):
     seeds = f"{len(runs)} seeds: mean (least-most)" if len(runs) > 1 else "one seed"
     facts = f"Per cent, {seeds}. {one['photos']} training photos with {one['objects']} objects."
     facts += f" All jobs: {minutes:.0f} minutes on two cores." if minutes else ""
-    variants = {"cim": "default"}
     lead = f"""## {title}
 
 `{command}`
@@ -216,16 +215,27 @@ and ResNet-50: the direction is comparable, the height is not.
         "each branch's scores (0: the anti-noise branch; what one mines, the next one learns). Last column: "
         "Spearman's rank correlation of integrity score and true IoU among a photo's proposals that touch an object."
     )
-    parts = [
-        ("Table 4: what each part adds", parts_table(runs), claims(runs)),
-        ("Table 5: the cascade's step (one seed)", cascade_table(runs[0])),
-        ("Table 6: share of seeds and sampling (one seed)", seeds_table(runs[0])),
-        ("Labels and networks side by side", side_table(runs)),
-        ("Figure 4: seeds, mined proposals and integrity over the training", about,
-         figure_table(folders, variants["cim"]), "Without the cascade:", figure_table(folders, "no_cascade"),
-         "With MIST's seeds as truth (`maskiou`):", figure_table(folders, "maskiou")),
+    curves = [
+        (f"`{recipe}`{what}:", figure_table(folders, variant))
+        for recipe, variant, what in (
+            ("cim", "default", ""), ("no_cascade", "no_cascade", ", without the cascade"),
+            ("maskiou", "maskiou", ", MIST's seeds as truth"),
+        )
     ]  # fmt: skip
-    return "\n\n".join([lead.strip(), *("\n\n".join([f"### {head}", *texts]) for head, *texts in parts)])
+    drawn = [text for lead, table in curves if table for text in (lead, table)]
+    parts = [
+        ("Table 4: what each part adds", [parts_table(runs), claims(runs)]),
+        ("Table 5: the cascade's step (one seed)", [cascade_table(runs[0])]),
+        ("Table 6: share of seeds and sampling (one seed)", [seeds_table(runs[0])]),
+        ("Labels and networks side by side", [side_table(runs)]),
+        ("Figure 4: seeds, mined proposals and integrity over the training", [about, *drawn] if drawn else [""]),
+    ]
+    return "\n\n".join([lead.strip(), *("\n\n".join([f"### {head}", *texts]) for head, texts in parts if texts[0])])
+
+
+def compared(head, body, *, least=1):
+    """The table, or "" where it has fewer rows than `least`, with which there is nothing to compare."""
+    return grid(head, body) if len(body) >= least else ""
 
 
 def main(argv=None):
