@@ -68,9 +68,12 @@ def measured(count, given):
         begin = now(device)
         batch = [drawn(photos, position, rng, config=config) for position in range(given.batch)]
         scores = model(*zip(*(shown for _, shown, _ in batch)))
-        parts = [photo_losses(one, photos, p, draws, config=config)[0] for (p, _, draws), one in zip(batch, scores)]
+        parts = [
+            photo_losses(one, photos.samples[p], photos.overlaps(p), draws, config=config)
+            for (p, _, draws), one in zip(batch, scores)
+        ]
         optimiser.zero_grad(set_to_none=True)
-        total(torch.stack(parts).mean(0), config).backward()
+        torch.stack([total(one, config) for one in parts]).mean().backward()
         optimiser.step()
         if repeat:
             times["step"].append(now(device) - begin)
@@ -132,10 +135,10 @@ def ours(photos, scores, *, config):
     store = photos.store
     sets, _ = sets_of(*runs_of(store, chosen(store, 0, None)), store.size[0])
     overlaps = overlaps_of(sets, config=config, device="cpu")
-    present = torch.from_numpy(photos.samples[0].present)
+    tags = torch.from_numpy(photos.samples[0].tags)
     given = Scores(*(one.cpu() for one in scores))
     for k in range(1, config.branches + 1):
-        pseudo_labels(given, k, overlaps, present, torch.rand(len(sets), dtype=torch.float64), config=config)
+        pseudo_labels(given, k, overlaps, tags, torch.rand(len(sets), dtype=torch.float64), config=config)
     return time.process_time() - begin
 
 
@@ -158,7 +161,7 @@ def released(photos, scores, *, rows, config):
     big = [bool((inside[i] > config.contain).sum() >= config.big * count) for i in range(count)]
     for k in range(1, config.branches + 1):
         found = {}
-        for c in np.flatnonzero(photos.samples[0].present[1:]) + 1:
+        for c in photos.samples[0].tags:
             kept = []
             for i in np.argsort(-log_y[k - 1, :, c])[: math.ceil(config.seed_share * count)]:
                 if all(iou[i, j] < config.class_iou for j in kept):

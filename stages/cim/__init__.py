@@ -22,7 +22,7 @@ def train(inputs, config, job):
     from tag2mask.store.store import manifest_path
 
     index = Index.load(inputs.index)
-    tables = listed(inputs.points if config.cues == "points" else inputs.peaks)
+    tables = listed(inputs.points if config.cues == "points" else inputs.peaks) if config.agpl else []
     cues = cues_of((Table.load(path, "peaks/1") for path in tables), sorted(index.categories), floor=config.cue_floor)
     paths = listed(inputs.proposals)
     shards = (Instances.load(path) for path in paths)

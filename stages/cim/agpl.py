@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-LEFT_OUT, BACKGROUND = -1, 0
+from stages.cim.mining import BACKGROUND, LEFT_OUT
+from stages.cim.sets import CHUNK
 
 
 class FirstLabels(NamedTuple):
@@ -19,7 +20,7 @@ class FirstLabels(NamedTuple):
     cluster: np.ndarray
 
 
-def first_labels(sets, containing, columns, *, support, support_iou):
+def first_labels(sets, containing, columns, *, support, support_iou, without=BACKGROUND):
     """FirstLabels of a photo's N proposals.
 
     sets : Sets. containing : (N, P) bool, the proposals that contain each of P peaks, strongest peak first. columns :
@@ -28,13 +29,13 @@ def first_labels(sets, containing, columns, *, support, support_iou):
     A support mask is where more than `support` of a peak's proposals are (Eq. 1); a peak that no proposal contains has
     none. A proposal takes the class of the strongest peak whose support mask it overlaps by more than `support_iou`
     (Eq. 2: stronger ones overwrite weaker ones). One that overlaps a support mask and has no class is background; one
-    that overlaps none is left out. Without any support mask all are background.
+    that overlaps none is left out. Without any support mask all are `without`, BACKGROUND or LEFT_OUT.
     """
     number = len(sets)
     held = containing.any(0)
     containing, columns = containing[:, held].astype(np.float64), np.asarray(columns, np.int64)[held]
     if not len(columns):
-        return FirstLabels(np.full(number, BACKGROUND), np.arange(number))
+        return FirstLabels(np.full(number, without), np.arange(number) if without >= 0 else np.full(number, LEFT_OUT))
     iou = support_overlaps(sets, containing, support=support)
     taken, first = iou > support_iou, (iou > support_iou).argmax(1)
     label = np.where(taken.any(1), columns[first], np.where((iou > 0).any(1), BACKGROUND, LEFT_OUT))
@@ -50,7 +51,10 @@ def support_overlaps(sets, containing, *, support):
 
     containing : (N, P) float64 0 or 1, every peak in at least one proposal.
     """
-    member, sizes = sets.members().astype(np.float64), sets.sizes.astype(np.float64)
-    mask = (containing.T @ member) / containing.sum(0)[:, None] > support  # (P, A)
-    inner = (member * sizes) @ mask.T
-    return inner / (sets.area[:, None] + mask @ sizes - inner)
+    count, inner, area = containing.sum(0)[:, None], 0.0, 0.0
+    for start in range(0, len(sets.sizes), CHUNK):
+        member = sets.members(start, start + CHUNK).astype(np.float64)
+        mask = (containing.T @ member) / count > support  # (P, atoms)
+        sizes = sets.sizes[start : start + CHUNK].astype(np.float64)
+        inner, area = inner + (member * sizes) @ mask.T, area + mask @ sizes
+    return inner / (sets.area[:, None] + area - inner)

@@ -1,7 +1,7 @@
 """`tag2mask predict` with weights of `cim`, results/<run>/cim/<variant>/weights.pt.
 
-Proposals are made on the way, as those of the training were. The CSV of --tags names photos of the folder and their
-classes: a photo in it shows no others.
+Proposals are made on the way by the keys of the training's; imported ones exist for known photos only. The CSV of
+--tags names photos of the folder and their classes: a photo in it shows no others.
 """
 
 from pathlib import Path
@@ -21,6 +21,8 @@ def predict(given, files, weights, job):
     from stages.cim.infer import predict_photos
     from tag2mask.data.photo import readable
 
+    if weights.meta["proposals"].get("source", "hierarchy") != "hierarchy":
+        job.log.warning("The network learned on imported proposals; those of these photos are made here (hierarchy).")
     tags = tags_of(given.tags, weights.meta["categories"], files) if given.tags else {}
     if given.side is not None:
         weights.meta["config"]["test_sides"] = [given.side]

@@ -25,10 +25,22 @@ class Config(Section):
         "which), or the dataset's points (`dataset.points`; CIM-p)",
     )
     cue_floor: float = Field(
-        0.0, ge=0, le=1, description="least score of a cue; ours: all that `cam` found (its own floor is CIM's)"
+        0.0,
+        ge=0,
+        le=1,
+        description="least score of a cue, in [0, 1] as the peaks have it (PRM's are above 0.5 and order as the "
+        "response does); ours: all that `cam` found",
     )
     most: int | None = Field(
-        None, ge=1, description="proposals of a photo that take part, the best-ranked; null: all, as in the paper"
+        None,
+        ge=1,
+        description="proposals of a photo that take part, the best-ranked; null: all that `proposals` left (its "
+        "count, nms_iou, min_area); CIM takes all of COB's",
+    )
+    without_cues: Literal["background", "left_out"] = Field(
+        "background",
+        description="what the first labels of a photo without any cue are: background (CIM's code), or none; ours: "
+        "left_out for points, where nobody clicked",
     )
     # --- first labels (Sec. 3.2)
     agpl: bool = Field(
@@ -104,7 +116,7 @@ class Config(Section):
     bag_weight: float = Field(
         0.0,
         ge=0,
-        description="factor of a tag loss of every branch, its best proposals' scores; no such term: 0, code 1",
+        description="factor of a tag loss of every branch, on its best scores; not in the paper: 0, CIM's code 1",
     )
     # --- schedule (Sec. 4.2)
     batch: int = Field(4, ge=1, description="photos an iteration; 4.2: 4")
@@ -121,7 +133,9 @@ class Config(Section):
     drops: tuple[float, ...] = Field(
         (2 / 3,), description="parts of the schedule after which the rate is a tenth; CIM's code 2/3 (COCO 5/6)"
     )
-    warmup: int = Field(500, ge=0, description="iterations of a linear rise from a third of the rate; CIM's code 500")
+    gamma: float = Field(0.1, gt=0, le=1, description="factor of the rate at a drop; 4.2: 0.1")
+    warmup: int = Field(500, ge=0, description="iterations of a linear rise of the rate; CIM's code 500")
+    warmup_start: float = Field(1 / 3, gt=0, le=1, description="part of the rate that it begins with; CIM's code 1/3")
     clip: float = Field(0.0, ge=0, description="largest norm of the gradient, 0: not clipped; ours: 0")
     checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints; ours")
     # --- input (Sec. 4.2)
@@ -132,26 +146,26 @@ class Config(Section):
     )
     longest: int = Field(2000, ge=32, description="most px of the longer side; CIM's code 2000")
     flip: bool = Field(True, description="mirror half of the training photos, with their proposals; 4.2")
-    cache_mb: int = Field(
-        1024,
-        ge=0,
-        description="MB on the training device for overlaps of proposals; what does not fit is made again; ours",
-    )
     # --- what it says over training time (Fig. 4)
-    snapshots: int = Field(0, ge=0, description="how often, at equal intervals, scores of proposals are saved; Fig. 4")
+    snapshots: int = Field(
+        0, ge=0, description="how often, at equal intervals, scores of proposals are saved (at the middle side); Fig. 4"
+    )
     snapshot_photos: int = Field(
         100, ge=1, description="how many training photos those are, the first of the split with_masks, else of train"
     )
     # --- answers (Sec. 4.2)
     test_sides: tuple[int, ...] | None = Field(None, description="short sides in testing, px; null: `sides`; 4.2")
     test_flip: bool = Field(True, description="average with the mirrored photo; 4.2")
-    test_floor: float = Field(1e-5, ge=0, description="least score of an answer; CIM's code 1e-5")
+    test_floor: float = Field(1e-5, ge=0, description="an answer's score is above this; CIM's code 1e-5")
     test_nms: float = Field(
         0.3, gt=0, le=1, description="box IoU above which the weaker of a class goes; CIM's code 0.3"
     )
     test_most: int = Field(100, ge=1, description="answers a photo, the best; CIM's code 100")
     label_floor: float = Field(
-        0.3, ge=0, le=1, description="least score of a training photo's label, of tagged classes; CIM's code 0.3"
+        0.3,
+        ge=0,
+        le=1,
+        description="a training photo's label, of a tagged class, has a score above this; CIM's code 0.3",
     )
 
     @model_validator(mode="after")
@@ -159,6 +173,8 @@ class Config(Section):
         last = max(self.class_iou, self.integrity_iou) + max(0, self.branches - 1) * self.cascade
         if last >= 1:
             raise ValueError(f"cascade: the last branch's threshold would be {last:g}, which no overlap exceeds")
+        if self.mining == "cim" and not self.integrity and self.branches > 1:
+            raise ValueError("integrity: false leaves mining: cim nothing to choose by; set mining to mist")
         if min(self.widths) < 1:
             raise ValueError("widths must be two numbers of at least 1")
         for name in ("sides", "test_sides"):

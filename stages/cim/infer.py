@@ -35,7 +35,7 @@ def proposal_scores(model, photo, shares, grid, *, config):
     total, times = 0, 0
     for side in config.test_sides or config.sides:
         for flip in (False, True) if config.test_flip else (False,):
-            given = shown(photo, shares, grid, side=side, longest=config.longest, flip=flip)
+            given = shown(photo, shares, grid, side=side, flip=flip, config=config)
             ((log_y, t),) = model(*zip(given))
             of_branches = (log_y.exp() * t)[min(1, len(t) - 1) :, :, 1:]
             total, times = total + of_branches.mean(0), times + 1
@@ -81,6 +81,5 @@ def predict_photos(photos, weights, *, config, job, labels=False, count=None):
         found, columns, value = answers(
             scores, proposals.bbox[rows], allowed, floor=floor, nms=config.test_nms, most=config.test_most
         )
-        masks = [one for n in rows[found] for one in proposals.rles(slice(n, n + 1))]
-        table.add(name, photo.shape[:2], masks, category=ids[columns], score=value)
+        table.add(name, photo.shape[:2], proposals.rles(rows[found]), category=ids[columns], score=value)
     return table.finish()

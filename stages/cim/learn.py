@@ -22,11 +22,11 @@ def learn(index, shards, cues, *, section, config, job):
     index : Index. shards : Instances of the training photos' proposals, one after another. cues : see `Photos`.
     section : configuration of the stage that made the proposals, kept for photos that come later.
     """
-    photos = Photos(index, shards, cues, config=config, job=job)
     start(job)
-    model = build(config, len(index.categories), weights=config.weights)
+    model = build(config, len(index.categories), weights=config.weights)  # first: a wrong file is known at once
     model.backbone.freeze(config.freeze)
     model.to(job.device)
+    photos = Photos(index, shards, cues, config=config, job=job)
     meta = {
         "kind": "cim",
         "config": config.model_dump(mode="json"),
@@ -37,25 +37,22 @@ def learn(index, shards, cues, *, section, config, job):
     }
     snapshots = Snapshots(photos, model, config=config, job=job)
     last = config.iterations - max(1, config.iterations // 10)
-    tally = {name: 0.0 for name in (*PARTS, "mined", "foreground", "photos")}
+    tally = dict.fromkeys(PARTS, 0.0)
 
     def make_batch(positions, draw):
         return [drawn(photos, int(n), draw(k), config=config) for k, n in enumerate(positions)]
 
     def loss(batch, t):
         scores = model(*zip(*(shown for _, shown, _ in batch)))
-        parts = []
-        for (position, _, draws), one in zip(batch, scores):
-            found, numbers = photo_losses(one, photos, position, draws, config=config)
-            parts.append(found)
-            if t >= last:
-                for name, value in numbers.items():
-                    tally[name] += value
-        parts = torch.stack(parts).mean(0)
+        parts = [
+            photo_losses(one, photos.samples[position], photos.overlaps(position), draws, config=config)
+            for (position, _, draws), one in zip(batch, scores)
+        ]
+        mean = {name: torch.stack([one[name] for one in parts]).mean() for name in PARTS}
         if t >= last:
-            for name, value in zip(PARTS, parts.tolist()):
-                tally[name] += value
-        return total(parts, config)
+            for name in PARTS:
+                tally[name] += float(mean[name].detach())
+        return total(mean, config)
 
     task = Task(
         "CIM", photos=len(photos), batch=config.batch, iterations=config.iterations, model=model,
@@ -63,11 +60,7 @@ def learn(index, shards, cues, *, section, config, job):
         every=config.checkpoint_every, clip=config.clip, after=snapshots.after, tally=tally,
     )  # fmt: skip
     train(task, job)
-    steps = config.iterations - last
-    job.count(**{name: round(tally[name] / steps, 4) for name in PARTS})
-    job.count(
-        **{f"{name}_a_photo": round(tally[name] / max(1, tally["photos"]), 2) for name in ("mined", "foreground")}
-    )
+    job.count(**{name: round(tally[name] / (config.iterations - last), 4) for name in PARTS})
     return Weights(meta, model.state_dict()), snapshots.table()
 
 
@@ -78,34 +71,37 @@ def drawn(photos, position, rng, *, config):
     return position, shown, torch.from_numpy(rng.random((config.branches, len(shown[1]))))
 
 
-def photo_losses(scores, photos, position, draws, *, config):
-    """((5,) the losses of one photo in the order of PARTS, summed over branches, {numbers of its last branch})."""
-    sample, device = photos.samples[position], scores.t.device
-    present = torch.from_numpy(sample.present).to(device)
+def photo_losses(scores, sample, overlaps, draws, *, config):
+    """name in PARTS -> loss of one photo, summed over branches with the first one's factor.
+
+    scores : Scores. sample : photos.Sample. overlaps : mining.Overlaps. draws : (branches, N) float64 in [0, 1).
+    """
     log_y, t = scores
-    zero = log_y.sum() * 0
-    parts = [losses.tag_loss(log_y[0], t[0], present), zero, zero, zero, zero]
+    tags = torch.from_numpy(sample.tags).to(t.device)
+    present = torch.zeros(log_y.shape[2], dtype=torch.bool, device=t.device).index_fill(0, tags, True)
+    present[0] = True
+    parts = dict.fromkeys(PARTS, log_y.new_zeros(()))
+    parts["tag_loss"] = losses.tag_loss(log_y[0], t[0], present)
     if config.agpl:
-        label, cluster = (torch.from_numpy(one).to(device) for one in sample.first)
-        parts[1] = losses.cluster_loss(log_y[0], label, cluster, kind=config.pcl)
-    numbers = {"photos": 1}
-    overlaps = photos.overlaps(position) if config.branches else None
+        label, cluster = (torch.from_numpy(one).to(t.device) for one in sample.first)
+        parts["cluster_loss"] = losses.cluster_loss(log_y[0], label, cluster, kind=config.pcl)
     for k in range(1, config.branches + 1):
-        labels, mined = pseudo_labels(scores, k, overlaps, present, draws[k - 1].to(device), config=config)
+        labels, _ = pseudo_labels(scores, k, overlaps, tags, draws[k - 1].to(t.device), config=config)
         factor = config.first_weight if k == 1 else 1.0
-        parts[2] = parts[2] + factor * losses.class_loss(log_y[k], labels)
+        parts["class_loss"] = parts["class_loss"] + factor * losses.class_loss(log_y[k], labels)
         if config.integrity:
-            parts[3] = parts[3] + factor * losses.integrity_loss(t[k], labels)
+            parts["integrity_loss"] = parts["integrity_loss"] + factor * losses.integrity_loss(t[k], labels)
         if config.bag_weight:
-            parts[4] = parts[4] + losses.bag_loss(log_y[k], t[k], labels, present)
-        numbers |= {"mined": len(mined.index), "foreground": int((labels.label > 0).sum())}
-    return torch.stack(parts), numbers
+            parts["bag_loss"] = parts["bag_loss"] + losses.bag_loss(log_y[k], t[k], labels, present)
+    return parts
 
 
 def total(parts, config):
-    """Eq. 8 of the losses (5,) in the order of PARTS."""
-    weights = (1.0, config.pcl_weight, 1.0, config.integrity_weight, config.bag_weight)
-    return parts @ parts.new_tensor(weights)
+    """Eq. 8. parts : name in PARTS -> loss."""
+    return (
+        parts["tag_loss"] + config.pcl_weight * parts["cluster_loss"] + parts["class_loss"]
+        + config.integrity_weight * parts["integrity_loss"] + config.bag_weight * parts["bag_loss"]
+    )  # fmt: skip
 
 
 def optimiser_of(model, config):
@@ -124,4 +120,4 @@ def rate_of(config):
     if config.schedule == "one_cycle":
         return make_schedule("one_cycle", config.iterations)
     drops = [round(part * config.iterations) for part in config.drops]
-    return partial(step_rate, drops=drops, warmup=config.warmup, start=1 / 3)
+    return partial(step_rate, drops=drops, gamma=config.gamma, warmup=config.warmup, start=config.warmup_start)

@@ -7,6 +7,8 @@ from tag2mask.view.describe import ROWS, grid, named, rest
 
 def lines(table, names):
     """By iteration and branch: seeds and mined ones a photo, mean class and integrity scores of the mined."""
+    if not len(table["mined"]):
+        return ["no snapshots of the training: set cim.snapshots"]
     rows, images = [], max(1, len(table["image_id"]))
     for iteration in np.unique(table["iteration"]):
         for branch in np.unique(table["branch"]):

@@ -29,23 +29,26 @@ def cluster_loss(log_y, label, cluster, *, kind):
     """Second term of Eq. 7 without alpha: sum over clusters of their size times a loss of their mean class scores,
     over the number of labelled proposals.
 
-    label, cluster : (N,) int64, see `agpl.FirstLabels`. kind "positive": -log of the own class's mean, as printed;
-    "binary": cross-entropy of all K + 1 classes, their mean (released code).
+    label, cluster : (N,) int64, see `agpl.FirstLabels`. kind "positive": -log of the own class's mean, as printed, by
+    logarithms alone, so that a score that is nearly 0 still has its gradient; "binary": cross-entropy of all K + 1
+    classes, their mean (released code).
     """
-    inside = cluster >= 0
-    count = int(inside.sum())
-    if not count:
-        return log_y.sum() * 0
-    cluster, label, y = cluster[inside], label[inside], log_y[inside].exp()
-    clusters = int(cluster.max()) + 1
-    size = torch.bincount(cluster, minlength=clusters).to(y)
-    mean = y.new_zeros(clusters, y.shape[1]).index_add(0, cluster, y) / size[:, None]
-    own = label.new_zeros(clusters).scatter(0, cluster, label)
+    number, inside = len(label), cluster >= 0
+    bucket = torch.where(inside, cluster, number)  # the last one is nobody's
+    size = log_y.new_zeros(number + 1).index_add(0, bucket, inside.to(log_y))[:number]
+    used, weight = size > 0, size / inside.sum().clamp(min=1)
     if kind == "positive":
-        each = -mean.clamp(min=TINY).gather(1, own[:, None])[:, 0].log()
+        own = log_y.gather(1, label.clamp(min=0)[:, None])[:, 0]
+        with torch.no_grad():
+            top = own.new_full((number + 1,), -torch.inf).scatter_reduce(0, bucket, own, "amax")
+        part = torch.where(inside, (own - top[bucket]).exp(), 0.0)
+        part = own.new_zeros(number + 1).index_add(0, bucket, part)[:number]
+        each = size.clamp(min=1).log() - top[:number].where(used, 0.0) - part.where(used, 1.0).log()
     else:
-        each = binary(mean, functional.one_hot(own, y.shape[1])).mean(1)
-    return (size * each).sum() / count
+        mean = log_y.new_zeros(number + 1, log_y.shape[1]).index_add(0, bucket, log_y.exp())[:number]
+        own = label.new_zeros(number + 1).scatter(0, bucket, label.clamp(min=0))[:number]
+        each = binary(mean / size.clamp(min=1)[:, None], functional.one_hot(own, log_y.shape[1])).mean(1)
+    return (weight * each).sum()
 
 
 def class_loss(log_y, labels):

@@ -32,7 +32,7 @@ class Overlaps(NamedTuple):
 
 class Mined(NamedTuple):
     """The pseudo ground truth P^k. index : (m,) int64, proposals, rising. column : (m,) int64, their classes, from 1
-    on. weight : (m,) float, class x integrity score (Eq. 6). seeds : (N,) bool, seeds of any class."""
+    on. weight : (m,) float, class x integrity score (Eq. 6). seeds : (N, T) bool, the seeds of every tagged class."""
 
     index: torch.Tensor
     column: torch.Tensor
@@ -80,27 +80,22 @@ def mine(overlaps, y, t, tags, *, rank, seed_share, seed_nms, contain, kind="cim
     hidden = overlaps.big[:, None]
     order = torch.where(hidden, -1.0, rank[:, tags]).argsort(dim=0, descending=True, stable=True)[:count].T  # (T, S)
     flat = order.flatten()
-    among = overlaps.iou(flat)[order].gather(2, block(len(tags), count, order.device))  # (T, S, S)
+    inner, area = overlaps.shared[order[:, :, None], order[:, None]].double(), overlaps.area[order].double()
+    among = inner / (area[:, :, None] + area[:, None] - inner)  # (T, S, S)
     keep = greedy_nms(among, ~overlaps.big[order], seed_nms)
     found = order
     if kind == "cim":
         whole = t[:, tags].repeat_interleave(count, 1)  # (N, T S)
         able = overlaps.containing(flat, contain) & ~hidden
         found = torch.where(able, whole, -1.0).argmax(0).view_as(order)
-    seeds = torch.zeros(number, dtype=torch.bool, device=order.device)
-    seeds[order[keep]] = True
-    mined = torch.zeros(number, len(tags), dtype=torch.bool, device=order.device)
-    mined[found[keep], torch.arange(len(tags), device=order.device)[:, None].expand_as(order)[keep]] = True
+    column = torch.arange(len(tags), device=order.device)[:, None].expand_as(order)[keep]
+    seeds = torch.zeros(number, len(tags), dtype=torch.bool, device=order.device)
+    mined = torch.zeros_like(seeds)
+    seeds[order[keep], column] = mined[found[keep], column] = True
     product = torch.where(mined, (y * t)[:, tags], -1.0)
     index = mined.any(1).nonzero()[:, 0]
     weight, best = product[index].max(1) if len(tags) else (product.new_zeros(0), index)
     return Mined(index, tags[best], weight, seeds)
-
-
-def block(classes, count, device):
-    """(T, S, S) int64: where the overlaps of a class's own S seeds lie among those of all T S."""
-    own = torch.arange(classes * count, device=device).view(classes, 1, count)
-    return own.expand(classes, count, count)
 
 
 def greedy_nms(iou, valid, threshold):

@@ -5,30 +5,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.cim.agpl import FirstLabels, first_labels
-from stages.cim.mining import Overlaps, big_ones
+from stages.cim.mining import BACKGROUND, LEFT_OUT, Overlaps, big_ones
 from stages.cim.sets import Sets, grids, sets_of
 from tag2mask.errors import UserError
-from tag2mask.learn.crops import resize
+from tag2mask.learn.crops import corners, mirrored, resize
+
+KEPT = 2**30  # bytes of overlaps that stay on the training device; what does not fit is made again
 
 
 @dataclass
 class Sample:
     """A training photo with n proposals. number : in the index. shares : (n, 4) float32 corners x0, y0, x1, y1 in
-    [0, 1]. grid : (n, bins, bins) float16, see `sets.grids`. present : (K + 1,) bool, its tags and the background."""
+    [0, 1]. grid : (n, bins, bins) float16, see `sets.grids`. tags : (T,) int64, class columns from 1 on, rising."""
 
     number: int
     shares: np.ndarray
     grid: np.ndarray
     sets: Sets
     first: FirstLabels
-    present: np.ndarray
+    tags: np.ndarray
 
 
 class Photos:
     """All training photos that have proposals, in the order of their stores.
 
     shards : Instances of proposals, read one after another. cues : {image id: (columns (P,), yx (P, 2))}, strongest
-    first, see `cues_of`. Overlaps are made at first use and stay on `device` as far as config.cache_mb goes.
+    first, see `cues_of`. Overlaps are made at first use and stay on the device as far as KEPT goes.
     """
 
     def __init__(self, index, shards, cues, *, config, job):
@@ -36,8 +38,8 @@ class Photos:
         self.labels = [0, *sorted(index.categories)]
         column = {category: k for k, category in enumerate(self.labels)}
         number = {name: i for i, name in enumerate(index.image_id)}
-        self.samples, self.kept, self.room = [], {}, config.cache_mb * 2**20
-        found = dict.fromkeys(("without_proposals", "cues", "foreground", "background", "left_out"), 0)
+        self.samples, self.kept, self.room = [], {}, KEPT
+        found = dict.fromkeys(("without_proposals", "without_cues", "cues", "foreground", "background", "left_out"), 0)
         for proposals in shards:
             for k, name in job.progress(
                 enumerate(proposals.image_id), total=proposals.images, what="CIM's first labels"
@@ -48,27 +50,41 @@ class Photos:
                 if not len(rows):
                     found["without_proposals"] += 1
                     continue
+                if name not in cues and config.agpl and config.cues == "peaks":
+                    raise UserError(f"There are no peaks of the photo {name}: build the maps again (stage cam).")
                 columns, yx = cues.get(name, (np.zeros(0, np.int64), np.zeros((0, 2), np.int64)))
-                present = np.zeros(len(self.labels), bool)
-                present[[0, *(column[c] for c in index.tags(number[name]))]] = True
-                mine = present[columns]
+                tags = np.array(sorted(column[c] for c in index.tags(number[name])), np.int64)
+                mine = np.isin(columns, tags)
                 sample = prepared(proposals, k, rows, columns[mine], yx[mine], config=config)
-                self.samples.append(Sample(number[name], *sample, present))
+                self.samples.append(Sample(number[name], *sample, tags))
                 label = self.samples[-1].first.label
                 found["cues"] += int(mine.sum())
+                found["without_cues"] += len(tags) > 0 and not mine.any()
                 found["foreground"] += int((label > 0).sum())
                 found["background"] += int((label == 0).sum())
                 found["left_out"] += int((label < 0).sum())
         if not self.samples:
             raise UserError("cim: no training photo has a proposal; look at the stage proposals.")
         job.count(**found)
-        if config.agpl and not found["cues"]:
-            job.warn(
-                f"No training photo has {'a point' if config.cues == 'points' else 'a peak'}: cim learns from tags."
-            )
+        if config.agpl:
+            self.look_at_cues(found, job)
 
     def __len__(self):
         return len(self.samples)
+
+    def look_at_cues(self, found, job):
+        """UserError where no photo has a cue, a warning where many tagged ones have none."""
+        what, way = ("peak", "lower cam.peak_floor or cam.floor") if self.config.cues == "peaks" else (
+            "point", "name the points of this dataset (dataset.points)"
+        )  # fmt: skip
+        if not found["cues"]:
+            raise UserError(f"cim: no training photo has a {what}: {way}, or set cim.agpl to false to learn from tags.")
+        if found["without_cues"] > len(self) / 10:
+            taught = "background" if self.config.without_cues == "background" else "nothing"
+            job.warn(
+                f"{found['without_cues']} of {len(self)} photos have tags and no {what}: there all proposals are "
+                f"taught as {taught} by the first labels; {way}, or see cim.without_cues."
+            )
 
     def overlaps(self, position):
         """Overlaps of the photo's proposals, on the device."""
@@ -85,9 +101,7 @@ class Photos:
     def shown(self, position, side, flip):
         """(photo (h, w, 3) uint8, shares, grid float32) as they enter the network, mirrored if `flip`."""
         one = self.samples[position]
-        return shown(
-            self.index.photo(one.number), one.shares, one.grid, side=side, longest=self.config.longest, flip=flip
-        )
+        return shown(self.index.photo(one.number), one.shares, one.grid, side=side, flip=flip, config=self.config)
 
 
 def chosen(proposals, k, most):
@@ -101,7 +115,10 @@ def prepared(proposals, k, rows, columns, yx, *, config):
     size = proposals.size[k]
     runs, first = runs_of(proposals, rows)
     sets, containing = sets_of(runs, first, size, yx=np.clip(yx, 0, np.asarray(size) - 1))
-    labels = first_labels(sets, containing, columns, support=config.support, support_iou=config.support_iou)
+    labels = first_labels(
+        sets, containing, columns, support=config.support, support_iou=config.support_iou,
+        without=BACKGROUND if config.without_cues == "background" else LEFT_OUT,
+    )  # fmt: skip
     return *boxed(proposals, k, rows, bins=config.roi), sets, labels
 
 
@@ -116,9 +133,7 @@ def boxed(proposals, k, rows, *, bins):
     height, width = map(int, proposals.size[k])
     boxes = proposals.bbox[rows]
     grid = grids(*runs_of(proposals, rows), (height, width), boxes, bins=bins).astype(np.float16)
-    x, y, w, h = boxes.T
-    shares = np.stack([x, y, x + w, y + h], 1) / np.array([width, height] * 2, np.float32)
-    return np.clip(shares, 0, 1).astype(np.float32), grid
+    return corners(boxes, (height, width)), grid
 
 
 def overlaps_of(sets, *, config, device):
@@ -138,23 +153,26 @@ def cues_of(tables, categories, *, floor):
     for table in tables:
         for k, name in enumerate(table["image_id"]):
             rows = np.arange(*table["first"][k : k + 2])
-            rows = rows[table["score"][rows] >= floor]
+            rows = rows[(table["score"][rows] >= floor) & np.isin(table["category"][rows], categories)]
             rows = rows[np.argsort(-table["score"][rows], kind="stable")]
             columns = np.array([column[int(c)] for c in table["category"][rows]], np.int64)
             found[str(name)] = columns, table["yx"][rows].astype(np.int64)
     return found
 
 
-def entering(size, *, side, longest):
-    """(h, w) at which a photo of `size` enters: its short side at `side`, but no side above `longest`, px."""
+def entering(size, *, side, longest, stride):
+    """(h, w) at which a photo of `size` enters: its short side at `side`, but no side above `longest`, px.
+
+    Both are rounded to multiples of `stride`, so that the feature map's cells tile the photo and boxes lie in place.
+    """
     factor = min(side / min(size), longest / max(size))
-    return tuple(max(1, round(edge * factor)) for edge in size)
+    return tuple(max(1, round(edge * factor / stride)) * stride for edge in size)
 
 
-def shown(photo, shares, grid, *, side, longest, flip):
+def shown(photo, shares, grid, *, side, flip, config):
     """(photo (h, w, 3) uint8, shares, grid float32) at a short side, mirrored left to right if `flip`."""
-    photo, grid = resize(photo, entering(photo.shape[:2], side=side, longest=longest)), grid.astype(np.float32)
+    size = entering(photo.shape[:2], side=side, longest=config.longest, stride=config.output_stride)
+    photo, grid = resize(photo, size), grid.astype(np.float32)
     if not flip:
         return photo, shares, grid
-    x0, y0, x1, y1 = shares.T
-    return np.ascontiguousarray(photo[:, ::-1]), np.stack([1 - x1, y0, 1 - x0, y1], 1), grid[:, :, ::-1].copy()
+    return np.ascontiguousarray(photo[:, ::-1]), mirrored(shares), grid[:, :, ::-1].copy()

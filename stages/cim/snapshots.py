@@ -1,10 +1,13 @@
 """What the branches say of training photos' proposals while the network learns: seeds, mined ones, scores (Fig. 4)."""
 
+from functools import partial
+
 import numpy as np
 import torch
 
 from stages.cim.targets import mined_by
 from tag2mask.data.tables import Table
+from tag2mask.learn import snapshots
 
 SCHEMA = "mined/1"
 COLUMNS = {
@@ -14,30 +17,21 @@ COLUMNS = {
 
 
 class Snapshots:
-    """Tables mined/1 of some training photos at config.snapshots equal intervals of the training, the last at its end.
-
-    Each is kept beside the checkpoints, so that a resumed training has the earlier ones too.
-    """
+    """Tables mined/1 of some training photos at config.snapshots equal intervals of the training (CIM, Fig. 4)."""
 
     def __init__(self, photos, model, *, config, job):
-        self.photos, self.model, self.config, self.job = photos, model, config, job
-        self.at = intervals(config.iterations, config.snapshots)
+        self.photos, self.model, self.config = photos, model, config
+        load = partial(Table.load, schema=SCHEMA)
+        self.over_time = snapshots.Snapshots(
+            config.iterations, config.snapshots, model=model, take=self.taken, load=load, job=job
+        )
         masked = set(photos.index.where("with_masks").tolist())
-        every = range(len(photos))
-        wanted = [n for n in every if photos.samples[n].number in masked] or list(every)
-        self.chosen, self.kept = wanted[: config.snapshot_photos], {}
+        wanted = [n for n, sample in enumerate(photos.samples) if sample.number in masked] or range(len(photos))
+        self.chosen = list(wanted)[: config.snapshot_photos] if config.snapshots else []
 
     def after(self, t):
         """Called after iteration t: takes a snapshot if one is due."""
-        if t + 1 not in self.at:
-            return
-        self.model.eval()
-        table = self.taken(t + 1)
-        self.model.train()
-        if self.job.checkpoints is None:
-            self.kept[t + 1] = table
-        else:
-            table.save(self.path(t + 1))
+        self.over_time.after(t)
 
     @torch.no_grad()
     def taken(self, done):
@@ -50,13 +44,13 @@ class Snapshots:
 
     def rows(self, scores, position):
         """Columns of a photo's rows: by branch, tagged class, proposal."""
-        present = torch.from_numpy(self.photos.samples[position].present).to(scores.t.device)
-        tags, overlaps = present[1:].nonzero()[:, 0] + 1, self.photos.overlaps(position)
+        tags = torch.from_numpy(self.photos.samples[position].tags).to(scores.t.device)
+        overlaps = self.photos.overlaps(position)
         branches, number = scores.t.shape[:2]
         seed, mined = (np.zeros((branches, len(tags), number), np.uint8) for _ in range(2))
         for branch in range(branches):
-            found = mined_by(scores, branch, overlaps, present, config=self.config)
-            seed[branch] = found.seeds.cpu().numpy()
+            found = mined_by(scores, branch, overlaps, tags, config=self.config)
+            seed[branch] = found.seeds.T.cpu().numpy()
             mined[branch][torch.searchsorted(tags, found.column).cpu().numpy(), found.index.cpu().numpy()] = 1
         ids = np.array(self.photos.labels)[tags.cpu().numpy()]
         branch, category, proposal = np.broadcast_arrays(
@@ -73,18 +67,10 @@ class Snapshots:
         index = self.photos.index
         return np.array([index.image_id[self.photos.samples[n].number] for n in self.chosen], dtype=str)
 
-    def path(self, done):
-        return self.job.checkpoints / f"snapshot-{done:06d}.zarr.zip"
-
     def table(self):
         """All snapshots, in order of time."""
-        tables = [self.kept[k] if k in self.kept else Table.load(self.path(k), SCHEMA) for k in self.at]
-        return Table(SCHEMA, {"image_id": self.names(), **joined([table.values for table in tables])})
-
-
-def intervals(total, times):
-    """At most so many iterations at equal intervals, the last at the end."""
-    return sorted({max(1, round(total * (k + 1) / times)) for k in range(times)})
+        parts = [table.values for table in self.over_time.all()]
+        return Table(SCHEMA, {"image_id": self.names(), **joined(parts)})
 
 
 def joined(parts):

@@ -4,8 +4,13 @@ from tag2mask.run.registry import Job, Read, Stage, Write, always
 
 
 def cues(name):
-    """The condition that peaks, or points, say where the objects are."""
-    return lambda view: view.config["cues"] == name
+    """The condition that peaks, or points, say where the objects are; without first labels nothing does."""
+    return lambda view: view.config["agpl"] and view.config["cues"] == name
+
+
+def held(view):
+    """kB a photo that its training holds: boxes, grids and sets of its proposals."""
+    return 0.26 * min(view.config["most"] or 10_000, view.of("proposals").config["count"])
 
 
 WEIGHTS = Read("cim.weights")
@@ -19,7 +24,7 @@ STAGE = Stage(
                 "points": Read("images.points", when=cues("points")),
             },
             writes={"weights": Write("weights/1"), "snapshots": Write("mined/1")},
-            mem_mb=12000,
+            mem_mb=16000,
             minutes=2880,
             seeded=always,
         ),
@@ -41,5 +46,6 @@ STAGE = Stage(
     predict="stages.cim.command",
     disk_kb=2,
     peak_mb=2000,
-    memory_kb=lambda view: 120,  # boxes, grids, sets of 500 proposals
+    disk_mb=160,
+    memory_kb=held,
 )

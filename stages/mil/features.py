@@ -19,22 +19,6 @@ def entering(photo, size, *, stride=1):
     return cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
 
 
-def corners(boxes, size):
-    """(n, 4) float32 x0, y0, x1, y1 as shares of the photo, in [0, 1].
-
-    boxes : (n, 4) float x, y, width, height in photo pixels. size : (H, W) of the photo.
-    """
-    x, y, width, height = np.asarray(boxes, np.float64).reshape(-1, 4).T
-    shares = np.stack([x, y, x + width, y + height], 1) / np.array([size[1], size[0]] * 2)
-    return np.clip(shares, 0, 1).astype(np.float32)
-
-
-def mirrored(shares):
-    """The corners (n, 4) of the same boxes in the photo mirrored left to right."""
-    x0, y0, x1, y1 = shares.T
-    return np.stack([1 - x1, y0, 1 - x0, y1], 1)
-
-
 def pooled(feature_maps, shares, *, bins, kind):
     """(N, D): RoI pooling of each box, then the mean over its bins x bins values; rows in the photos' order.
 

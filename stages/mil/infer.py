@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from stages.mil import network
-from stages.mil.features import corners, crop_features, entering, pooled, unit
+from stages.mil.features import crop_features, entering, pooled, unit
 from stages.mil.scores import box_means, relative_to_best, with_background
 from stages.mil.select import chosen
 from stages.mil.shards import pairs, tagged_maps
@@ -13,6 +13,7 @@ from tag2mask.data.instances import starts
 from tag2mask.data.tables import Table
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone
+from tag2mask.learn.crops import corners
 from tag2mask.store.weights import Weights
 
 

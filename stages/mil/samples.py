@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.mil.features import corners, entering, mirrored
+from stages.mil.features import entering
 from stages.mil.losses import pseudo_labels
 from stages.mil.scores import box_statistics, mask_statistics, relevance
 from stages.mil.select import chosen
 from stages.mil.shards import tagged_maps
 from tag2mask.errors import UserError
+from tag2mask.learn.crops import corners, mirrored
 
 
 @dataclass

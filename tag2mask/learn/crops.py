@@ -62,6 +62,22 @@ def network_size(size, *, side, stride):
     return tuple(max(1, round(s * factor / stride)) * stride for s in size)
 
 
+def corners(boxes, size):
+    """(n, 4) float32 x0, y0, x1, y1 as shares of the photo, in [0, 1].
+
+    boxes : (n, 4) float x, y, width, height in photo pixels. size : (H, W) of the photo.
+    """
+    x, y, width, height = np.asarray(boxes, np.float64).reshape(-1, 4).T
+    shares = np.stack([x, y, x + width, y + height], 1) / np.array([size[1], size[0]] * 2)
+    return np.clip(shares, 0, 1).astype(np.float32)
+
+
+def mirrored(shares):
+    """The corners (n, 4) of the same boxes in the photo mirrored left to right."""
+    x0, y0, x1, y1 = shares.T
+    return np.stack([1 - x1, y0, 1 - x0, y1], 1)
+
+
 class Frame(NamedTuple):
     """How a photo lies in a crop of `side` x `side` pixels.
 

@@ -34,7 +34,7 @@ def mined(masks, y, t, *, tags=(1,), big=None, options=ALL, kind="cim"):
     """({proposal: (class, weight)}, [seeds])"""
     found = mining.mine(overlaps(masks, big=big), y, t, torch.tensor(tags), rank=y, kind=kind, **options)
     truth = zip(found.column.tolist(), found.weight.tolist())
-    return dict(zip(found.index.tolist(), truth)), found.seeds.nonzero()[:, 0].tolist()
+    return dict(zip(found.index.tolist(), truth)), found.seeds.any(1).nonzero()[:, 0].tolist()
 
 
 def assigned(masks, truth, *, tagged=True, thresholds=(0.25, 0.5)):

@@ -135,7 +135,7 @@ def seeds_of(masks, rank, able, *, seed_share, seed_nms):
 
 
 def mine(masks, big, y, t, tags, *, rank, seed_share, seed_nms, contain, kind, big_seeds):
-    """({proposal: (class column, weight)}, all seeds). Big proposals are never mined.
+    """({proposal: (class column, weight)}, {(seed, class column)}). Big proposals are never mined.
 
     big_seeds True: they may be seeds, as Algorithm 1 is printed (lines 5 to 7 take all proposals) and released; False:
     only the others, the stage's reading.
@@ -144,7 +144,7 @@ def mine(masks, big, y, t, tags, *, rank, seed_share, seed_nms, contain, kind, b
     able = [n for n in range(len(masks)) if big_seeds or not big[n]]
     for c in tags:
         own = seeds_of(masks, [row[c] for row in rank], able, seed_share=seed_share, seed_nms=seed_nms)
-        seeds.update(own)
+        seeds.update((seed, int(c)) for seed in own)
         for seed in own:
             if kind == "mist":
                 found = [seed]

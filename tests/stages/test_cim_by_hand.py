@@ -194,7 +194,7 @@ def test_big_proposals_are_no_seeds_either():
     assert mined(masks, y, t, big=big, options=PRINTED, kind="mist") == ({1: (1, 0.25)}, [1])
     # as printed and released it is the seed, and as nothing else contains it no truth is mined
     printed = slow.mine(masks, big, y.tolist(), t.tolist(), [1], rank=y.tolist(), kind="cim", big_seeds=True, **PRINTED)
-    assert printed == ({}, {0})
+    assert printed == ({}, {(0, 1)})
 
 
 # ---- one or equal proposals

@@ -2,11 +2,16 @@
 
 from math import log
 
+import numpy as np
 import pytest
 import torch
 
 from stages.cim import learn, losses, mining
+from stages.cim.agpl import FirstLabels
 from stages.cim.config import Config
+from stages.cim.network import Scores
+from stages.cim.photos import Sample
+from stages.cim.sets import sets_of
 
 
 def labels(label, *, whole=None, weight=None):
@@ -76,6 +81,13 @@ def test_eq_7_clusters_as_released():
     assert found.item() == pytest.approx((2 * one + other) / 3)
 
 
+def test_eq_7_a_cluster_that_is_surely_wrong_still_has_its_gradient():
+    log_y = torch.log_softmax(torch.tensor([[0.0, -200.0], [0.0, -200.0]], dtype=torch.float32), 1).requires_grad_()
+    found = losses.cluster_loss(log_y, torch.tensor([1, 1]), torch.tensor([0, 0]), kind="positive")
+    found.backward()
+    assert found.item() == pytest.approx(200) and log_y.grad[:, 1].tolist() == pytest.approx([-0.5, -0.5])
+
+
 @pytest.mark.parametrize("kind", ["positive", "binary"])
 def test_eq_7_without_a_labelled_proposal_is_zero(kind):
     none = torch.tensor([-1])
@@ -107,7 +119,43 @@ def test_bag_loss_of_a_tagged_class_that_labels_none():
 
 
 def test_eq_8_the_sum_of_all():
-    parts = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])  # tags, clusters, classes, integrity, bag
+    parts = dict(zip(learn.PARTS, torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])))  # tags, clusters, classes, integrity, bag
     assert learn.total(parts, Config()).item() == 1 + 12 * 2 + 3 + 4 + 0
     released = Config(integrity_weight=3, bag_weight=1)
     assert learn.total(parts, released).item() == 1 + 12 * 2 + 3 + 3 * 4 + 5
+
+
+def test_every_branch_learns_from_the_one_before_it():
+    """Two proposals apart, of class 1 and 2; both are seeds, so each mines itself by any scores."""
+    sets, _ = sets_of(np.array([0, 4, 12, 4, 4, 8]), np.array([0, 3, 6]), (4, 4))
+    sample = Sample(0, None, None, sets, FirstLabels(np.array([1, -1]), np.array([0, -1])), np.array([1, 2]))
+    found = mining.Overlaps(sets.shared(), torch.tensor([4.0, 4.0]), torch.tensor([False, False]))
+    y = [
+        scores([0.2, 0.6, 0.2], [0.2, 0.2, 0.6]),
+        scores([0.25, 0.5, 0.25], [0.5, 0.25, 0.25]),
+        scores([0.5, 0.25, 0.25], [0.25, 0.25, 0.5]),
+    ]
+    t = [
+        scores([0.5, 0.75, 0.25], [0.5, 0.25, 0.75]),
+        scores([0.5, 0.8, 0.5], [0.5, 0.5, 0.6]),
+        scores([0.5, 0.4, 0.5], [0.5, 0.5, 0.9]),
+    ]
+    both, draws = Scores(torch.stack(y).log(), torch.stack(t)), torch.zeros(2, 2).double()
+    given = {"branches": 2, "seed_share": 0.5, "sampling": False, "first_weight": 3.0}
+    parts = learn.photo_losses(both, sample, found, draws, config=Config(**given))
+    # y^I = 0.2 x 0.5 + 0.2 x 0.5, 0.6 x 0.75 + 0.2 x 0.25, 0.2 x 0.25 + 0.6 x 0.75; all three classes are there
+    assert parts["tag_loss"].item() == pytest.approx(-(log(0.2) + 2 * log(0.5)) / 3)
+    assert parts["cluster_loss"].item() == pytest.approx(-log(0.6))  # one labelled proposal, one cluster
+    # branch 1, by branch 0: weights 0.6 x 0.75 of both; branch 2, by branch 1: seeds 0 (y 0.5) and, of class 2, 0 too
+    # (0.25 each, the first), which goes to class 1 (0.5 x 0.8); the second overlaps nothing and is left out
+    first, second = 0.45 * -(log(0.5) + log(0.25)) / 2, 0.4 * -log(0.25)
+    assert parts["class_loss"].item() == pytest.approx(3 * first + second)
+    first, second = 0.45 * (0.2**2 + 0.4**2) / 2 / 2, 0.4 * 0.6**2 / 2
+    assert parts["integrity_loss"].item() == pytest.approx(3 * first + second)
+    assert parts["bag_loss"].item() == 0
+    none = learn.photo_losses(
+        both, sample, found, draws, config=Config(**given, agpl=False, integrity=False, mining="mist")
+    )
+    assert none["cluster_loss"].item() == none["integrity_loss"].item() == 0 and none["class_loss"].item() > 0
+    alone = learn.photo_losses(both, sample, found, draws, config=Config(branches=0))
+    assert alone["class_loss"].item() == 0 and alone["tag_loss"].item() == parts["tag_loss"].item()

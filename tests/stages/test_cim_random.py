@@ -101,10 +101,11 @@ def check_grids(photo):
         y, x = np.nonzero(masks[n])
         boxes[n] = x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1
     boxes = boxes.astype(np.float32)
-    found = sets.grids(masks, boxes, bins=bins)
-    assert found.dtype == torch.float32 and found.shape == (len(masks), bins, bins)
+    runs, first = slow.runs_of(masks)
+    found = sets.grids(runs, first, masks.shape[1:], boxes, bins=bins)
+    assert found.dtype == np.float32 and found.shape == (len(masks), bins, bins)
     for n, (mask, box) in enumerate(zip(masks, boxes)):
-        assert found[n].numpy() == pytest.approx(slow.grid(mask, box, bins), abs=2e-5)
+        assert found[n] == pytest.approx(slow.grid(mask, box, bins), abs=2e-5)
 
 
 # ---- first labels
@@ -168,7 +169,7 @@ def mined_pair(rng, masks, kind):
     found = mining.mine(overlaps, *tensors, rank=torch.from_numpy(rank), **options)
     big = overlaps.big.tolist()
     return found, [
-        slow.mine(masks, big, y, t, tags, rank=rank, big_seeds=big_seeds, **options)
+        (slow.mine(masks, big, y, t, tags, rank=rank, big_seeds=big_seeds, **options), tags)
         for big_seeds in ((False,) if any(big) else (False, True))  # both readings where no proposal is big
     ]
 
@@ -177,9 +178,9 @@ def check_mine(photo, kind):
     found, wanted = mined_pair(*photo, kind)
     index = found.index.tolist()
     assert index == sorted(index)
-    for mined, seeds in wanted:
+    for (mined, seeds), tags in wanted:
         assert dict(zip(index, zip(found.column.tolist(), found.weight.tolist()))) == mined
-        assert set(found.seeds.nonzero()[:, 0].tolist()) == seeds
+        assert {(n, int(tags[k])) for n, k in found.seeds.nonzero().tolist()} == seeds
 
 
 def random_mined(rng, number, *, scale=64):

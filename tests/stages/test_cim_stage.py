@@ -36,11 +36,17 @@ def prepared(masks, cues=(), categories=(), tags=(3, 7), **keys):
     """(Photos, job) of one photo with these masks (n, H, W), cues (x, y) of categories, and tags."""
     store = InstancesBuilder({})
     store.add("a", masks.shape[1:], masks, category=0)
-    index = SimpleNamespace(image_id=["a"], categories=CATEGORIES, tags=lambda i: tags)
+    more = {}
+    if not len(cues):  # somewhere there must be one
+        store.add("b", SIZE, LEFT[None], category=0)
+        more = {"b": (np.array([1]), np.array([[5, 5]]))}
+    index = SimpleNamespace(image_id=["a", "b"], categories=CATEGORIES, tags=lambda i: (tags, (3,))[i])
     yx = np.reshape([(y, x) for x, y in cues], (-1, 2)).astype(np.int64)
     columns = np.array([[3, 7].index(c) + 1 for c in categories], np.int64)
     job = Job()
-    return photos.Photos(index, [store.finish()], {"a": (columns, yx)}, config=Config(**KEYS | keys), job=job), job
+    return photos.Photos(
+        index, [store.finish()], {"a": (columns, yx)} | more, config=Config(**KEYS | keys), job=job
+    ), job
 
 
 def test_a_photo_is_kept_as_boxes_grids_and_sets():
@@ -53,8 +59,15 @@ def test_a_photo_is_kept_as_boxes_grids_and_sets():
     assert overlaps.shared.tolist() == [[48 * 32, 24 * 32], [24 * 32, 24 * 64]]
     assert overlaps.iou(torch.tensor([0])).tolist() == [[1.0], [pytest.approx(1 / 3)]]
     # the peak lies in the left half alone, which is its support mask; the other half overlaps it by a third
-    assert sample.first.label.tolist() == [1, 0] and sample.present.tolist() == [True, True, True]
-    assert job.numbers == {"without_proposals": 0, "cues": 1, "foreground": 1, "background": 1, "left_out": 0}
+    assert sample.first.label.tolist() == [1, 0] and sample.tags.tolist() == [1, 2]
+    assert job.numbers == {
+        "without_proposals": 0,
+        "without_cues": 0,
+        "cues": 1,
+        "foreground": 1,
+        "background": 1,
+        "left_out": 0,
+    }
 
 
 def test_only_the_best_ranked_take_part():
@@ -69,7 +82,7 @@ def test_mirroring_moves_boxes_and_grids_alike():
     held, _ = prepared(triangle[None])
     sample = held.samples[0]
     picture = np.arange(48 * 64 * 3).reshape(48, 64, 3).astype(np.uint8)
-    photo, shares, grid = photos.shown(picture, sample.shares, sample.grid, side=48, longest=64, flip=True)
+    photo, shares, grid = photos.shown(picture, sample.shares, sample.grid, side=48, flip=True, config=held.config)
     assert (photo == picture[:, ::-1]).all() and photo.shape == (48, 64, 3)
     assert sample.shares.tolist() == [[0, 0, 0.75, 1]] and shares.tolist() == [[0.25, 0, 1, 1]]
     np.testing.assert_array_equal(grid, sample.grid[:, :, ::-1].astype(np.float32))
@@ -77,17 +90,23 @@ def test_mirroring_moves_boxes_and_grids_alike():
 
 @pytest.mark.parametrize(
     ("size", "side", "longest", "wanted"),
-    [((375, 500), 480, 2000, (480, 640)), ((100, 900), 480, 2000, (222, 2000)), ((500, 375), 1200, 2000, (1600, 1200))],
-)
-def test_photos_enter_at_their_short_side(size, side, longest, wanted):
-    assert photos.entering(size, side=side, longest=longest) == wanted
+    [
+        ((375, 500), 480, 2000, (480, 640)), ((100, 900), 480, 2000, (224, 2000)),
+        ((500, 375), 1200, 2000, (1600, 1200)),
+        ((333, 500), 480, 2000, (480, 720)),  # 721 would leave a column of cells that shows 1 pixel
+    ],
+)  # fmt: skip
+def test_photos_enter_at_their_short_side_in_whole_cells(size, side, longest, wanted):
+    assert photos.entering(size, side=side, longest=longest, stride=16) == wanted
 
 
-def test_overlaps_are_kept_within_the_bound(monkeypatch):
-    held, _ = prepared(np.stack([LEFT, TOP]), cache_mb=1)
-    assert held.overlaps(0) is held.overlaps(0)
-    none, _ = prepared(np.stack([LEFT, TOP]), cache_mb=0)
-    assert none.overlaps(0) is not none.overlaps(0) and torch.equal(none.overlaps(0).shared, held.overlaps(0).shared)
+def test_overlaps_are_kept_within_the_bound():
+    """Of two photos with 2 x 2 and 1 x 1 float32 numbers."""
+    held, _ = prepared(np.stack([LEFT, TOP]))
+    held.room = 4 * 4 + 3  # the first alone fits; the second's bytes are given back
+    assert held.overlaps(0) is held.overlaps(0) and held.room == 3
+    assert held.overlaps(1) is not held.overlaps(1) and held.room == 3
+    assert held.overlaps(1).shared.tolist() == [[48 * 32]]
 
 
 def test_cues_of_tables_are_the_strongest_first_above_the_floor():
@@ -132,7 +151,7 @@ def test_scores_are_means_over_branches_sides_and_mirroring(inputs):
     with torch.no_grad():
         for side in (32, 48):
             for flip in (False, True):
-                shown = photos.shown(photo, shares, grid, side=side, longest=config.longest, flip=flip)
+                shown = photos.shown(photo, shares, grid, side=side, flip=flip, config=config)
                 ((log_y, t),) = model(*zip(shown))
                 parts += [(log_y[k].exp() * t[k])[:, 1:].numpy() for k in (1, 2, 3)]
     np.testing.assert_allclose(found, np.mean(parts, 0), rtol=1e-5)
@@ -201,6 +220,21 @@ def test_any_photos_are_answered_by_the_command(inputs, tmp_path, capsys):
     assert (tmp_path / "out/overlays/0.png.png").is_file() and (tmp_path / "out/predictions.json").is_file()
 
 
+def test_a_network_without_refinement_branches_answers_with_the_anti_noise_branch():
+    from stages.cim.network import build
+
+    config = Config(**KEYS | {"branches": 0, "test_flip": False, "sides": (48,)})
+    held, _ = prepared(np.stack([LEFT, TOP]))
+    model, sample = build(config, 2).eval(), held.samples[0]
+    picture = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
+    found = infer.proposal_scores(model, picture, sample.shares, sample.grid, config=config)
+    with torch.no_grad():
+        ((log_y, t),) = model(
+            *zip(photos.shown(picture, sample.shares, sample.grid, side=48, flip=False, config=config))
+        )
+    np.testing.assert_allclose(found, (log_y[0].exp() * t[0])[:, 1:], rtol=1e-6)
+
+
 def test_snapshots_say_what_every_branch_mines(inputs):
     from stages.cim import look
 
@@ -209,6 +243,9 @@ def test_snapshots_say_what_every_branch_mines(inputs):
     assert set(table["branch"].tolist()) == {0, 1, 2, 3} and set(table["category"].tolist()) == {3}
     assert len(table["mined"]) == 2 * 4 * 1 * 2  # iterations, branches, tags, proposals
     assert (table["mined"].reshape(8, 2).sum(1) >= 1).all() and ((0 <= table["score"]) & (table["score"] <= 1)).all()
+    assert look.lines(Table("mined/1", {name: one[:0] for name, one in table.values.items()}), CATEGORIES) == [
+        "no snapshots of the training: set cim.snapshots"
+    ]
     assert "4 " in "\n".join(look.lines(table, CATEGORIES)) and "disc" in "\n".join(look.lines_of(table, 0, CATEGORIES))
     assert look.draw(table, None, names=CATEGORIES, title="x").ndim == 3
 
@@ -229,6 +266,7 @@ def test_hard_photos_are_learned_from(name, mining):
     """Losses are finite, gradients too, and a photo with a tag always has a pseudo ground truth."""
     from stages.cim.learn import drawn, photo_losses, total
     from stages.cim.network import build
+    from stages.cim.targets import pseudo_labels
 
     masks, cues, categories, tags = HARD[name]
     held, _ = prepared(masks, cues, categories, tags, mining=mining, bag_weight=1.0, pcl="binary")
@@ -236,12 +274,36 @@ def test_hard_photos_are_learned_from(name, mining):
     model = build(held.config, 2).train()
     position, shown, draws = drawn(held, 0, np.random.default_rng(0), config=held.config)
     (scores,) = model(*zip(shown))
-    parts, numbers = photo_losses(scores, held, position, draws, config=held.config)
-    total(parts, held.config).backward()
-    assert torch.isfinite(parts).all() and all(
-        torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None
-    )
-    assert numbers["mined"] >= bool(tags)
+    found, config = held.overlaps(position), held.config
+    total(photo_losses(scores, held.samples[position], found, draws, config=config), config).backward()
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    assert grads and all(torch.isfinite(grad).all() for grad in grads)
+    for k in range(1, 4):
+        labels, mined = pseudo_labels(scores, k, found, torch.from_numpy(held.samples[0].tags), draws[0], config=config)
+        assert len(mined.index) >= bool(tags) and (bool(tags) or (labels.label == 0).all())
+
+
+def test_photos_without_cues_are_said_and_by_key_left_out():
+    nothing, job = prepared(np.stack([LEFT, TOP]))
+    assert nothing.samples[0].first.label.tolist() == [0, 0] and job.numbers["without_cues"] == 1
+    assert "1 of 2 photos have tags and no peak: there all proposals are taught as background" in job.warnings[0]
+    left, job = prepared(np.stack([LEFT, TOP]), without_cues="left_out")
+    assert left.samples[0].first.label.tolist() == [-1, -1] and "are taught as nothing" in job.warnings[0]
+
+
+def test_no_cue_at_all_and_photos_that_the_peaks_lack_are_one_sentence():
+    store = InstancesBuilder({})
+    store.add("a", SIZE, LEFT[None], category=0)
+    index = SimpleNamespace(image_id=["a"], categories=CATEGORIES, tags=lambda i: (3,))
+    none = (np.zeros(0, np.int64), np.zeros((0, 2), np.int64))
+    for cues, keys, sentence in [
+        ({"a": none}, {}, "no training photo has a peak: lower cam.peak_floor or cam.floor, or set cim.agpl to false"),
+        ({}, {}, "There are no peaks of the photo a: build the maps again"),
+        ({}, {"cues": "points"}, "no training photo has a point: name the points"),
+    ]:
+        with pytest.raises(UserError, match=sentence):
+            photos.Photos(index, [store.finish()], cues, config=Config(**KEYS | keys), job=Job())
+    photos.Photos(index, [store.finish()], {}, config=Config(**KEYS, agpl=False), job=Job())
 
 
 def test_wrong_settings_are_one_sentence():
@@ -250,6 +312,7 @@ def test_wrong_settings_are_one_sentence():
     for keys, sentence in [
         ({"cascade": 0.3}, "no overlap exceeds"), ({"drops": [2]}, "parts of the schedule"),
         ({"sides": [16]}, "sides must be"), ({"widths": [0, 8]}, "widths must be"),
+        ({"integrity": False}, "leaves mining: cim nothing to choose by"),
     ]:  # fmt: skip
         with pytest.raises(UserError, match=sentence):
             parse(Config, keys, where="cim")

@@ -66,20 +66,20 @@ def scored(y, t):
 
 def test_tau_nms_is_tau_cls_of_the_branch():
     found = overlaps(row((0, 13), (7, 20)))  # IoU 6/20: goes at 0.25, stays at 0.35
-    scores, present = scored(columns([0.5, 0.25]), columns([0.5, 0.5])), torch.tensor([True, True])
+    scores, tags = scored(columns([0.5, 0.25]), columns([0.5, 0.5])), torch.tensor([1])
     config = Config(seed_share=1)
-    assert targets.mined_by(scores, 0, found, present, config=config).seeds.tolist() == [True, False]
-    assert targets.mined_by(scores, 1, found, present, config=config).seeds.tolist() == [True, True]
+    assert targets.mined_by(scores, 0, found, tags, config=config).seeds.tolist() == [[True], [False]]
+    assert targets.mined_by(scores, 1, found, tags, config=config).seeds.tolist() == [[True], [True]]
     fixed = Config(seed_share=1, seed_nms=0.5)
-    assert targets.mined_by(scores, 0, found, present, config=fixed).seeds.tolist() == [True, True]
+    assert targets.mined_by(scores, 0, found, tags, config=fixed).seeds.tolist() == [[True], [True]]
 
 
 def test_mist_chooses_the_first_branchs_seeds_by_the_product():
     found = overlaps(row((0, 4), (10, 14)))
-    scores, present = scored(columns([0.5, 0.25]), columns([0.25, 1.0])), torch.tensor([True, True])
+    scores, tags = scored(columns([0.5, 0.25]), columns([0.25, 1.0])), torch.tensor([1])
     for mining_kind, branch, seed in (("mist", 0, 1), ("mist", 1, 0), ("cim", 0, 0), ("cim", 1, 0)):
         config = Config(mining=mining_kind)
-        assert targets.mined_by(scores, branch, found, present, config=config).seeds.tolist().index(True) == seed
+        assert targets.mined_by(scores, branch, found, tags, config=config).seeds.tolist().index([True]) == seed
 
 
 def test_labels_of_a_branch_from_the_scores_before_it():
@@ -89,7 +89,7 @@ def test_labels_of_a_branch_from_the_scores_before_it():
     y, t = columns([0.9, 0.5, 0.1, 0.1]), columns([0.1, 0.5, 1.0, 1.0])
     for k, whole in ((1, [True, True, True]), (2, [False, True, True])):  # 18/30 = 0.6 is not above 0.6
         labels, truth = targets.pseudo_labels(
-            scored(y, t), k, found, torch.tensor([True, True]), torch.zeros(4).double(), config=Config()
+            scored(y, t), k, found, torch.tensor([1]), torch.zeros(4).double(), config=Config()
         )
         assert truth.index.tolist() == [1] and labels.label.tolist() == [1, 1, 1, -1]
         assert labels.whole.tolist()[:3] == whole and labels.weight.tolist()[:3] == pytest.approx([0.25] * 3)
