@@ -64,15 +64,14 @@ def integrity_loss(t, labels):
 
 
 def bag_loss(log_y, t, labels, present):
-    """The tags as a loss of a branch: binary cross-entropy of every class's best y t, times that proposal's weight.
+    """The tags as a loss of a branch: binary cross-entropy of every class's best y t, mean over the K + 1 classes.
 
-    The best is looked for among the proposals that are labelled with a tagged class, of an untagged one among all; a
-    tagged class that labels none counts for nothing. Mean over the K classes. present : (K + 1,) bool. Source: CIM's
-    released code; not in the paper.
+    The best of a tagged class, and of the background, is looked for among the proposals that are labelled with it and
+    counts times that proposal's weight; a class that labels none counts for nothing. Of an untagged class: among all,
+    weight 1. present : (K + 1,) bool. Source: CIM's released code; not in the paper.
     """
-    score = (log_y.exp() * t)[:, 1:]
-    columns = torch.arange(1, log_y.shape[1], device=t.device)
-    able = (labels.label[:, None] == columns) | ~present[1:]
+    score = log_y.exp() * t
+    able = (labels.label[:, None] == torch.arange(len(present), device=t.device)) | ~present
     best, which = torch.where(able, score, -1.0).max(0)
-    each = binary(best, present[1:]) * labels.weight.to(best)[which]
-    return torch.where(able.any(0), each, 0.0).mean()
+    weight = torch.where(present, labels.weight.to(best)[which], 1.0)
+    return torch.where(able.any(0), weight * binary(best, present), 0.0).mean()

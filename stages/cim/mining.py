@@ -60,7 +60,7 @@ def big_ones(shared, area, *, contain, share):
     nothing else is left (ours). contain : tau_con. Source: CIM's released code.
     """
     held = (shared.double() / area.double()[None] > contain).sum(1)
-    big = held >= share * len(area)
+    big = held >= round(share * len(area), 9)
     return big & ~big.all()
 
 
@@ -70,7 +70,8 @@ def mine(overlaps, y, t, tags, *, rank, seed_share, seed_nms, contain, kind="cim
     overlaps : Overlaps of N proposals. y, t : (N, K + 1) float in [0, 1], class and integrity scores. tags : (T,) int64
     class columns of the photo, without the background. rank : (N, K + 1) float, what seeds are chosen by (line 5: y).
     seed_share : p_seed; of N proposals the ceil(p_seed N) best may be seeds, equal ones in order. seed_nms : tau_nms,
-    kept seeds overlap less. contain : tau_con.
+    kept seeds overlap less. contain : tau_con. Big proposals are no seeds (ours: the released code lets them be seeds
+    that mine nothing and still suppress others).
     kind "cim": for every seed the proposal of the highest t among those that contain it (lines 8 to 11), ties to the
     first; "mist": the seeds themselves. A proposal mined for several classes goes to that of the highest y t.
     """
@@ -121,7 +122,8 @@ def greedy_nms(iou, valid, threshold):
 def sampled(mined, draws):
     """Anti-noise sampling: of every class's m_c mined proposals m_c draws with replacement, by weight; the drawn stay.
 
-    draws : (m,) float64 in [0, 1), one a mined proposal. A class whose weights are all 0 is drawn evenly.
+    draws : (m,) float64 in [0, 1), one a mined proposal; the first are the lowest class's. A class whose weights are
+    all 0 is drawn evenly.
     Source: CIM, Sec. 3.6.
     """
     if not len(mined.index):
@@ -129,7 +131,8 @@ def sampled(mined, draws):
     order = mined.column.argsort(stable=True)
     _, group, size = torch.unique_consecutive(mined.column[order], return_inverse=True, return_counts=True)
     weight = mined.weight[order].double()
-    weight = torch.where(weight.new_zeros(len(size)).index_add(0, group, weight)[group] > 0, weight, 1.0)
+    total = weight.new_zeros(len(size)).index_add(0, group, weight)[group]
+    weight = torch.where(total > 0, weight / total, 1.0)  # a class of tiny weights is not rounded away beside others
     last = size.cumsum(0) - 1
     running = weight.cumsum(0)
     before = running[last - size + 1] - weight[last - size + 1]

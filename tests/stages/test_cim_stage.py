@@ -57,6 +57,13 @@ def test_a_photo_is_kept_as_boxes_grids_and_sets():
     assert job.numbers == {"without_proposals": 0, "cues": 1, "foreground": 1, "background": 1, "left_out": 0}
 
 
+def test_only_the_best_ranked_take_part():
+    masks = np.stack([LEFT, TOP, LEFT & TOP])
+    assert len(prepared(masks)[0].samples[0].sets) == 3
+    sample = prepared(masks, most=2)[0].samples[0]
+    assert sample.sets.area.tolist() == [48 * 32, 24 * 64] and len(sample.shares) == len(sample.grid) == 2
+
+
 def test_mirroring_moves_boxes_and_grids_alike():
     triangle = np.tril(np.ones(SIZE, bool))
     held, _ = prepared(triangle[None])
