@@ -14,7 +14,7 @@ def peak_maps(model, photo, yx, columns, *, size, side, at_once):
     maps' own area, which is never more. at_once : see `responses`.
     """
     entering = network_size(photo.shape[:2], side=size, stride=model.stride)
-    x = model.backbone.normalise(resize(photo, entering)[None])
+    x = model.backbone.normalise(resize(photo, entering)[None]).contiguous()
     x, maps = traced(lambda x: model(x)[1], x)
     start = starts(yx, columns, photo.shape[:2], maps.shape[1:])
     kept = tuple(min(pair) for pair in zip(entering, network_size(photo.shape[:2], side=side, stride=1)))
