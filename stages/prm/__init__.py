@@ -1,5 +1,7 @@
 """prm: a map of every peak, the part of the photo that its class response rests on (PRM; ICN, Sec. 3.1, Eq. 2)."""
 
+AT_ONCE = 16  # peaks, on a GPU
+
 
 def run(inputs, config, job):
     """{"prm": Maps float16 in [0, 1], each over its maximum} of one shard, of all training photos without job.shard.
@@ -27,6 +29,7 @@ def run(inputs, config, job):
     column = {category: k for k, category in enumerate(weights.meta["classes"])}
     if set(peaks["category"].tolist()) - set(column):
         raise UserError(f"{inputs.weights} was trained on other classes than {inputs.peaks} has; build both again.")
+    at_once = config.peaks_at_once or (1 if str(job.device) == "cpu" else AT_ONCE)
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
     place = {str(name): k for k, name in enumerate(peaks["image_id"])}
     rows = [slice(*peaks["first"][k : k + 2]) for k in (place[index.image_id[i]] for i in photos)]
@@ -43,7 +46,7 @@ def run(inputs, config, job):
                 columns = [column[int(c)] for c in categories]
                 maps = peak_maps(
                     model, photo, peaks["yx"][rows[t]], columns, size=config.size or weights.meta["size"],
-                    side=config.side, at_once=config.peaks_at_once,
+                    side=config.side, at_once=at_once,
                 )  # fmt: skip
                 empty += int((maps.max((1, 2)) == 0).sum())
             builder.add(index.image_id[photos[t]], index.size[photos[t]], list(zip(categories, maps)))

@@ -11,49 +11,122 @@ mode (a scale of any sign), squeeze-and-excitation, linear layers. So only convo
 keep the sum; negative parts of the end are cut, and it is divided by its sum.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 LEAST = 1e-10  # a smaller sum of inputs is no way back; PRM's code
+POINTWISE = {F.relu, F.relu6, F.hardtanh, F.silu, F.hardswish, F.gelu, F.elu, F.leaky_relu}
 
 
 class Probabilistic(TorchFunctionMode):
-    """Inside it every convolution, whoever calls it, has the backward pass of `Walk`; values do not change."""
+    """Inside it every convolution, whoever calls it, has the backward pass of `Walk`; values do not change.
+
+    What a gradient is multiplied by in batch norm and activations is the photo's and not the peak's. So that gradients
+    are read and written once where they would be three times, a convolution and what follows it become one `Walk`.
+    """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        return (walked if func is F.conv2d else func)(*args, **(kwargs or {}))
+        if func in POINTWISE:
+            return activated(func, *args, **(kwargs or {}))
+        return {F.conv2d: walked, F.batch_norm: normed}.get(func, func)(*args, **(kwargs or {}))
+
+
+class Way(NamedTuple):
+    """How a gradient goes back from a tensor to x, the input of the convolution from which it was made.
+
+    shifted, positive : x' and W+ of `Walk`. factor : (1, D, h', w'), of what arrives. how : stride, padding, dilation,
+    groups. version : of the tensor; if it was changed in place since, this is not the way.
+    """
+
+    x: torch.Tensor
+    shifted: torch.Tensor
+    positive: torch.Tensor
+    factor: torch.Tensor
+    how: tuple
+    version: int = 0
 
 
 def walked(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """torch.nn.functional.conv2d by its own argument names, with the backward pass of `Walk`; paddings are numbers."""
-    stride, padding, dilation = ((n, n) if isinstance(n, int) else tuple(n) for n in (stride, padding, dilation))
-    return Walk.apply(input, weight, bias, stride, padding, dilation, groups)
+    how = (*((n, n) if isinstance(n, int) else tuple(n) for n in (stride, padding, dilation)), groups)
+    with torch.no_grad():
+        shifted, positive = input - input.min(), weight.clamp(min=0)
+        total = F.conv2d(shifted, positive, None, *how)
+        inverse = torch.where(total < LEAST, 0, 1 / total)
+    return made(Way(input, shifted, positive, inverse, how), lambda: F.conv2d(input, weight, bias, *how))
+
+
+def normed(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    """torch.nn.functional.batch_norm by its own argument names, with its own gradient; in evaluation mode."""
+    if training:
+        raise ValueError("a walk goes through networks in evaluation mode")
+    with torch.no_grad():
+        scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
+        shift = (0 if bias is None else bias) - running_mean * scale
+        scale, shift = scale.view(-1, 1, 1), shift.view(-1, 1, 1)
+    return onward(input, scale, lambda: input * scale + shift)
+
+
+def activated(func, input, *args, **kwargs):
+    """func(input, ...), each value for itself, with its own gradient; never in place."""
+    own = input.detach().requires_grad_()
+    value = func(own.clone(), *args, **kwargs)  # a clone, since it may work in place
+    (slope,) = torch.autograd.grad(value.sum(), own)
+    return onward(input, slope, value.detach)
+
+
+def onward(input, factor, value):
+    """The tensor value(), whose gradient times `factor` is that of `input`."""
+    way = getattr(input, "way", None)
+    if way is None or way.version != input._version:
+        return Times.apply(input, factor, value)
+    return made(way._replace(factor=way.factor * factor), value)
+
+
+def made(way, value):
+    """The tensor value(), from which gradients go this way."""
+    result = Walk.apply(*way[:5], value)
+    result.way = way._replace(version=result._version)
+    return result
+
+
+class Times(torch.autograd.Function):
+    """Any value, whose gradient is what arrives times a factor."""
+
+    @staticmethod
+    def forward(ctx, x, factor, value):
+        ctx.save_for_backward(factor)
+        return value()
+
+    @staticmethod
+    def backward(ctx, arriving):
+        return arriving * ctx.saved_tensors[0], None, None
 
 
 class Walk(torch.autograd.Function):
     """A convolution whose gradient is where a walk goes. Source: PRM, peak back-propagation, and released code.
 
     x : (1, C, h, w), any sign. With x' = x - min(x) and W+ = max(W, 0), what arrives at an output is divided by
-    conv(x', W+), 0 where that is below LEAST, goes back through W+ and is multiplied by x'. The convolution's own
-    padding has x' = 0, so nothing is lost there; in that of a layer before it (TensorFlow's "same") x' may be more.
-    Weights get no gradient.
+    conv(x', W+), 0 where that is below LEAST (`factor`, see `Way`), goes back through W+ and is multiplied by x'. The
+    convolution's own padding has x' = 0, so nothing is lost there; in that of a layer before it (TensorFlow's "same")
+    x' may be more. Weights get no gradient.
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, *how):
-        shifted, positive = x - x.min(), weight.clamp(min=0)
-        total = F.conv2d(shifted, positive, None, *how)
-        ctx.save_for_backward(shifted, positive, torch.where(total < LEAST, 0, 1 / total))
+    def forward(ctx, x, shifted, positive, factor, how, value):
+        ctx.save_for_backward(shifted, positive, factor)
         ctx.how = how
-        return F.conv2d(x, weight, bias, *how)
+        return value()
 
     @staticmethod
     def backward(ctx, arriving):
-        shifted, positive, inverse = ctx.saved_tensors
-        back = transposed(arriving * inverse, positive, shifted.shape[2:], *ctx.how)
-        return back.mul_(shifted), *(None,) * (2 + len(ctx.how))
+        shifted, positive, factor = ctx.saved_tensors
+        back = transposed(arriving * factor, positive, shifted.shape[2:], *ctx.how)
+        return back.mul_(shifted), None, None, None, None, None
 
 
 def transposed(values, weight, size, stride, padding, dilation, groups):

@@ -27,9 +27,9 @@ class Config(Section):
         description="Square root of a map's area in cells, at most the network's pixels: means over these are kept; "
         "ours, for the store (PRM: the network's pixels).",
     )
-    peaks_at_once: int = Field(
-        16,
+    peaks_at_once: int | None = Field(
+        None,
         ge=1,
-        description="Peaks of a photo that go back through the network together; more take more memory, and change "
-        "nothing; ours.",
+        description="Peaks of a photo that go back through the network together, which changes no map; none: 16 on a "
+        "GPU, 1 on a CPU, whose caches hold the gradients of one; ours.",
     )
