@@ -14,6 +14,6 @@ STAGE = Stage(
         )
     },
     labels="instances",
-    disk_kb=100,
+    disk_kb=160,
     peak_mb=1000,
 )

@@ -132,10 +132,10 @@ class Walk(torch.autograd.Function):
 def transposed(values, weight, size, stride, padding, dilation, groups):
     """What a convolution's outputs (n, D, h', w') send back to its inputs, (n, C, *size), by its weights.
 
-    Grouped ones of stride 1 as a convolution with the turned weights, which is several times as fast on a CPU.
+    Grouped and 1x1 ones of stride 1 as a convolution with the turned weights, which is faster on a CPU.
     """
     reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:])]
-    if groups > 1 and stride == (1, 1) and all(p <= r for p, r in zip(padding, reach)):
+    if (groups > 1 or not any(reach)) and stride == (1, 1) and all(p <= r for p, r in zip(padding, reach)):
         turned = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).flip(2, 3)
         return F.conv2d(values, turned, None, 1, [r - p for r, p in zip(reach, padding)], dilation, groups)
     more = [n + 2 * p - r - 1 - (m - 1) * s for n, p, r, m, s in zip(size, padding, reach, values.shape[2:], stride)]
