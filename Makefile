@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo test test-slow lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim ablate-liid ablate-bestie ablate-bestie-photos ablate-cim
+.PHONY: demo test test-slow lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -47,6 +47,10 @@ bench-bestie: $(ENV)
 # A training step of CIM, and its mining beside the released way, in one run.
 bench-cim: $(ENV)
 	$(RUN) benchmarks.cim_step
+
+# Peak response maps a second, together and one by one, in one run.
+bench-prm: $(ENV)
+	$(RUN) benchmarks.prm_maps
 
 # LIID's Tables 2 to 6 and 8 on generated scenes (resumable row by row).
 ablate-liid: $(ENV)

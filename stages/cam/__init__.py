@@ -2,10 +2,11 @@
 
 With weights of a classifier whose head is pam, the maps are PAM maps (BESTIE 3.3); nothing else differs. With
 `normalise: sigmoid` they are Fan's attention maps, and a peak's score is the probability there. With `peaks: median`
-peaks are PRM's: found on the enlarged maps before they are normalised, which changes no map.
+peaks are PRM's: found on the enlarged maps before they are normalised, which changes no map; with `peaks: gaussian`
+ICN's, found on the normalised maps.
 """
 
-TITLES = {"pam": "PAM", "prm": "PRM"}  # what maps of a classifier with this head are called
+TITLES = {"pam": "PAM", "prm": "class responses"}  # what maps of a classifier with this head are called
 
 
 def run(inputs, config, job):
@@ -20,7 +21,7 @@ def run(inputs, config, job):
     import numpy as np
 
     from stages.cam.maps import attention, class_maps, normalise, responses
-    from stages.cam.peaks import photo_peaks, response_peaks
+    from stages.cam.peaks import photo_peaks, response_peaks, rising_peaks
     from stages.classifier.model import restore
     from tag2mask.data.index import Index
     from tag2mask.data.instances import starts
@@ -41,6 +42,8 @@ def run(inputs, config, job):
     side = config.size or weights.meta["size"]
     if config.peaks == "median":
         find = partial(response_peaks, enlarge=model.enlarge, floor=config.peak_floor, most=config.most)
+    elif config.peaks == "gaussian":
+        find = partial(rising_peaks, sigma=config.sigma / model.stride, most=config.most)
     else:
         find = partial(
             photo_peaks, mean_filter=config.mean_filter, window=config.window, floor=config.floor, most=config.most

@@ -29,16 +29,25 @@ class Config(Section):
         "map, the sigmoid of the score map with its bias, so that values compare between photos and classes (Fan 3.1).",
     )
     flip: bool = Field(True, description="Average with the mirrored photo; BESTIE's code (PRM's: no).")
-    peaks: Literal["window", "median"] = Field(
+    peaks: Literal["window", "median", "gaussian"] = Field(
         "window",
         description="window: maxima of the normalised map at photo resolution, see `mean_filter`, `window` and `floor` "
         "(BESTIE's code). median: maxima of a 3x3 window of the map enlarged by `classifier.enlarge`, above the map's "
-        "own median and `peak_floor`, on the maps averaged over `scales` and `flip` but not normalised (PRM).",
+        "own median and `peak_floor`, on the maps averaged over `scales` and `flip` but not normalised (PRM). "
+        "gaussian: places of the normalised map that rise above its Gaussian mean and its own mean, see `sigma` (ICN "
+        "3.1, Eq. 1).",
     )
     peak_floor: float = Field(
         10.0,
         description="`peaks: median`: the class response at a peak is above this, in logits: the enlarged map with the "
         "class's bias, whose mean over the peaks is the logit of the head prm; CIM's use of PRM 10, PRM's demo 30.",
+    )
+    sigma: float = Field(
+        48.0,
+        gt=0,
+        le=1024,
+        description="`peaks: gaussian`: standard deviation of the Gaussian filter G in network pixels; ICN gives none; "
+        "ours.",
     )
     mean_filter: int = Field(
         3,

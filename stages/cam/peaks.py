@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from tag2mask.data.scores import bounded
+
 
 def find_peaks(response, *, radius, floor, above=0.0, most=None):
     """Local maxima of a class response map, strongest first.
@@ -76,14 +78,35 @@ def photo_pixels(yx, cells, size, *, enlarge):
     return np.floor((cell + 0.5) * np.asarray(size) / cells).astype(np.int32)
 
 
-def bounded(response):
-    """Scores (P,) float32 in (0, 1) of class responses (P,) in logits: 1/2 + r / (2 + 2 |r|), so 1/2 at 0, 3/4 at 1.
+def rising_peaks(maps, size, *, sigma, most):
+    """Peaks of the maps of one photo that rise above their surroundings and above the map's mean, ICN's rule.
 
-    Ours: readers of peaks expect [0, 1]. The sigmoid would be a probability, but in float32 it is 1 from 17 on, and
-    PRM's peaks are above 10 or 30; here the stronger of two stays the stronger, and r can be had back.
+    maps : (n, h, w) float32 in [0, 1]; size : (H, W) of the photo, which the cells tile. sigma : cells. A map M gives
+    P = max(M - G(M) - E, 0), G a Gaussian filter whose border repeats, E the mean of M (Eq. 1); a peak is where P is
+    greatest in each 8-connected region of positive P, of equal places the first in row order, and its score M there.
+    Returns (map number (P,) int64, yx (P, 2) int32, the photo's pixel in the middle of the cell, score (P,) float32),
+    map by map, greatest P first, at most `most` of a map. A constant map has none. Source: ICN, Sec. 3.1, Eq. 1; the
+    region's maximum is ours.
     """
-    r = np.asarray(response, np.float32)
-    return 0.5 + r / (2 + 2 * np.abs(r))
+    number, places, scores = [], [], []
+    for k, values in enumerate(maps):
+        rise = rising(values, sigma=sigma)
+        _, region = cv2.connectedComponents((rise > 0).astype(np.uint8), connectivity=8)
+        y, x = np.nonzero(rise > 0)
+        order = np.lexsort((np.arange(len(y)), -rise[y, x]))  # greatest first, then row order
+        first = np.sort(np.unique(region[y, x][order], return_index=True)[1])[:most]
+        found = np.stack([y, x], 1)[order][first]
+        number.append(np.full(len(found), k))
+        places.append(photo_pixels(found, values.shape, size, enlarge=1))
+        scores.append(values[tuple(found.T)].astype(np.float32))
+    return joined(number, places, scores)
+
+
+def rising(values, *, sigma):
+    """(h, w) float32: max(M - G(M) - E, 0) of a map M, (h, w) float, see `rising_peaks`. Source: ICN, Eq. 1."""
+    values = np.asarray(values, np.float32)
+    around = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    return np.maximum(values - around - values.mean(), 0)
 
 
 def joined(number, places, scores):

@@ -25,6 +25,7 @@ COMMON = {
     "report",
     "graph",
     "reference",
+    "match",
     "segment",
     "semantic",
     "transfer",

@@ -9,9 +9,10 @@ from test_classifier import META
 from stages import cam
 from stages.cam.config import Config
 from stages.cam.maps import class_maps, responses
-from stages.cam.peaks import bounded, photo_pixels, response_peaks
+from stages.cam.peaks import photo_pixels, response_peaks
 from stages.classifier.model import build, restore
 from tag2mask.data.index import Index
+from tag2mask.data.scores import bounded
 from tag2mask.run.job import Job
 from tag2mask.store.weights import Weights
 
@@ -125,4 +126,4 @@ def test_maps_of_the_head_prm_say_so(inputs):
     weights = Weights.load(inputs.weights)
     Weights(weights.meta | {"head": "prm"}, weights.tensors).save(inputs.weights)
     made = cam.run(inputs, Config(peaks="median", peak_floor=-100, flip=False), Job(shard=0))
-    assert made["cam"].meta["title"] == "PRM" and len(made["peaks"]["score"]) > 0
+    assert made["cam"].meta["title"] == "class responses" and len(made["peaks"]["score"]) > 0

@@ -14,6 +14,7 @@ HEADER = "| paper, section, equation | what | file:function | config key | test 
 METHODS = (
     "proposals", "classifier", "cam", "semantic", "transfer", "mil", "graph", "graph_cut", "reference",
     "pseudo_labels", "refine", "segment", "evaluate", "bestie", "cim",
+    "prm", "match",
 )  # fmt: skip
 NONE = "–"
 SOURCE = r"`((?:stages|tag2mask)/[\w/]+\.py):([\w.]+)`"
@@ -64,6 +65,7 @@ def test_there_are_rows_of_every_paper():
         "BESTIE",
         "Fan",
         "PRM",
+        "ICN",
         "Mask R-CNN",
         "FPN",
         "Grady",

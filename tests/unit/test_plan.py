@@ -168,7 +168,7 @@ def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, va
         ({"segment": {"scales": [1.5, 0.5]}}, r"^segment: .*scales must be two numbers above 0, the smaller one first"),
         (
             {"recipes": {"a": {"cam": "plain"}}, "show": ["a"]},
-            r"^recipes\.a names one of reference, transfer, ",
+            r"^recipes\.a names one of reference, cim, match, transfer, ",
         ),
         ({"recipes": {"a": {"transfer": "x"}}, "show": ["a"]}, r"^recipes\.a: transfer has no variant 'x'"),
         ({"variants": {"cam": {"plain": {"from": {"classifier": "x"}}}}}, r"classifier has no variant 'x'"),
