@@ -11,15 +11,19 @@ from tag2mask.run.registry import dataset, stages
 
 
 def lines(plan: Plan) -> list[str]:
-    """Lines of text: photos, disk and memory needed and free."""
+    """Lines of text: photos, disk and memory needed by the shown recipes, and free."""
     given, count = plan.config(dataset().word), dataset().count
     photos = count(given) if count else None
     if photos is None:
         return ["estimate: none, for the dataset's list of training photos cannot be read"]
     scale = 1 / 3 if given["kind"] == "scenes" else 1  # the stages' own numbers are of photos of about 500 x 400 pixels
+    shown = {pair for recipe in plan.show for pair in plan.closure(*plan.source(recipe))}
     disk = memory = 0.0
     for word, stage in stages().items():
-        made = plan.runs(word) if stage.shared else plan.declared(word)
+        own = [one for one in plan.declared(word) if (word, one) in shown or word == dataset().word]
+        made = plan.runs(word) if stage.shared else own
+        if not made:
+            continue
         disk += len(made) * (stage.disk_kb * photos * scale / 1e6 + stage.disk_mb / 1e3)
         whole = max((stage.memory_kb(plan.view(word, one)) for one in made), default=0.0) if not stage.shared else 0.0
         memory = max(memory, stage.peak_mb / 1e3 + whole * photos / 1e6)

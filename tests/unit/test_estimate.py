@@ -36,3 +36,15 @@ def test_photos_of_every_kind_of_dataset(tmp_path, keys, expected):
     plan = dataset(**keys, **root)
     assert training_photos(plan.config("images")) == expected
     assert (f"{expected} training photos" in lines(plan)[0]) == (expected is not None)
+
+
+def test_only_what_is_shown_counts():
+    """`cim` holds the proposals of all photos, 0.26 kB each; `transfer` holds nothing."""
+    values = {
+        "variants": {"cim": {"default": {"most": 400}}},
+        "recipes": {"a": {"transfer": "default"}, "b": {"cim": "default"}},
+        "dataset": {"kind": "scenes", "n_train": 1_000_000}, "train": [],
+    }  # fmt: skip
+    without, with_ = (lines(Plan.load({**values, "show": [name]}))[0] for name in "ab")
+    assert "memory about 2 GB" in without  # the classifier's job
+    assert "memory about 1.1e+02 GB" in with_  # 400 x 0.26 kB x 1,000,000 photos, and the job itself
