@@ -10,7 +10,7 @@ import torchvision
 
 from stages.mil import run
 from stages.mil.config import Config
-from stages.mil.features import corners, crop_features, crops, entering, mirrored, pooled, unit
+from stages.mil.features import crop_features, crops, entering, pooled, unit
 from stages.mil.scores import (
     axis_means,
     box_maxima,
@@ -25,6 +25,7 @@ from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
 from tag2mask.errors import UserError
+from tag2mask.learn.crops import corners, mirrored
 from tag2mask.run.job import Job
 
 
