@@ -195,10 +195,11 @@ def page(found, given):
         "proposals a photo", "s a training step", "most memory so far, MB", "s to mine a photo, ours",
         "s, the released way", "times faster",
     ]  # fmt: skip
+    repeats = "" if given.repeats == 5 else f" --repeats {given.repeats}"
     options = "" if given.device == "cpu" else f" --device {given.device} --widths {given.widths[0]} {given.widths[1]}"
     return "\n\n".join([
         "## A training step of CIM, and its mining beside the released way",
-        f"`python -m benchmarks.cim_step{options}`",
+        f"`python -m benchmarks.cim_step{options}{repeats}`",
         f"{given.size} x {given.size} pixels, batch {given.batch}, {where}, packaged backbone, {CLASSES} classes, "
         f"fully connected layers of {given.widths[0]} and {given.widths[1]}, medians of {given.repeats}. Mining: "
         f"overlaps of all pairs and the labels of three branches, once. The released way's pairs are timed on "
