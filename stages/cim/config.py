@@ -14,7 +14,7 @@ from tag2mask.run.config import Section
 class Config(Section):
     # `run` and `predict` read these; of them training reads all but ONLY_TEST
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({
-        "test_sides", "test_flip", "test_floor", "test_nms", "test_most", "label_floor",
+        "test_sides", "test_flip", "test_floor", "test_nms", "test_most", "label_floor", "label_best",
     })  # fmt: skip
     TEST: ClassVar[frozenset[str]] = ONLY_TEST | {"most", "sides", "longest"}
 
@@ -166,6 +166,12 @@ class Config(Section):
         ge=0,
         le=1,
         description="a training photo's label, of a tagged class, has a score above this; CIM's code 0.3",
+    )
+
+    label_best: bool = Field(
+        False,
+        description="the best answer of every tagged class is a label whatever its score, as weak detectors "
+        "have it (OICR); ours, for schedules too short for scores above label_floor",
     )
 
     @model_validator(mode="after")

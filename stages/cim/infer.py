@@ -42,13 +42,17 @@ def proposal_scores(model, photo, shares, grid, *, config):
     return (total / times).float().cpu().numpy()
 
 
-def answers(scores, boxes, allowed, *, floor, nms, most):
+def answers(scores, boxes, allowed, *, floor, nms, most, best=False):
     """(rows (m,) int64, columns (m,) int64, scores (m,) float32) of a photo's answers, best first, ties in order.
 
     scores : (n, K) float. boxes : (n, 4) float x, y, width, height in px. allowed : (K,) bool, the classes that may be
-    answered. Above `floor`; of a class none that overlaps a better one by a box IoU above `nms`; at most `most`.
+    answered. Above `floor`, and with `best` the best of every class that may be; of a class none that overlaps a better
+    one by a box IoU above `nms`; at most `most`.
     """
-    rows, columns = np.nonzero((scores > floor) & allowed)
+    able = scores > floor
+    if best:
+        able |= np.arange(len(scores))[:, None] == scores.argmax(0)
+    rows, columns = np.nonzero(able & allowed)
     value = scores[rows, columns].astype(np.float32)
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).astype(np.float32)[rows]
     order = np.argsort(-value, kind="stable")
@@ -79,7 +83,8 @@ def predict_photos(photos, weights, *, config, job, labels=False, count=None):
         scores = proposal_scores(model, photo, shares, grid, config=config)
         allowed = np.ones(len(ids), bool) if tags is None else np.isin(ids, list(tags))
         found, columns, value = answers(
-            scores, proposals.bbox[rows], allowed, floor=floor, nms=config.test_nms, most=config.test_most
-        )
+            scores, proposals.bbox[rows], allowed, floor=floor, nms=config.test_nms, most=config.test_most,
+            best=labels and config.label_best,
+        )  # fmt: skip
         table.add(name, photo.shape[:2], proposals.rles(rows[found]), category=ids[columns], score=value)
     return table.finish()

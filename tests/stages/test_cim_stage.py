@@ -138,6 +138,18 @@ def test_answers_by_hand():
     assert infer.answers(scores, boxes, np.array([False, True]), **given)[0].tolist() == [2, 0]
 
 
+def test_the_best_of_every_allowed_class_by_hand():
+    """Of class 0 nothing is above 0.65: its best, 0.6, by key; of class 1 the best is above it anyway."""
+    boxes = np.float32([[0, 0, 10, 10], [0, 0, 10, 20], [30, 0, 10, 10]])
+    scores = np.float32([[0.5, 0.2], [0.6, 0.0], [0.4, 0.7]])
+    given = {"floor": 0.65, "nms": 0.3, "most": 100}
+    for allowed, best, wanted in [
+        ([True, True], False, [(2, 1)]), ([True, True], True, [(2, 1), (1, 0)]), ([False, True], True, [(2, 1)]),
+    ]:  # fmt: skip
+        rows, columns, _ = infer.answers(scores, boxes, np.array(allowed), best=best, **given)
+        assert list(zip(rows.tolist(), columns.tolist())) == wanted
+
+
 def test_scores_are_means_over_branches_sides_and_mirroring(inputs):
     from tag2mask.store.weights import Weights
 
