@@ -19,6 +19,7 @@ VARIABLES = ("maskmat", "superpixels", "labels", "scores")
 PREFIXES = ("", "COCO_train2014_", "COCO_val2014_")  # COCO's files are published under the names of 2014
 CHUNK = 256  # sets of superpixels at a time
 NUMBERS = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}  # types of elements of numbers and letters in a MATLAB 5 file
+DAMAGED = "{} is no readable MATLAB file; get it again."
 MATRIX, PACKED = 14, 15  # types of elements that hold elements
 NESTED = {1, 2, 3, 16, 17}  # classes of matrices that hold matrices: cells, structs, objects, functions
 CELLS, SPARSE = 1, 5  # of them and others: cell arrays, sparse matrices
@@ -60,8 +61,14 @@ def load(file):
         return loadmat(file, appendmat=False, variable_names=VARIABLES, verify_compressed_data_integrity=False)
     except NotImplementedError:
         raise UserError(f"{file} is a MATLAB v7.3 file; load it in MATLAB and save it again with save -v7.") from None
+    except OSError as error:
+        if error.errno is None:  # the reader's own, of a file that ends too early
+            raise UserError(DAMAGED.format(file)) from None
+        raise UserError(f"{file} cannot be read ({error.strerror}).") from None
+    except MemoryError:
+        raise
     except Exception:  # a damaged file makes the reader raise nearly anything
-        raise UserError(f"{file} is no readable MATLAB file; get it again.") from None
+        raise UserError(DAMAGED.format(file)) from None
 
 
 def well_formed(file):
