@@ -62,12 +62,9 @@ def predict(inputs, config, job):
 def answered(index, photos, inputs, config, job, *, clean, marks=None):
     """Instances of `photos` (places in the index) by the network in inputs.weights. marks : {image id: Marks}."""
     from stages.bestie.infer import predict_photos
-    from tag2mask.errors import UserError
     from tag2mask.store.weights import Weights
 
-    weights = Weights.load(inputs.weights, "bestie")
-    if weights.meta["categories"] != {str(c): index.categories[c] for c in sorted(index.categories)}:
-        raise UserError(f"{inputs.weights} was trained on other classes than the index has; train it again.")
+    weights = Weights.load(inputs.weights, "bestie", categories=index.categories)
     given = (
         (name, index.photo(i), index.tags(i) if clean else None, marks and marks[name])
         for i, name in ((i, index.image_id[i]) for i in photos)

@@ -34,7 +34,8 @@ def train(inputs, config, job):
 def run(inputs, config, job):
     """{"instances": Instances} of one shard, of all training photos where job.shard is None.
 
-    inputs : index, weights, proposals. Only tagged classes, scores of at least config.label_floor; best first.
+    inputs : index, weights, proposals. Only tagged classes, scores above config.label_floor and, with
+    config.label_best, the best of each class; best first.
     """
     from tag2mask.data.index import Index
 
@@ -61,9 +62,7 @@ def answered(index, photos, inputs, path, config, job, *, clean):
     from tag2mask.errors import UserError
     from tag2mask.store.weights import Weights
 
-    weights = Weights.load(inputs.weights, "cim")
-    if weights.meta["categories"] != {str(c): index.categories[c] for c in sorted(index.categories)}:
-        raise UserError(f"{inputs.weights} was trained on other classes than the index has; train it again.")
+    weights = Weights.load(inputs.weights, "cim", categories=index.categories)
     paths = listed(path)
     proposals = Instances.concat([Instances.load(one) for one in paths])
     place = {name: k for k, name in enumerate(proposals.image_id)}

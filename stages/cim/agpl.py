@@ -37,7 +37,8 @@ def first_labels(sets, containing, columns, *, support, support_iou, without=BAC
     if not len(columns):
         return FirstLabels(np.full(number, without), np.arange(number) if without >= 0 else np.full(number, LEFT_OUT))
     iou = support_overlaps(sets, containing, support=support)
-    taken, first = iou > support_iou, (iou > support_iou).argmax(1)
+    taken = iou > support_iou
+    first = taken.argmax(1)
     label = np.where(taken.any(1), columns[first], np.where((iou > 0).any(1), BACKGROUND, LEFT_OUT))
     # own numbers for the background's, behind those of the support masks; then without gaps
     own = np.where(label == BACKGROUND, len(columns) + np.arange(number), first)

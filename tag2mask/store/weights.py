@@ -55,8 +55,11 @@ class Weights:
         save_tensors({"schema": SCHEMA, "meta": self.meta, "tensors": self.tensors}, path)
 
     @classmethod
-    def load(cls, path: str | Path, kind: str | None = None) -> "Weights":
-        """The weights at `path`; UserError when they are not ours, or not of `kind` (meta["kind"])."""
+    def load(
+        cls, path: str | Path, kind: str | None = None, *, categories: Mapping[int, str] | None = None
+    ) -> "Weights":
+        """The weights at `path`; UserError when they are not ours, not of `kind` (meta["kind"]), or were trained on
+        other classes than `categories` (meta["categories"])."""
         content = load_tensors(path)
         found = content.get("schema") if isinstance(content, dict) else None
         if found != SCHEMA or not all(isinstance(content.get(key), dict) for key in ("meta", "tensors")):
@@ -67,6 +70,8 @@ class Weights:
         weights = cls(content["meta"], content["tensors"])
         if kind is not None and weights.meta.get("kind") != kind:
             raise UserError(f"{path} holds weights of {weights.meta.get('kind')!r}, needed are those of {kind!r}.")
+        if categories is not None and weights.meta["categories"] != {str(c): categories[c] for c in sorted(categories)}:
+            raise UserError(f"{path} was trained on other classes than the index has; train it again.")
         store.verify(path, weights.arrays())
         return weights
 
