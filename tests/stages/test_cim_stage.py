@@ -183,6 +183,18 @@ def test_labels_are_of_tagged_classes_above_the_floor(inputs):
     assert job.warnings == ["The network answers nothing in any photo: train it longer, or lower cim.label_floor."]
 
 
+def test_weights_of_other_classes_are_one_sentence(inputs, tmp_path):
+    index = Index.load(inputs.index)
+    other = Index.build(
+        inputs.index.parent, {3: "disc", 7: "cup"}, image_id=index.image_id, path=index.image_id, size=[SIZE] * 4,
+        tags=[(3,), (7,)] * 2, train=[True] * 4,
+    )  # fmt: skip
+    other.save(tmp_path / "index.zarr.zip")
+    given = SimpleNamespace(index=tmp_path / "index.zarr.zip", weights=inputs.weights, proposals=inputs.proposals)
+    with pytest.raises(UserError, match="was trained on other classes than the index has; train it again"):
+        cim.run(given, Config(**KEYS), Job())
+
+
 def test_masks_of_answers_are_the_proposals_own(inputs):
     found = cim.run(inputs, Config(**KEYS, label_floor=0.0), Job())["instances"]
     proposals = Instances.load(inputs.proposals)

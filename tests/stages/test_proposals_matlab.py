@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import sparse
 from scipy.io import savemat
 
-from stages.proposals import imported, predict, run
+from stages.proposals import imported, matlab, predict, run
 from stages.proposals.config import Config
 from stages.proposals.cues import run_lengths
 from tag2mask.data import rle
@@ -89,7 +89,6 @@ def test_sets_of_superpixels_by_hand(folder):
 
 
 def test_many_sets_are_taken_a_part_at_a_time(folder, monkeypatch):
-    from stages.proposals import matlab
 
     sizes = []
     monkeypatch.setattr(matlab, "CHUNK", 2)
@@ -208,3 +207,12 @@ def test_as_a_source_of_the_stage(folder, tmp_path):
     job = Job()
     assert len(predict(inputs, config, job)["held_out"]) == 0 and "1 of 1 validation photos" in job.warnings[0]
     assert json.dumps(job.numbers)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(monkeypatch, tmp_path):
+    def refused(file):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(matlab, "well_formed", refused)
+    with pytest.raises(UserError, match=r"a\.mat cannot be read \(Permission denied\)"):
+        matlab.load(tmp_path / "a.mat")
