@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo test test-slow lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim
+.PHONY: demo test test-slow lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -84,6 +84,12 @@ ablate-cim: $(ENV)
 	.venv/bin/snakemake $(CIM) run=ablate-cim-0 show=[$(ROWS)]
 	$(RUN) benchmarks.ablate_cim results/ablate-cim-[012]
 ROWS := mist,agpl,maskiou,no_cascade,cim,cascade_05,cascade_15,cascade_20,seeds_05,seeds_15,seeds_20,all_05,all_10,all_15,all_20,cim_released
+
+# ICN's Tables 1, 3 and 4 on generated scenes, three seeds (resumable row by row).
+ICN := --cores 2 --configfile config/config.yaml benchmarks/config/ablate_icn.yaml --config
+ablate-icn: $(ENV)
+	for seed in 0 1 2; do .venv/bin/snakemake $(ICN) seed=$$seed run=ablate-icn-$$seed || exit 1; done
+	$(RUN) benchmarks.ablate_icn results/ablate-icn-[012]
 
 lint: $(ENV)
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/snakefmt --check Snakefile workflow

@@ -6,7 +6,8 @@ def run(inputs, config, job):
 
     Without job.shard: of all training photos.
 
-    inputs : index, prm (maps/1), proposals (instances/1) and, with `background_of: class`, cam (maps/1). Instances have
+    inputs : index, prm or, with `maps: icn`, enhanced (maps/1), proposals (instances/1) and, with `background_of:
+    class`, cam (maps/1). Instances have
     the classes of their peaks; their scores are bounded, see `bounded`. A merged map is that of the instance's peak
     and of the peaks that it took in, over its maximum.
     """
@@ -19,7 +20,7 @@ def run(inputs, config, job):
     from tag2mask.data.scores import bounded
 
     index, proposals = Index.load(inputs.index), Instances.load(inputs.proposals)
-    maps = Maps.load(inputs.prm)
+    maps = Maps.load(inputs.prm if config.maps == "prm" else inputs.enhanced)
     cam = Maps.load(inputs.cam) if config.background_of == "class" else None
     places = [{name: k for k, name in enumerate(store.image_id)} for store in (proposals, maps, cam or maps)]
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)

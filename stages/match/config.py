@@ -11,6 +11,9 @@ class Config(Section):
     """PRM's retrieval by its released code, or ICN's matching (Sec. 3.3). The factors of both were tuned on VOC with
     its masks, by PRM's demo and by ICN's cross validation: they are kept as they are printed."""
 
+    maps: Literal["prm", "icn"] = Field(
+        "prm", description="prm: naive peak response maps. icn: those that `icn` has enhanced (ICN, Algorithm 1)."
+    )
     score: Literal["prm", "icn"] = Field(
         "prm",
         description="what ranks the proposals of a peak. prm: `balance` x the map inside the mask + the map on its "

@@ -6,7 +6,8 @@ STAGE = Stage(
     jobs={
         "run": Job(
             reads={
-                "prm": Read("prm.prm"),
+                "prm": Read("prm.prm", when=lambda view: view.config["maps"] == "prm"),
+                "enhanced": Read("icn.enhanced", when=lambda view: view.config["maps"] == "icn"),
                 "proposals": Read("proposals.proposals"),
                 "cam": Read("cam.cam", when=lambda view: view.config["background_of"] == "class"),
             },

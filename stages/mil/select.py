@@ -4,6 +4,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from tag2mask.data import rle
+from tag2mask.data.saliency import saliency_map, salient
 
 
 def chosen(proposals, i, photo, *, config):
@@ -20,9 +21,30 @@ def chosen(proposals, i, photo, *, config):
             aspect=config.hcp_aspect,
         )  # fmt: skip
         return first + found
-    from stages.mil import saliency
+    return standing_out(proposals, i, photo, config=config)
 
-    return saliency.chosen(proposals, i, photo, config=config)
+
+def standing_out(proposals, i, photo, *, config):
+    """(n,) int64: the rows of photo i that are its salient instances, best first, n <= config.keep."""
+    seen = saliency_map(
+        photo,
+        size=config.salient_size,
+        superpixels=config.salient_superpixels,
+        sigma_colour=config.salient_colour,
+        sigma_border=config.salient_border,
+        sigma_place=config.salient_place,
+        smooth=config.salient_smooth,
+    )
+    return salient(
+        proposals,
+        i,
+        seen,
+        keep=config.keep,
+        nms=config.salient_nms,
+        margin=config.salient_margin,
+        floor=config.salient_floor,
+        least_area=config.salient_area,
+    )
 
 
 def hcp(boxes, size, *, keep, area, aspect):

@@ -98,11 +98,13 @@ class Plan(Section):
         """All that decides what a job makes, as one plain dict with sorted keys: Snakemake compares it as a whole.
 
         Where one section serves a learning stage's `train` and `run`, its model says which keys only testing reads
-        (`Config.ONLY_TEST`: changing them trains nothing) and which `run` reads at all (`Config.TEST`).
+        (`Config.ONLY_TEST`: changing them trains nothing) and which `run` reads at all (`Config.TEST`); a further
+        function has its own set (`Config.TARGETS` of `targets`), or that of `run`.
         """
         config, model, job = self.config(stage, variant), model_of(stage), stages()[stage].jobs[function]
         if hasattr(model, "TEST") and hasattr(model, "ONLY_TEST"):
-            kept = config.keys() - model.ONLY_TEST if function == "train" else model.TEST
+            own = getattr(model, function.upper(), model.TEST)
+            kept = config.keys() - model.ONLY_TEST if function == "train" else own
             config = {key: value for key, value in config.items() if key in kept}
         config = stages()[stage].fill(config, self, recipe)
         found = {"stage": stage, "function": function, "config": config, **more}

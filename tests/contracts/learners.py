@@ -56,6 +56,10 @@ LEARNERS = {
         "optimiser": "adamw", "rate": 0.003, "schedule": "one_cycle", "snapshots": 2, "snapshot_photos": 1,
         "frozen_norm": False, "bag_weight": 1.0,
     }),
+    "icn": Learner("icn", {
+        "channels": 4, "frozen_norm": False, "epochs": 2, "crop": 32, "optimiser": "adamw", "rate": 0.003,
+        "schedule": "one_cycle",
+    }),
 }  # fmt: skip
 
 
@@ -63,21 +67,24 @@ def dataset(folder):
     """Paths of all that the learners read, of 4 training photos with one disc (3) or box (7) each, in one shard."""
     names, tags = [f"p{k}.png" for k in range(4)], [(3,), (7,)] * 2
     labels, proposals = InstancesBuilder(CATEGORIES), InstancesBuilder({})
-    cam, semantic, places = MapsBuilder(np.float16), MapsBuilder(np.uint8), []
+    cam, prm, targets = MapsBuilder(np.float16), MapsBuilder(np.float16), MapsBuilder(np.uint8)
+    semantic, places = MapsBuilder(np.uint8), []
     for k, (name, (category,)) in enumerate(zip(names, tags)):
         photo, mask = photo_with(category, k)
         Image.fromarray(photo).save(folder / name)
         labels.add(name, SIZE, mask[None], category=category)
         proposals.add(name, SIZE, np.array([mask, ~mask]), category=0)
         cam.add(name, SIZE, [(category, mask[4::8, 4::8].astype(np.float32))])
+        prm.add(name, SIZE, [(category, (photo[..., 0] / 255 * mask)[2::4, 2::4])])
+        targets.add(name, SIZE, [(category, mask[2::4, 2::4])])
         semantic.add(name, SIZE, [(0, mask * np.uint8(category))])
         places.append(np.argwhere(mask).mean(0))
     index = Index.build(
         folder, CATEGORIES, image_id=names, path=names, size=[SIZE] * 4, tags=tags, train=np.ones(4, bool),
         with_masks=np.ones(4, bool),
     )  # fmt: skip
-    made = {"index": index, "cam": cam.finish(), "semantic": semantic.finish()}
-    made |= {"labels": labels.finish(), "proposals": proposals.finish()}
+    made = {"index": index, "cam": cam.finish(), "semantic": semantic.finish(), "prm": prm.finish()}
+    made |= {"labels": labels.finish(), "proposals": proposals.finish(), "targets": targets.finish()}
     made["peaks"] = Table(
         "peaks/1",
         {"image_id": np.array(names), "first": np.arange(5), "category": np.array([3, 7, 3, 7], np.int16),

@@ -7,12 +7,12 @@ import pytest
 
 from stages import match
 from stages.match.config import Config
-from stages.match.photo import allowed, matched, painted
-from stages.match.scores import background, gradient, icn_scores, prm_scores, suppressed, unit
+from stages.match.photo import matched, suppressed
 from tag2mask.data import rle
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.matching import allowed, below, gradient, icn_scores, painted, prm_scores, unit
 from tag2mask.data.scores import bounded
 from tag2mask.run.job import Job
 
@@ -66,7 +66,7 @@ def test_outlines_by_hand():
 
 def test_background_and_unit_by_hand():
     maps = np.float32([[0, 1, 2, 5], [3, 3, 3, 3]])
-    assert background(maps, factor=0.95).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]  # below 1.9, below 2.85
+    assert below(maps, factor=0.95).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]  # below 1.9, below 2.85
     np.testing.assert_allclose(unit(maps), [[0, 0.2, 0.4, 1], [0, 0, 0, 0]], rtol=1e-6)
 
 
@@ -161,7 +161,7 @@ def test_chunks_and_the_grid_change_nothing(monkeypatch):
     masks = [box(*rng.integers(0, 16, 2), *rng.integers(8, 16, 2)) for _ in range(20)]
     maps = [np.maximum(rng.random((8, 8)), 0.2) for _ in range(6)]
     whole = found(masks, maps)
-    monkeypatch.setattr("stages.match.photo.MASKS", 3)
+    monkeypatch.setattr("tag2mask.data.matching.MASKS", 3)
     parts = found(masks, maps)
     assert whole.row.tolist() == parts.row.tolist() and whole.score == pytest.approx(parts.score)
     small = painted(rle.encode(np.array([LEFT])), (SIDE, SIDE), (16, 16))
@@ -222,3 +222,22 @@ def test_the_stage(tmp_path):
     assert (
         len(match.run(files, Config(side=SIDE, outline=3, score="icn", background_of="map"), Job())["instances"]) == 2
     )
+
+
+def test_enhanced_maps_in_the_place_of_naive_ones(tmp_path):
+    """The naive map says left, the enhanced one right; binary maps do."""
+    index = Index.build(
+        tmp_path, {1: "cat"}, image_id=["a"], path=["a"], size=[(SIDE, SIDE)], tags=[(1,)], train=[True]
+    )
+    files = SimpleNamespace()
+    prm, enhanced = MapsBuilder(np.float16), MapsBuilder(np.uint8)
+    prm.add("a", (SIDE, SIDE), [(1, LEFT)])
+    enhanced.add("a", (SIDE, SIDE), [(1, RIGHT)])
+    stores = {"index": index, "proposals": table(LEFT, RIGHT), "prm": prm.finish(), "enhanced": enhanced.finish()}
+    for key, store in stores.items():
+        setattr(files, key, tmp_path / f"{key}.zarr.zip")
+        store.save(getattr(files, key))
+    keys = {"side": SIDE, "outline": 3, "score": "icn", "background_of": "map"}
+    for maps, mask in (("prm", LEFT), ("icn", RIGHT)):
+        made = match.run(files, Config(**keys, maps=maps), Job())["instances"]
+        assert np.array_equal(made.masks(0)[0], mask)

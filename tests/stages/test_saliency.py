@@ -10,15 +10,15 @@ from PIL import Image
 
 from stages.mil.config import Config
 from stages.mil.infer import infer
-from stages.mil.saliency import around, border_connectivity, optimised, saliency_map, salient
 from stages.mil.select import chosen
-from stages.mil.spans import Spans
 from stages.proposals import run as propose
 from stages.proposals.config import Config as Proposals
 from tag2mask.data import rle
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances, InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.saliency import around, border_connectivity, optimised, saliency_map, salient
+from tag2mask.data.spans import Spans
 from tag2mask.errors import UserError
 from tag2mask.run.job import Job
 

@@ -45,7 +45,9 @@ def test_what_recipes_are(config):
     assert {name: found for name in plan.recipes if (found := recipes.extras(plan, name))} == {
         "fan": fans,
         "fan_no_graph": fans,
+        "icn_salient": fans[:1],
     }
+    assert recipes.measured(plan, "icn_salient")["proposals"] == ("proposals", "default", "proposals")
     imported = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
     assert recipes.extras(imported, "cam_cut") == ["imported proposals"] and recipes.extras(imported, "transfer") == []
     assert [name for name in plan.recipes if recipes.whole_proposals(plan, name)] == [
@@ -168,7 +170,7 @@ def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, va
         ({"segment": {"scales": [1.5, 0.5]}}, r"^segment: .*scales must be two numbers above 0, the smaller one first"),
         (
             {"recipes": {"a": {"cam": "plain"}}, "show": ["a"]},
-            r"^recipes\.a names one of reference, cim, match, transfer, ",
+            r"^recipes\.a names one of reference, cim, transfer, ",
         ),
         ({"recipes": {"a": {"transfer": "x"}}, "show": ["a"]}, r"^recipes\.a: transfer has no variant 'x'"),
         ({"variants": {"cam": {"plain": {"from": {"classifier": "x"}}}}}, r"classifier has no variant 'x'"),

@@ -12,6 +12,7 @@ from conftest import ROOT, TINY, Workflow
 AFTER_LABELS = {"pseudo_labels", "refine_train", "refine", "evaluate", "report", "all"}
 BESTIE = {"bestie_train": 1, "bestie": 2, "bestie_predict": 1}
 CIM = {"cim_train": 1, "cim": 2, "cim_predict": 1}
+ICN = {"icn_targets": 2, "icn_train": 1, "icn": 2, "match": 2}
 EVALUATED = {"report": 1, "all": 1}  # after any `evaluate`
 
 
@@ -37,6 +38,11 @@ def test_second_run_has_nothing_to_do(tiny):
             ["bestie={test_threshold: 0.2}"],
             {"bestie": 2, "bestie_predict": 1, "pseudo_labels": 1, "evaluate": 1, **EVALUATED},
         ),
+        (["icn={rate: 0.1}"], {"icn_train": 1, "icn": 2, "match": 2, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
+        (["icn={steps: 2}"], {"icn": 2, "match": 2, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
+        (["icn={top: 2}"], {**ICN, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
+        (["match={beta: 0}"], {**ICN, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
+        (["match={nms: 0.4}"], {"match": 2, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
         (["cim={rate: 0.1}"], {**CIM, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
         (
             ["cim={label_floor: 0.2}"],
@@ -46,7 +52,7 @@ def test_second_run_has_nothing_to_do(tiny):
             ["cam={floor: 0.3}"],
             {
                 "cam": 6, "semantic": 2, "transfer": 2, "mil_train": 1, "mil": 6, "graph": 3, "graph_cut": 3, **BESTIE,
-                **CIM, "pseudo_labels": 6, "refine_train": 2, "refine": 2, "evaluate": 6, **EVALUATED,
+                **CIM, "prm": 2, **ICN, "pseudo_labels": 7, "refine_train": 2, "refine": 2, "evaluate": 7, **EVALUATED,
             },
         ),
         (
@@ -82,14 +88,16 @@ def test_a_changed_key_reruns_exactly_what_depends_on_it(tiny, config, expected)
 def test_the_seed_reruns_what_is_random(tiny):
     planned = tiny.planned(config=["seed=1"])
     assert {name: count for name, count in planned.items() if name == "images" or name.endswith("_train")} == {
-        "images": 1, "classifier_train": 2, "mil_train": 2, "bestie_train": 1, "cim_train": 1, "refine_train": 3,
-        "segment_train": 1,
+        "images": 1, "classifier_train": 2, "mil_train": 2, "bestie_train": 1, "cim_train": 1, "icn_train": 1,
+        "refine_train": 3, "segment_train": 1,
     }  # fmt: skip
 
 
 def test_adding_variants_builds_only_what_is_missing(tiny):
     """Cuts without a graph read the tables of p that are there; one recipe more trains DeepLab, one Mask R-CNN."""
-    shown = "transfer,cam_cut,liid,fan,bestie,cim,full,whole_photo,top_proposal,cam_argmax,liid_no_graph,fan_no_graph"
+    shown = (
+        "transfer,cam_cut,liid,fan,bestie,cim,icn,full,whole_photo,top_proposal,cam_argmax,liid_no_graph,fan_no_graph"
+    )
     config = [f"show=[{shown}]", "train=[transfer,cam_cut,full,cam_argmax]", "train_segment=[full,liid]"]
     assert tiny.planned(config=config) == {
         "graph_cut": 3, "pseudo_labels": 3, "refine_train": 1, "refine": 1, "segment_train": 1, "segment": 1,

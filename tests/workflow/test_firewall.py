@@ -74,7 +74,7 @@ class Chain:
         values = {}
         for path in (ROOT / "config/recipes.yaml", TINY):
             update_config(values, yaml.safe_load(path.read_text()))  # Snakemake's own, deep, merge
-        values["show"] = ["transfer", "cam_cut", "liid", "fan", "bestie", "cim"]
+        values["show"] = ["transfer", "cam_cut", "liid", "fan", "bestie", "cim", "icn"]
         values["dataset"] = {
             "kind": "voc", "root": str(dataset), "train": "Main/train", "classes": list(CLASSES.values()),
             "shards": SHARDS,
@@ -155,6 +155,15 @@ class Chain:
         )  # fmt: skip
         proposals = ("proposals", "default", "proposals")
         self.sharded("cim", "default", weights=self.out / "cim/default/weights.pt", proposals=proposals)
+        peaks, pam = ("cam", "pam", "peaks"), self.out / "classifier/pam/weights.pt"
+        self.sharded("prm", "icn", weights=pam, peaks=peaks)
+        maps, section = ("prm", "icn", "prm"), self.plan.section("icn", "default", "targets")["config"]
+        for k in range(SHARDS):
+            given = {"prm": self.path(*maps, k), "proposals": self.path(*proposals, k)}
+            self.make("icn", "default", "targets", shard=k, config=section, **given)
+        self.make("icn", "default", "train", prm=self.paths(*maps), targets=self.paths("icn", "default", "targets"))
+        self.sharded("icn", "default", weights=self.out / "icn/default/weights.pt", prm=maps)
+        self.sharded("match", "icn", enhanced=("icn", "default", "enhanced"), proposals=proposals)
         for recipe in ("cam_cut", "liid", "fan"):
             self.cut(self.plan.source(recipe)[1])
         truth = Instances.load(self.path("images", "default", "truth"))

@@ -3,6 +3,7 @@ use rule cpu_job as match with:
         **reads(
             "match",
             prm="prm/{shard}.zarr.zip",
+            enhanced="icn/{shard}.zarr.zip",
             proposals="proposals/{shard}.zarr.zip",
             cam="cam/{shard}.cam.zarr.zip",
         ),

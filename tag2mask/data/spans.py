@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tag2mask.data.rle import Size
+
 
 class Spans:
     """Foreground runs of n masks of one size.
@@ -10,7 +12,7 @@ class Spans:
     runs[bounds[k]:bounds[k + 1]]. size : (H, W). area : (n,) float64, pixels.
     """
 
-    def __init__(self, runs, bounds, size):
+    def __init__(self, runs: np.ndarray, bounds: np.ndarray, size: Size) -> None:
         self.size, self.count = size, len(bounds) - 1
         lengths = np.diff(bounds)
         runs = runs[bounds[0] : bounds[-1]].astype(np.int64)
@@ -21,12 +23,12 @@ class Spans:
         self.start = self.stop - runs[inside]
         self.area = np.bincount(self.mask_of, self.stop - self.start, self.count)
 
-    def sums(self, values):
+    def sums(self, values: np.ndarray) -> np.ndarray:
         """(n,) float64: the sum of `values` (H, W) inside each mask."""
         total = np.concatenate([[0.0], np.cumsum(values.ravel(order="F"), dtype=np.float64)])
         return np.bincount(self.mask_of, total[self.stop] - total[self.start], self.count)
 
-    def mask(self, k):
+    def mask(self, k: int) -> np.ndarray:
         """(H, W) int8, 0 or 1: mask k."""
         step = np.zeros(self.size[0] * self.size[1] + 1, np.int8)
         here = self.mask_of == k

@@ -11,36 +11,21 @@ from scipy import linalg
 from scipy.sparse import coo_matrix, csgraph
 from scipy.spatial.distance import cdist
 
-from stages.mil.spans import Spans
 from tag2mask.data import regions
-
-
-def chosen(proposals, i, photo, *, config):
-    """(n,) int64: the rows of photo i that are its salient instances, best first, n <= config.keep."""
-    saliency = saliency_map(
-        photo,
-        size=config.salient_size,
-        superpixels=config.salient_superpixels,
-        sigma_colour=config.salient_colour,
-        sigma_border=config.salient_border,
-        sigma_place=config.salient_place,
-        smooth=config.salient_smooth,
-    )
-    return salient(
-        proposals,
-        i,
-        saliency,
-        keep=config.keep,
-        nms=config.salient_nms,
-        margin=config.salient_margin,
-        floor=config.salient_floor,
-        least_area=config.salient_area,
-    )
+from tag2mask.data.instances import Instances
+from tag2mask.data.spans import Spans
 
 
 def saliency_map(
-    photo, *, size=300, superpixels=250, sigma_colour=10.0, sigma_border=1.0, sigma_place=0.25, smooth=0.1
-):
+    photo: np.ndarray,
+    *,
+    size: int = 300,
+    superpixels: int = 250,
+    sigma_colour: float = 10.0,
+    sigma_border: float = 1.0,
+    sigma_place: float = 0.25,
+    smooth: float = 0.1,
+) -> np.ndarray:
     """How much each pixel stands out: (H, W) float32 in [0, 1], from 0 to 1 (all 0 for a photo of one colour).
 
     photo : (H, W, 3) uint8 RGB. size : square root of the area in pixels at which the map is made, where the photo is
@@ -73,7 +58,7 @@ def saliency_map(
     return cv2.resize(value[labels].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def border_connectivity(apart, edges, border, *, sigma):
+def border_connectivity(apart: np.ndarray, edges: np.ndarray, border: np.ndarray, *, sigma: float) -> np.ndarray:
     """(S,) float64: length of a superpixel's soft region on the photo's border over the root of that region's area.
 
     apart : (S, S) colour distances. edges : (E, 2) int neighbours. border : (S,) bool. Large for background, which the
@@ -94,7 +79,9 @@ def border_connectivity(apart, edges, border, *, sigma):
     return soft[:, border].sum(1) / np.sqrt(soft.sum(1))
 
 
-def optimised(apart, edges, background, foreground, *, sigma, smooth):
+def optimised(
+    apart: np.ndarray, edges: np.ndarray, background: np.ndarray, foreground: np.ndarray, *, sigma: float, smooth: float
+) -> np.ndarray:
     """(S,) float64 in [0, 1]: 0 where background, 1 where foreground, alike where neighbours are of like colour.
 
     The least squares of RBD, Sec. 5; neighbours of neighbours are neighbours. background, foreground : (S,) weights.
@@ -108,7 +95,17 @@ def optimised(apart, edges, background, foreground, *, sigma, smooth):
     return linalg.solve(system, foreground, assume_a="pos")
 
 
-def salient(proposals, i, saliency, *, keep, nms=0.3, margin=0.5, floor=0.5, least_area=0.01):
+def salient(
+    proposals: Instances,
+    i: int,
+    saliency: np.ndarray,
+    *,
+    keep: int,
+    nms: float = 0.3,
+    margin: float = 0.5,
+    floor: float = 0.5,
+    least_area: float = 0.01,
+) -> np.ndarray:
     """(n,) int64: the rows of photo i that agree best with its saliency, best first, n <= keep.
 
     proposals : Instances. saliency : (H, W) float32 in [0, 1]. A proposal's agreement is the overlap (sum of the
@@ -126,7 +123,7 @@ def salient(proposals, i, saliency, *, keep, nms=0.3, margin=0.5, floor=0.5, lea
     inside = spans.sums(stretched)
     agreement = inside / np.maximum(spans.area + around(stretched, proposals.bbox[first:stop], margin) - inside, 1e-9)
     free = (spans.area >= least_area * size[0] * size[1]) & (agreement > 0)
-    taken = []
+    taken: list[int] = []
     while free.any() and len(taken) < keep:
         best = int(np.argmax(np.where(free, agreement, -1)))
         if taken and agreement[best] < floor * agreement[taken[0]]:
@@ -137,7 +134,7 @@ def salient(proposals, i, saliency, *, keep, nms=0.3, margin=0.5, floor=0.5, lea
     return first + np.array(taken, np.int64)
 
 
-def around(values, boxes, margin):
+def around(values: np.ndarray, boxes: np.ndarray, margin: float) -> np.ndarray:
     """(n,) float64: sums of `values` (H, W) in the boxes (n, 4) x, y, width, height, `margin` sides wider each way."""
     total = cv2.integral(values, sdepth=cv2.CV_64F)
     corner, side = np.split(np.asarray(boxes, np.float64), 2, axis=1)

@@ -1,0 +1,41 @@
+"""What `icn` makes: peak response maps that cover whole instances, by a network that learns from proposals."""
+
+from tag2mask.run.registry import Job, Picture, Read, Stage, Write, always
+
+RANKING = ("most", "area", "side", "outline", "background", "alpha", "beta", "gamma", "rebalance")
+
+
+def fill(config, plan, recipe):
+    """Proposals are ranked for the targets as `match` ranks them for the answers (Sec. 3.2): by its section's keys."""
+    if "matching" not in config:
+        return config
+    keys = plan.config("match")
+    return config | {"matching": {name: keys[name] for name in RANKING}}
+
+
+STAGE = Stage(
+    jobs={
+        "targets": Job(
+            reads={"prm": Read("prm.prm"), "proposals": Read("proposals.proposals")},
+            writes={"targets": Write("maps/1")},
+        ),
+        "train": Job(
+            reads={"prm": Read("prm.prm"), "targets": Read("icn.targets")},
+            writes={"weights": Write("weights/1")},
+            mem_mb=8000,
+            minutes=1440,
+            seeded=always,
+        ),
+        "run": Job(
+            reads={"prm": Read("prm.prm"), "weights": Read("icn.weights")},
+            writes={"enhanced": Write("maps/1")},
+            minutes=240,
+        ),
+    },
+    fill=fill,
+    pictures={"enhanced": Picture("heat", maps="enhanced")},
+    disk_kb=40,
+    peak_mb=1500,
+    disk_mb=15,
+    memory_kb=lambda view: 400.0,  # maps and targets of its peaks
+)
