@@ -213,7 +213,7 @@ def test_held_out_proposals_are_made_for_who_reads_them(tmp_path):
 
 def test_the_demo_is_the_default(tmp_path):
     planned = Workflow(tmp_path, config=()).planned("--resources", "gpu=8")
-    assert planned["refine_train"] == 3 and planned["pseudo_labels"] == 5
+    assert planned["refine_train"] == 4 and planned["pseudo_labels"] == 6
 
 
 def test_lint_and_format():
