@@ -81,8 +81,9 @@ results/photos20-bestie.csv: | $(ENV)
 CIM := --cores 2 --configfile config/config.yaml benchmarks/config/ablate_cim.yaml --config
 ablate-cim: $(ENV)
 	for seed in 0 1 2; do .venv/bin/snakemake $(CIM) seed=$$seed run=ablate-cim-$$seed || exit 1; done
+	$(RUN) benchmarks.ablate_cim results/ablate-cim-[012] --only "Table 4" "Figure 4"
 	.venv/bin/snakemake $(CIM) run=ablate-cim-0 show=[$(ROWS)]
-	$(RUN) benchmarks.ablate_cim results/ablate-cim-[012]
+	$(RUN) benchmarks.ablate_cim results/ablate-cim-0 --only "Table 5" "Table 6" Labels --section ablate-cim-more --title "CIM's Tables 5 and 6"
 ROWS := mist,agpl,maskiou,no_cascade,cim,cascade_05,cascade_15,cascade_20,seeds_05,seeds_15,seeds_20,all_05,all_10,all_15,all_20,cim_released
 
 # ICN's Tables 1, 3 and 4 on generated scenes, three seeds (resumable row by row).

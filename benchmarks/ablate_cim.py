@@ -197,8 +197,10 @@ def figure_table(folders, recipe):
     return grid(head, body)
 
 
-def section(runs, folders, *, command, title, minutes=None):
-    """The Markdown text. runs : list of what `ablate_liid.read` gives, one a folder."""
+def section(runs, folders, *, command, title, minutes=None, only=()):
+    """The Markdown text. runs : list of what `ablate_liid.read` gives, one a folder. only : beginnings of the headings
+    that are kept; none: all.
+    """
     one = next(iter(runs[0].values()))["labels"]
     seeds = f"{len(runs)} seeds: mean (least-most)" if len(runs) > 1 else "one seed"
     facts = f"Per cent, {seeds}. {one['photos']} training photos with {one['objects']} objects."
@@ -230,7 +232,8 @@ and ResNet-50: the direction is comparable, the height is not.
         ("Labels and networks side by side", [side_table(runs)]),
         ("Figure 4: seeds, mined proposals and integrity over the training", [about, *drawn] if drawn else [""]),
     ]
-    return "\n\n".join([lead.strip(), *("\n\n".join([f"### {head}", *texts]) for head, texts in parts if texts[0])])
+    parts = [(head, texts) for head, texts in parts if texts[0] and (not only or head.startswith(tuple(only)))]
+    return "\n\n".join([lead.strip(), *("\n\n".join([f"### {head}", *texts]) for head, texts in parts)])
 
 
 def compared(head, body, *, least=1):
@@ -244,10 +247,12 @@ def main(argv=None):
     parser.add_argument("--section", default="ablate-cim", help="marker in docs/benchmarks.md")
     parser.add_argument("--title", default="CIM's ablations on generated scenes")
     parser.add_argument("--command", default="make ablate-cim", help="what made the runs, to stand beside the numbers")
+    parser.add_argument("--only", nargs="*", default=[], help="beginnings of the headings to keep, as 'Table 5'")
     parser.add_argument("--out", type=Path, default=sections.PAGE, help="the page whose section is written")
     given = parser.parse_args(argv)
     runs = [read(folder) for folder in given.runs]
-    found = section(runs, given.runs, command=given.command, title=given.title, minutes=minutes_of(given.runs))
+    how = {"command": given.command, "title": given.title, "only": given.only}
+    found = section(runs, given.runs, minutes=minutes_of(given.runs), **how)
     sections.write(given.section, found, given.out)
     print(found)
 
