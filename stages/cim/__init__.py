@@ -9,9 +9,9 @@ def train(inputs, config, job):
     """{"weights": Weights of kind "cim", "snapshots": Table "mined/1"}.
 
     inputs : index, proposals (paths of the shards' instances/1), peaks (paths of the shards' peaks/1) or, with
-    `cues: points`, points (path of a peaks/1). Learns from tags and cues alone. mined/1: image_id (I,); rows of
-    iteration, image (of image_id), proposal (its number in the photo), category, branch (0: anti-noise), score,
-    integrity, seed, mined: what each branch says, and mines for the next one.
+    `cues: points`, points (path of a peaks/1); with `from_classifier` classifier (weights/1). Learns from tags and cues
+    alone. mined/1: image_id (I,); rows of iteration, image (of image_id), proposal (its number in the photo), category,
+    branch (0: anti-noise), score, integrity, seed, mined: what each branch says, and mines for the next one.
     """
     from stages.cim.learn import learn
     from stages.cim.photos import cues_of
@@ -20,6 +20,7 @@ def train(inputs, config, job):
     from tag2mask.data.tables import Table
     from tag2mask.store.manifest import read_json
     from tag2mask.store.store import manifest_path
+    from tag2mask.store.weights import Weights
 
     index = Index.load(inputs.index)
     tables = listed(inputs.points if config.cues == "points" else inputs.peaks) if config.agpl else []
@@ -27,7 +28,8 @@ def train(inputs, config, job):
     paths = listed(inputs.proposals)
     shards = (Instances.load(path) for path in paths)
     section = read_json(manifest_path(paths[0])).get("section", {}).get("config", {})
-    weights, snapshots = learn(index, shards, cues, section=section, config=config, job=job)
+    begin = Weights.load(inputs.classifier, "classifier") if config.from_classifier else None
+    weights, snapshots = learn(index, shards, cues, section=section, begin=begin, config=config, job=job)
     return {"weights": weights, "snapshots": snapshots}
 
 

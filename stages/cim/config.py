@@ -59,6 +59,11 @@ class Config(Section):
         description="`imagenet`: the packaged weights (efficientnet_lite0, _lite2); `none`: random; else a local file "
         "of the backbone's ImageNet tensors",
     )
+    from_classifier: bool = Field(
+        False,
+        description="the backbone begins as the classifier's, which knows the photos' tags, where both have the same "
+        "layers; ours, for schedules too short to learn them again",
+    )
     output_stride: Literal[8, 16, 32] = Field(
         16,
         description="stride of the features in px of the resized photo; CIM's code 16 (ResNet-50 to its third block)",

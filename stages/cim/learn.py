@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from stages.cim import losses
-from stages.cim.network import build
+from stages.cim.network import build, take_over
 from stages.cim.photos import Photos
 from stages.cim.snapshots import Snapshots
 from stages.cim.targets import pseudo_labels
@@ -16,14 +16,17 @@ from tag2mask.store.weights import Weights
 PARTS = ("tag_loss", "cluster_loss", "class_loss", "integrity_loss", "bag_loss")
 
 
-def learn(index, shards, cues, *, section, config, job):
+def learn(index, shards, cues, *, section, begin=None, config, job):
     """(Weights of kind "cim", Table mined/1 of the snapshots).
 
     index : Index. shards : Instances of the training photos' proposals, one after another. cues : see `Photos`.
-    section : configuration of the stage that made the proposals, kept for photos that come later.
+    section : configuration of the stage that made the proposals, kept for photos that come later. begin : Weights of a
+    classifier, whose backbone it begins with.
     """
     start(job)
     model = build(config, len(index.categories), weights=config.weights)  # first: a wrong file is known at once
+    if begin is not None:
+        job.count(tensors_of_the_classifier=take_over(model.backbone, begin))
     model.backbone.freeze(config.freeze)
     model.to(job.device)
     photos = Photos(index, shards, cues, config=config, job=job)

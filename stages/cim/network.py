@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torchvision.ops import roi_align
 
+from tag2mask.errors import UserError
 from tag2mask.learn import backbone
 
 
@@ -81,6 +82,22 @@ class ProposalNet(nn.Module):
         # layers follow `mode` and `frozen_norm`.
         self.backbone.training = False
         return self
+
+
+def take_over(net, weights):
+    """Give the Backbone `net` the tensors that the backbone of a classifier's Weights has too; returns how many.
+
+    The last blocks may be missing there, as it may be of a finer stride. Raises UserError for another architecture.
+    """
+    own, theirs = net.state_dict(), weights.tensors
+    both = {name: theirs[f"backbone.{name}"] for name in own if f"backbone.{name}" in theirs}
+    if weights.meta["backbone"] != net.name or any(own[name].shape != both[name].shape for name in both):
+        raise UserError(
+            f"cim.from_classifier: the classifier's backbone is {weights.meta['backbone']}, that of cim {net.name}; "
+            "give both the same, or set it to false."
+        )
+    net.load_state_dict(both, strict=False)
+    return len(both)
 
 
 def build(config, classes, *, weights="none"):

@@ -22,6 +22,7 @@ STAGE = Stage(
                 "proposals": Read("proposals.proposals"),
                 "peaks": Read("cam.peaks", when=cues("peaks")),
                 "points": Read("images.points", when=cues("points")),
+                "classifier": Read("classifier.weights", when=lambda view: view.config["from_classifier"]),
             },
             writes={"weights": Write("weights/1"), "snapshots": Write("mined/1")},
             mem_mb=16000,

@@ -64,7 +64,9 @@ class Config(Section):
     jitter: float = Field(
         0.2, ge=0, lt=1, description="Brightness and contrast are multiplied by 1 +- up to this, uniform; ours."
     )
-    optimiser: Literal["sgd", "adamw"] = Field("sgd", description="sgd with momentum 0.9 (BESTIE), or AdamW.")
+    optimiser: Literal["sgd", "adam", "adamw"] = Field(
+        "sgd", description="sgd with momentum 0.9 (BESTIE), Adam (ICN, Sec. 4.2), or AdamW."
+    )
     rate: float = Field(1e-3, gt=0, description="Learning rate of the backbone; BESTIE 1e-3, PRM 1e-2 (sgd).")
     rate_new: float = Field(10.0, gt=0, description="Factor of the rate for new layers; BESTIE 10, PRM 1.")
     weight_decay: float = Field(

@@ -26,6 +26,11 @@ TARGETS = {  # stage -> (an artifact of it, its log)
     "bestie": (f"{OUT}/bestie/default/0000.zarr.zip", "bestie.default.0000"),
     "cim_train": (f"{OUT}/cim/default/weights.pt", "cim_train.default"),
     "cim": (f"{OUT}/cim/default/0000.zarr.zip", "cim.default.0000"),
+    "prm": (f"{OUT}/prm/icn/0000.zarr.zip", "prm.icn.0000"),
+    "icn_targets": (f"{OUT}/icn/default/targets-0000.zarr.zip", "icn_targets.default.0000"),
+    "icn_train": (f"{OUT}/icn/default/weights.pt", "icn_train.default"),
+    "icn": (f"{OUT}/icn/default/0000.zarr.zip", "icn.default.0000"),
+    "match": (f"{OUT}/match/icn/0000.zarr.zip", "match.icn.0000"),
     "reference": (f"{OUT}/reference/full/0000.zarr.zip", "reference.full.0000"),
     "pseudo_labels": (f"{OUT}/pseudo_labels/cam_cut/labels.json", "pseudo_labels.cam_cut"),
     "refine_train": (f"{OUT}/refine/cam_cut/weights.pt", "refine_train.cam_cut"),
@@ -36,7 +41,7 @@ TARGETS = {  # stage -> (an artifact of it, its log)
     "report": (f"{OUT}/report/report.html", "report"),
 }
 # by the beginning of their logs
-TRAINS = ("classifier_train", "mil_train", "bestie_train", "cim_train", "refine_train", "segment_train")
+TRAINS = ("classifier_train", "mil_train", "bestie_train", "cim_train", "icn_train", "refine_train", "segment_train")
 FAST = ("graph_cut",)  # a training: test_a_killed_snakemake, and tests/contracts/test_learning.py
 STAGES = [stage if stage in FAST else pytest.param(stage, marks=pytest.mark.slow) for stage in TARGETS]
 

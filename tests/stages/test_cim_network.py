@@ -7,6 +7,8 @@ import torch
 from stages.cim.config import Config
 from stages.cim.learn import optimiser_of, rate_of
 from stages.cim.network import MaskFuse, build
+from tag2mask.errors import UserError
+from tag2mask.store.weights import Weights
 
 SMALL = {"backbone": "test_efficientnet", "weights": "none", "roi": 3, "fuse_channels": 4, "widths": (8, 6)}
 BOX = np.array([[0.0, 0.0, 1.0, 1.0], [0.25, 0.5, 0.5, 1.0]], np.float32)
@@ -128,3 +130,24 @@ def test_the_first_stages_are_frozen():
     trained = {name.split(".")[0] for name, p in model.backbone.net.named_parameters() if p.requires_grad}
     assert {"layer2", "layer3"} <= trained and not {"conv1", "layer1"} & trained
     assert not any(m.training for m in model.train().modules() if isinstance(m, torch.nn.BatchNorm2d))
+
+
+def test_it_may_begin_with_the_classifier_s_backbone():
+    """All that both have; a classifier of a finer stride has fewer blocks. Another architecture is one sentence."""
+    from test_classifier import META
+
+    from stages.cim.network import take_over
+    from stages.classifier.model import build as classifier
+
+    torch.manual_seed(0)
+    model, trained = build(Config(**SMALL), 3), classifier(META | {"head": "prm"})
+    weights = Weights(META | {"kind": "classifier"}, trained.state_dict())
+    assert take_over(model.backbone, weights) == len(model.backbone.state_dict())
+    before = dict(trained.backbone.state_dict())
+    assert all(torch.equal(value, before[name]) for name, value in model.backbone.state_dict().items())
+    finer = classifier(META | {"head": "plain", "output_stride": 8, "dilate": False})
+    fewer = take_over(build(Config(**SMALL), 3).backbone, Weights(weights.meta, finer.state_dict()))
+    assert 0 < fewer < len(model.backbone.state_dict())
+    other = Weights(weights.meta | {"backbone": "resnet50"}, trained.state_dict())
+    with pytest.raises(UserError, match="the classifier's backbone is resnet50, that of cim test_efficientnet"):
+        take_over(model.backbone, other)

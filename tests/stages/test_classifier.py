@@ -147,6 +147,19 @@ def test_the_variant_prm_is_prm_s_schedule():
     assert all(m or np.array_equal(one, whole) for m, one in zip(mirrored, shown))
 
 
+def test_the_variant_icn_is_icn_s_schedule():
+    """Adam 1e-4, a tenth after 10 of 20 epochs; the rest as PRM's."""
+    variants = yaml.safe_load((ROOT / "config/recipes.yaml").read_text())["variants"]["classifier"]
+    config = Config(**variants["icn"])
+    optimiser = optimiser_of(build(META | {"head": "prm"}), config)
+    assert type(optimiser) is torch.optim.Adam and {g["lr"] for g in optimiser.param_groups} == {1e-4}
+    rate = rate_of(config, 200, 160)  # 10 iterations an epoch
+    assert rate(99) == 1 and rate(100) == rate(199) == pytest.approx(0.1)
+    prm = Config(**variants["prm"])
+    differing = {key for key in Config.model_fields if getattr(config, key) != getattr(prm, key)}
+    assert differing == {"optimiser", "rate", "weight_decay", "drops"}
+
+
 def test_pam_head_has_convolutions_relu_and_pam_in_this_order():
     names = [type(m).__name__ for m in build(META | {"head": "pam"}).blocks]
     assert names == ["Conv2d", "ReLU", "PeakAttention"] * 2

@@ -6,6 +6,7 @@ use rule gpu_job as cim_train with:
             proposals="proposals/{shard}.zarr.zip",
             peaks="cam/{shard}.peaks.zarr.zip",
             points="images/points.zarr.zip",
+            classifier="classifier/weights.pt",
         ),
     output:
         weights="<out>/cim/{variant}/weights.pt",
