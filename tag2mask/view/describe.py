@@ -42,6 +42,12 @@ def named(names, category):
     return names.get(int(category), "background" if int(category) == 0 else f"class {int(category)}")
 
 
+def classless(store, category):
+    """What a map without a class is called, "" for a map of one."""
+    named = "label map" if store.data.dtype == np.uint8 else store.meta.get("title", "map")
+    return "" if category else named
+
+
 def rest(number):
     return [f"... and {number - ROWS} more"] if number > ROWS else []
 
@@ -72,7 +78,7 @@ def instances(table, names):
 def maps(store, names):
     shown = ", ".join(f"{key} {one}" for key, one in store.meta.items())
     rows = [
-        (int(c), named(names, c) if c else "label map", int((store.category == c).sum()))
+        (int(c), classless(store, c) or named(names, c), int((store.category == c).sum()))
         for c in np.unique(store.category)
     ]
     lines = [f"{store.images} images, {len(store)} maps of {store.data.dtype}" + (f" ({shown})" if shown else ""), ""]
@@ -131,7 +137,7 @@ def maps_of(store, i, names):
     rows = []
     for c, m in zip(categories, found):
         shape = "x".join(map(str, m.shape))
-        rows.append((named(names, c) if c else "label map", shape, float(m.min()), float(m.mean()), float(m.max())))
+        rows.append((classless(store, c) or named(names, c), shape, float(m.min()), float(m.mean()), float(m.max())))
     lines = [f"{store.image_id[i]}: {len(found)} maps", "", *grid(("name", "shape", "least", "mean", "most"), rows)]
     if store.data.dtype == np.uint8:
         for m in found:

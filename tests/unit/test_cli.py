@@ -221,7 +221,7 @@ def test_options_of_the_same_name_mean_the_same():
 
 def test_a_stage_that_declares_a_command_has_it(monkeypatch, failing):
     """A new stage's command and look need no line elsewhere."""
-    whole = {**stages(), "icn": Stage(jobs={}, commands={"review": Command("fail", "reviews")})}
+    whole = {**stages(), "islands": Stage(jobs={}, commands={"review": Command("fail", "reviews")})}
     monkeypatch.setattr(cli, "stages", lambda: whole)
     failing.error = OSError(28, "No space left on device", "there")
     assert list(cli.commands())[-1] == "review" and cli.main(["review", "there"]) == 1

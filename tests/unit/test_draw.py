@@ -20,3 +20,11 @@ def test_instances_of_a_class_have_colours_of_their_own():
     palette = draw.Palette({1: "cat", 2: "dog"})
     colours = draw.shades([1, 1, 2, 1], palette)
     assert len({tuple(colour) for colour in colours.tolist()}) == 4
+
+
+def test_a_map_of_no_class_is_amber():
+    """Red above green above blue, so that it is seen on a grey photo; where it is 0 the photo stays grey."""
+    values = np.zeros((10, 20), np.float32)
+    values[:, 10:] = 1
+    picture = draw.heat(np.full((10, 20, 3), 90, np.uint8), [0], [values], draw.Palette([1, 2])).astype(int)
+    assert (np.diff(picture[:, :8]) == 0).all() and (np.diff(picture[:, 12:]) < -20).all()

@@ -211,6 +211,13 @@ def test_held_out_proposals_are_made_for_who_reads_them(tmp_path):
     assert planned == {"images": 1, "proposals_predict": 1}
 
 
+@pytest.mark.parametrize("folder", ["saliency/default", "saliency/u2netp", "edges/hed"])
+def test_maps_of_photos_are_made_for_who_reads_them(tmp_path, folder):
+    stage, results = folder.split("/")[0], f"results/tiny/{folder}"
+    planned = Workflow(tmp_path).planned(f"{results}/0000.zarr.zip", f"{results}/held_out.zarr.zip")
+    assert planned == {"images": 1, stage: 1, f"{stage}_predict": 1}
+
+
 def test_the_demo_is_the_default(tmp_path):
     planned = Workflow(tmp_path, config=()).planned("--resources", "gpu=8")
     assert planned["refine_train"] == 4 and planned["pseudo_labels"] == 6
