@@ -8,7 +8,8 @@ config.py.
 def targets(inputs, config, job):
     """{"targets": Maps uint8, 1 where a map should be, of the maps' own sizes, in their order} of one shard.
 
-    inputs : index, prm (maps/1), proposals (instances/1). A target of 0 teaches nothing.
+    inputs : index, prm (maps/1), proposals or, with `target: salient`, salient (instances/1). A target of 0 teaches
+    nothing.
     """
     import numpy as np
 
@@ -17,17 +18,18 @@ def targets(inputs, config, job):
     from tag2mask.data.instances import Instances
     from tag2mask.data.maps import Maps, MapsBuilder
 
-    index, maps, proposals = Index.load(inputs.index), Maps.load(inputs.prm), Instances.load(inputs.proposals)
-    of_map, of_proposals = ({name: k for k, name in enumerate(one.image_id)} for one in (maps, proposals))
+    index, maps = Index.load(inputs.index), Maps.load(inputs.prm)
+    table = Instances.load(inputs.salient if config.target == "salient" else inputs.proposals)
+    of_map, of_table = ({name: k for k, name in enumerate(one.image_id)} for one in (maps, table))
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
     builder = MapsBuilder(np.uint8, {"title": "targets of ICN", "normalise": "none"})
     for i in job.progress(photos, total=len(photos), what="targets"):
         name = index.image_id[i]
         categories, given = maps.of(of_map[name])
         if config.target == "salient":
-            made = target.salient(proposals, of_proposals[name], given)
+            made = target.salient(table, of_table[name], given)
         else:
-            made = target.matched(proposals, of_proposals[name], given, most=config.top, keys=config.matching)
+            made = target.matched(table, of_table[name], given, most=config.top, keys=config.matching)
         builder.add(name, index.size[i], list(zip(categories, made)))
     found = builder.finish()
     job.count(maps=len(found), without_target=sum(not found.map(k).any() for k in range(len(found))))

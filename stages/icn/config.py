@@ -18,7 +18,7 @@ class Config(Section):
     target: Literal["proposals", "salient"] = Field(
         "proposals",
         description="what a map should become. proposals: the union of the `top` proposals that match it best, by "
-        "Eq. 5. salient: the one of the proposals with the best IoU, where these are salient instances.",
+        "Eq. 5. salient: the salient instance of `saliency` with the best IoU.",
     )
     top: int = Field(
         3,

@@ -16,7 +16,11 @@ def fill(config, plan, recipe):
 STAGE = Stage(
     jobs={
         "targets": Job(
-            reads={"prm": Read("prm.prm"), "proposals": Read("proposals.proposals")},
+            reads={
+                "prm": Read("prm.prm"),
+                "proposals": Read("proposals.proposals", when=lambda view: view.config["target"] == "proposals"),
+                "salient": Read("saliency.salient", when=lambda view: view.config["target"] == "salient"),
+            },
             writes={"targets": Write("maps/1")},
         ),
         "train": Job(

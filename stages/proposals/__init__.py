@@ -63,24 +63,10 @@ def table_of(index, photos, config, job, *, stop=False):
                     break
             rles = imported.select(found or [], config=config)
             score = ranking.scores(len(rles), count=config.count)
-        if config.salient:
-            rles = standing_out(index.photo(i), rles, most=config.salient)
-            score = ranking.scores(len(rles), count=config.salient)
         builder.add(name, size, rles, category=0, score=score)
     table = builder.finish()
     job.count(photos=len(photos), proposals=len(table))
     return table, missing
-
-
-def standing_out(photo, rles, *, most):
-    """At most so many of the masks `rles`, the salient instances of `photo` (H, W, 3) uint8 RGB, best first."""
-    from tag2mask.data.instances import InstancesBuilder
-    from tag2mask.data.saliency import saliency_map, salient
-
-    builder = InstancesBuilder({})
-    builder.add("", photo.shape[:2], rles, category=0)
-    rows = salient(builder.finish(), 0, saliency_map(photo), keep=most)
-    return [rles[k] for k in rows]
 
 
 def proposed(photo, *, config):
@@ -103,5 +89,5 @@ def alone(photo, section):
     from stages.proposals.config import Config
     from tag2mask.run.config import parse
 
-    keys = {key: value for key, value in section.items() if key not in ("source", "path", "salient")}
+    keys = {key: value for key, value in section.items() if key not in ("source", "path")}
     return proposed(photo, config=parse(Config, keys, where="proposals"))

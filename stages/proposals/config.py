@@ -25,12 +25,6 @@ class Config(Section):
         "that folder is read",
     )
     count: int = Field(500, ge=1, description="most proposals a photo, best first; ours")
-    salient: int | None = Field(
-        None,
-        ge=1,
-        description="only so many salient instances a photo are kept, the proposals that agree best with the saliency "
-        "that RBD makes without learning (as `mil.select: salient`); null: all proposals; ours",
-    )
     nms_iou: float = Field(
         0.7, gt=0, le=1, description="a proposal with a mask IoU above this with a better one is dropped; ours"
     )

@@ -2,21 +2,13 @@
 
 from tag2mask.run.registry import Job, Picture, Stage, Write
 
-
-def extras(view):
-    """Masks made elsewhere, and saliency."""
-    config = view.config
-    found = ["imported proposals"] if config["source"] != "hierarchy" else []
-    return found + (["salient instances of our own"] if config["salient"] else [])
-
-
 STAGE = Stage(
     jobs={
         "run": Job(writes={"proposals": Write("instances/1")}, mem_mb=2000),
         # one job of all validation photos: 5,000 of COCO at about 1.5 s
         "predict": Job(writes={"held_out": Write("instances/1")}, mem_mb=2000, minutes=360),
     },
-    extras=extras,
+    extras=lambda view: ["imported proposals"] if view.config["source"] != "hierarchy" else [],
     measured={"proposals": "proposals"},
     pictures={"proposals": Picture("proposals", maps="proposals", title="proposals")},
     alone={"proposals": "stages.proposals:alone"},

@@ -266,7 +266,8 @@ def test_the_stage(inputs, tmp_path):
     assert made.image_id == maps.image_id and made.category.tolist() == maps.category.tolist()
     assert [one.shape for one in map(made.map, range(4))] == [maps.map(k).shape for k in range(4)]
     assert job.numbers == {"maps": 4, "without_target": 0}
-    salient = icn.targets(inputs, Config(**keys | {"target": "salient"}), Job())["targets"]
+    files = SimpleNamespace(index=inputs.index, prm=inputs.prm, salient=inputs.proposals)
+    salient = icn.targets(files, Config(**keys | {"target": "salient"}), Job())["targets"]
     for k in range(4):  # each photo's proposals are the object and the rest of it
         assert np.array_equal(made.map(k), salient.map(k)) and made.map(k).any()
     pairs = [(maps, made)]

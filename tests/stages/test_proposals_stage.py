@@ -189,20 +189,3 @@ def test_label_maps_never_leave_their_folder(tmp_path):
     for name in ("../secret", "link", str(tmp_path / "secret")):
         with pytest.raises(UserError, match="lies outside"):
             read(name, (4, 4))
-
-
-def test_only_what_stands_out_is_kept(tmp_path):
-    """A red square on an even ground: the proposal that agrees with its saliency, ranked first of one."""
-    photo = np.full((96, 128, 3), (90, 120, 80), np.uint8)
-    photo[30:62, 50:82] = (220, 40, 40)
-    Image.fromarray(photo).save(tmp_path / "a.png")
-    path = tmp_path / "index.zarr.zip"
-    Index.build(
-        tmp_path, {1: "square"}, image_id=["a"], path=["a.png"], size=[(96, 128)], tags=[(1,)], train=[True], shards=1
-    ).save(path)
-    table = run(types.SimpleNamespace(index=path), Config(salient=1), Job(shard=0))["proposals"]
-    assert len(table) == 1 and table.score.tolist() == [1.0]
-    mask = table.masks(0)[0]
-    assert (mask[30:62, 50:82]).mean() > 0.95 and mask.sum() < 1.1 * 32 * 32
-    everything = run(types.SimpleNamespace(index=path), Config(), Job(shard=0))["proposals"]
-    assert len(everything) > 1

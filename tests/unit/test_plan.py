@@ -45,7 +45,7 @@ def test_what_recipes_are(config):
     assert {name: found for name in plan.recipes if (found := recipes.extras(plan, name))} == {
         "fan": fans,
         "fan_no_graph": fans,
-        "icn_salient": fans[:1],
+        "icn_salient": ["saliency of U2-Netp (trained on masks of DUTS)"],
     }
     assert recipes.measured(plan, "icn_salient")["proposals"] == ("proposals", "default", "proposals")
     imported = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})

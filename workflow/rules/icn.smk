@@ -5,6 +5,7 @@ use rule cpu_job as icn_targets with:
             "icn_targets",
             prm="prm/{shard}.zarr.zip",
             proposals="proposals/{shard}.zarr.zip",
+            salient="saliency/{shard}.salient.zarr.zip",
         ),
     output:
         targets="<out>/icn/{variant}/targets-{shard}.zarr.zip",
