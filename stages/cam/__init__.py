@@ -41,13 +41,11 @@ def run(inputs, config, job):
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
     side = config.size or weights.meta["size"]
     if config.peaks == "median":
-        find = partial(response_peaks, enlarge=model.enlarge, floor=config.peak_floor, most=config.most)
+        find = partial(response_peaks, enlarge=model.enlarge, floor=config.peak_floor)
     elif config.peaks == "gaussian":
-        find = partial(rising_peaks, sigma=config.sigma / model.stride, most=config.most)
+        find = partial(rising_peaks, sigma=config.sigma / model.stride)
     else:
-        find = partial(
-            photo_peaks, mean_filter=config.mean_filter, window=config.window, floor=config.floor, most=config.most
-        )
+        find = partial(photo_peaks, mean_filter=config.mean_filter, window=config.window, floor=config.floor)
     head = weights.meta["head"]
     named = {"head": head, "title": TITLES.get(head, "CAM")}
     builder = MapsBuilder(np.float16, {"stride": model.stride, "size": side, **named, "normalise": config.normalise})
@@ -63,7 +61,7 @@ def run(inputs, config, job):
                 searched = responses(model, signed, chosen) if config.peaks == "median" else maps
                 empty += int((maps.max((1, 2)) == 0).sum())
             builder.add(index.image_id[photos[t]], photo.shape[:2], list(zip(tags, maps)))
-            number, yx, score = find(searched, photo.shape[:2])
+            number, yx, score = find(searched, photo.shape[:2], most=config.most, share=config.join)
             counts.append(len(number))
             category.append(np.array(tags, np.int16)[number])
             places.append(yx)

@@ -64,6 +64,13 @@ class Config(Section):
     floor: float = Field(
         0.1, ge=0, le=1, description="`peaks: window`: least score of a peak, the filtered map's value; BESTIE 0.1."
     )
+    join: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="two peaks are one where the map on the best way between them stays at this share of the lower one "
+        "or above, heights counted from 0 (`peaks: median`: from the map's median); null: they stay two; ours.",
+    )
     most: int = Field(25, ge=1, description="At most this many peaks a class and photo, the strongest; BESTIE 25.")
 
     @field_validator("mean_filter", "window")

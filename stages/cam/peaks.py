@@ -1,6 +1,7 @@
 """Peaks of class maps: one point per object is the hope, one per local maximum is the fact."""
 
 import cv2
+import higra
 import numpy as np
 
 from tag2mask.data.scores import bounded
@@ -27,7 +28,27 @@ def find_peaks(response, *, radius, floor, above=0.0, most=None):
     return peaks[order][:most].astype(np.int32)
 
 
-def photo_peaks(maps, size, *, mean_filter, window, floor, most):
+def separate(values, peaks, *, share, base=0.0):
+    """Those of the peaks (P, 2), strongest first, that stand for themselves: topological persistence, by share.
+
+    values : (H, W) float32. A peak goes where a way leads from it to a stronger one (of equal ones: to an earlier one)
+    whose lowest place is at least `share` of its own height, heights counted from `base`: two tops of one hill. That
+    lowest place of the best way is the level of both peaks' lowest common ancestor in the max-tree. share None: all
+    stay. Source: ours (persistent homology of superlevel sets: Edelsbrunner, Letscher, Zomorodian 2002).
+    """
+    if share is None or len(peaks) < 2:
+        return peaks
+    graph = higra.get_8_adjacency_graph(values.shape)
+    tree, level = higra.component_tree_max_tree(graph, np.ascontiguousarray(values, np.float64).ravel())
+    place = np.ravel_multi_index(tuple(peaks.T), values.shape)
+    weaker, stronger = np.tril_indices(len(peaks), -1)  # the order is from strong to weak
+    saddle = level[tree.lowest_common_ancestor(place[weaker], place[stronger])]
+    height = values[tuple(peaks.T)].astype(np.float64) - base
+    near = saddle - base >= share * height[weaker]
+    return peaks[np.bincount(weaker, near, len(peaks)) == 0]
+
+
+def photo_peaks(maps, size, *, mean_filter, window, floor, most, share=None):
     """Peaks of the maps of one photo, found on the maps enlarged to the photo.
 
     maps : (n, h, w) float32 in [0, 1], at network stride; size : (H, W) of the photo. Each map is enlarged (linear),
@@ -39,14 +60,14 @@ def photo_peaks(maps, size, *, mean_filter, window, floor, most):
     for k, values in enumerate(maps):
         large = cv2.resize(np.asarray(values, np.float32), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
         smooth = cv2.blur(large, (mean_filter, mean_filter)).clip(0, 1)
-        found = find_peaks(smooth, radius=window // 2, floor=floor, most=most)
+        found = separate(smooth, find_peaks(smooth, radius=window // 2, floor=floor), share=share)[:most]
         number.append(np.full(len(found), k))
         places.append(found)
         scores.append(smooth[tuple(found.T)])
     return joined(number, places, scores)
 
 
-def response_peaks(responses, size, *, enlarge, floor, most):
+def response_peaks(responses, size, *, enlarge, floor, most, share=None):
     """Peaks of the class responses of one photo as peak stimulation finds them, PRM's own rule.
 
     responses : (n, h enlarge, w enlarge) float32, in logits, maps of h x w cells enlarged with corners aligned; size :
@@ -58,8 +79,9 @@ def response_peaks(responses, size, *, enlarge, floor, most):
     number, places, scores = [], [], []
     for k, values in enumerate(responses):
         # the middle of an even number of values: a value is above their mean where it is above the smaller one
-        least = max(float(np.median(values)), floor)
-        found = find_peaks(values, radius=1, floor=-np.inf, above=least, most=most)
+        median = float(np.median(values))
+        found = find_peaks(values, radius=1, floor=-np.inf, above=max(median, floor))
+        found = separate(values, found, share=share, base=median)[:most]
         number.append(np.full(len(found), k))
         places.append(photo_pixels(found, [n // enlarge for n in values.shape], size, enlarge=enlarge))
         scores.append(bounded(values[tuple(found.T)]))
@@ -78,7 +100,7 @@ def photo_pixels(yx, cells, size, *, enlarge):
     return np.floor((cell + 0.5) * np.asarray(size) / cells).astype(np.int32)
 
 
-def rising_peaks(maps, size, *, sigma, most):
+def rising_peaks(maps, size, *, sigma, most, share=None):
     """Peaks of the maps of one photo that rise above their surroundings and above the map's mean, ICN's rule.
 
     maps : (n, h, w) float32 in [0, 1]; size : (H, W) of the photo, which the cells tile. sigma : cells. A map M gives
@@ -94,8 +116,8 @@ def rising_peaks(maps, size, *, sigma, most):
         _, region = cv2.connectedComponents((rise > 0).astype(np.uint8), connectivity=8)
         y, x = np.nonzero(rise > 0)
         order = np.lexsort((np.arange(len(y)), -rise[y, x]))  # greatest first, then row order
-        first = np.sort(np.unique(region[y, x][order], return_index=True)[1])[:most]
-        found = np.stack([y, x], 1)[order][first]
+        first = np.sort(np.unique(region[y, x][order], return_index=True)[1])
+        found = separate(rise, np.stack([y, x], 1)[order][first], share=share)[:most]
         number.append(np.full(len(found), k))
         places.append(photo_pixels(found, values.shape, size, enlarge=1))
         scores.append(values[tuple(found.T)].astype(np.float32))
