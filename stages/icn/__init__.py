@@ -6,7 +6,7 @@ config.py.
 
 
 def targets(inputs, config, job):
-    """{"targets": Maps uint8, 1 where a map should be, of the maps' own sizes, in their order} of one shard.
+    """{"targets": Maps float16, 1 where a map should be, else 0, of the maps' own sizes, in their order} of one shard.
 
     inputs : index, prm (maps/1), proposals or, with `target: salient`, salient (instances/1). A target of 0 teaches
     nothing.
@@ -22,7 +22,7 @@ def targets(inputs, config, job):
     table = Instances.load(inputs.salient if config.target == "salient" else inputs.proposals)
     of_map, of_table = ({name: k for k, name in enumerate(one.image_id)} for one in (maps, table))
     photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
-    builder = MapsBuilder(np.uint8, {"title": "targets of ICN", "normalise": "none"})
+    builder = MapsBuilder(np.float16, {"title": "targets of ICN", "normalise": "none"})
     for i in job.progress(photos, total=len(photos), what="targets"):
         name = index.image_id[i]
         categories, given = maps.of(of_map[name])
@@ -45,14 +45,14 @@ def train(inputs, config, job):
     from tag2mask.data.index import Index
     from tag2mask.data.maps import Maps
 
-    pairs = [tuple(map(Maps.load, paths)) for paths in zip(listed(inputs.prm), listed(inputs.targets), strict=True)]
+    pairs = (tuple(map(Maps.load, paths)) for paths in zip(listed(inputs.prm), listed(inputs.targets), strict=True))
     return {"weights": learn(Index.load(inputs.index), pairs, config=config, job=job)}
 
 
 def run(inputs, config, job):
     """{"enhanced": Maps} of one shard, of all training photos without job.shard; a map a peak, in their order.
 
-    inputs : index, prm, weights. uint8 0 or 1 at the size at which photos enter; float16 in [0, 1] where
+    inputs : index, prm, weights. float16 at the size at which photos enter, 0 or 1, or in [0, 1] where
     config.threshold is 0. A map of 0 stays one.
     """
     from stages.icn.infer import enhance

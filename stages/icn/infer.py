@@ -27,8 +27,7 @@ def enhance(index, photos, maps, weights, *, config, job):
     start(job)
     model = load(weights, device=job.device)
     place = {name: k for k, name in enumerate(maps.image_id)}
-    kind = np.uint8 if config.threshold else np.float16
-    builder = MapsBuilder(kind, {"title": "enhanced PRM", "normalise": "maximum"})
+    builder = MapsBuilder(np.float16, {"title": "enhanced PRM", "normalise": "maximum"})
     given = [maps.of(place[index.image_id[i]]) for i in photos]
 
     def photo(t):
@@ -38,7 +37,7 @@ def enhance(index, photos, maps, weights, *, config, job):
         for t in job.progress(range(len(photos)), total=len(photos), what="ICN"):
             categories, naive = given[t]
             shown = photo_of(t)
-            found = [] if shown is None else enhanced_maps(model, shown, naive, config=config).astype(kind)
+            found = [] if shown is None else enhanced_maps(model, shown, naive, config=config)
             builder.add(index.image_id[photos[t]], index.size[photos[t]], list(zip(categories, found)))
     made = builder.finish()
     job.count(photos=len(photos), maps=len(made))

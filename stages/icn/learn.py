@@ -17,7 +17,7 @@ from tag2mask.store.weights import Weights
 def learn(index, shards, *, config, job):
     """Weights (kind "icn") of a network trained on every map that has a target.
 
-    index : Index. shards : list of (Maps of `prm`, Maps of their targets). Raises UserError where there is none.
+    index : Index. shards : pairs of Maps of `prm` and Maps of their targets. Raises UserError where there is none.
     """
     start(job)
     model = build(config, weights=config.weights)  # first: a wrong file is known at once
@@ -56,7 +56,7 @@ def taught(index, shards):
     """[(photo of `index`, map (h, w) float16, target (h, w) uint8)] of the maps and targets that are not 0."""
     place = {name: i for i, name in enumerate(index.image_id)}
     return [
-        (place[maps.image_id[maps.image[k]]], maps.map(k), targets.map(k))
+        (place[maps.image_id[maps.image[k]]], maps.map(k), targets.map(k).astype(np.uint8))
         for maps, targets in shards
         for k in range(len(maps))
         if maps.map(k).any() and targets.map(k).any()

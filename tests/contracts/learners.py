@@ -67,7 +67,7 @@ def dataset(folder):
     """Paths of all that the learners read, of 4 training photos with one disc (3) or box (7) each, in one shard."""
     names, tags = [f"p{k}.png" for k in range(4)], [(3,), (7,)] * 2
     labels, proposals = InstancesBuilder(CATEGORIES), InstancesBuilder({})
-    cam, prm, targets = MapsBuilder(np.float16), MapsBuilder(np.float16), MapsBuilder(np.uint8)
+    cam, prm, targets = MapsBuilder(np.float16), MapsBuilder(np.float16), MapsBuilder(np.float16)
     semantic, places = MapsBuilder(np.uint8), []
     for k, (name, (category,)) in enumerate(zip(names, tags)):
         photo, mask = photo_with(category, k)
