@@ -65,9 +65,14 @@ def enlarged(x, size):
 
 
 def widen(net):
-    """Give the first convolution of a Backbone a fourth input channel with weights of 0, which change no answer."""
+    """Give the first convolution of a Backbone a fourth input channel, the map, that acts as light on the photo.
+
+    Its weights are the sum of the three colours': a map of 1 is as if the normalised photo were brighter by 1. So a map
+    of 0 changes nothing, and where there is one, the trained layers see it from the first iteration on. (With weights
+    of 0 a short schedule never learns to look at it: every peak of a photo gets the same answer.)
+    """
     first = next(module for module in net.net.modules() if isinstance(module, nn.Conv2d))
-    first.weight = nn.Parameter(torch.cat([first.weight, torch.zeros_like(first.weight[:, :1])], 1).detach())
+    first.weight = nn.Parameter(torch.cat([first.weight, first.weight.sum(1, keepdim=True)], 1).detach())
     first.in_channels += 1
 
 
