@@ -277,7 +277,7 @@ def test_what_is_amiss_is_said_in_a_sentence(dataset):
 def test_inference_reads_its_keys_alone():
     """Every key of `run` that no weights carry stands in TEST; what training does not read is in ONLY_TEST."""
     assert Config.ONLY_TEST < Config.TEST < set(Config.model_fields)
-    for file in ("infer.py", "select.py", "saliency.py"):
+    for file in ("infer.py", "select.py"):
         text = (Path(mil.__file__).parent / file).read_text()
         assert set(re.findall(r"\bconfig\.(\w+)", text)) <= Config.TEST
     files = ("learn.py", "samples.py", "rates.py", "extractor.py", "losses.py")
