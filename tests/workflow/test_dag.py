@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 
 import pytest
 import yaml
@@ -216,6 +217,14 @@ def test_maps_of_photos_are_made_for_who_reads_them(tmp_path, folder):
     stage, results = folder.split("/")[0], f"results/tiny/{folder}"
     planned = Workflow(tmp_path).planned(f"{results}/0000.zarr.zip", f"{results}/held_out.zarr.zip")
     assert planned == {"images": 1, stage: 1, f"{stage}_predict": 1}
+
+
+def test_a_killed_job_is_named_where_snakemake_forgets_it(tmp_path):
+    workflow, lost = Workflow(tmp_path), "results/tiny/images/default/index.json"
+    marker = workflow.folder / ".snakemake/incomplete" / urlsafe_b64encode(lost.encode()).decode()
+    marker.parent.mkdir(parents=True)
+    marker.write_text("{}")
+    assert f"A job was killed before it had made {lost}." in workflow.run("-n")
 
 
 def test_the_demo_is_the_default(tmp_path):

@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 
 from tag2mask.errors import UserError
-from tag2mask.run import estimate, recipes, registry
+from tag2mask.run import estimate, recipes, registry, unfinished
 from tag2mask.run.code_digest import code_digest
 from tag2mask.run.lease import available
 from tag2mask.run.plan import Plan
@@ -27,6 +27,9 @@ SHARDS = [f"{n:04d}" for n in range(PLAN.config(DATASET)["shards"])]
 INDEX = f"{OUT}/{DATASET}/default/index.zarr.zip"
 SCRIPT = "../scripts/run_stage.py"
 DEVICES = available() if PLAN.gpus else []
+
+if workflow.is_main_process and (LOST := unfinished.lost(PLAN, OUT)):
+    print(unfinished.sentence(LOST), file=sys.stderr)
 
 for folder in ("results", OUT, *(f"{OUT}/{name}" for name in ("logs", "benchmarks", *STAGES))):
     if os.path.isfile(folder):
