@@ -98,14 +98,12 @@ def table(plan: "Plan") -> list[dict]:
 
 
 def measured(plan: "Plan", recipe: str) -> dict[str, tuple[str, str, str]]:
-    """Part of the metrics -> (stage, variant, output): what `evaluate` measures of a recipe besides its labels.
-
-    Of a stage that it reads in several variants, the one that the recipe's own stage reads.
-    """
-    source = plan.source(recipe)
-    words = dict.fromkeys(stage for stage, _ in plan.closure(*source))
-    own = {word: source[1] if word == source[0] else plan.upstream(*source, word) for word in words}
-    return {part: (word, own[word], output) for word in words for part, output in stages()[word].measured.items()}
+    """Part of the metrics -> (stage, variant, output): what `evaluate` measures of a recipe besides its labels."""
+    return {
+        part: (stage, variant, output)
+        for stage, variant in plan.closure(*plan.source(recipe))
+        for part, output in stages()[stage].measured.items()
+    }
 
 
 def pictures(plan: "Plan") -> list[tuple[Picture, str, str]]:

@@ -22,7 +22,7 @@ def lost(plan: "Plan", out: str, markers: str | Path = ".snakemake/incomplete") 
     markers : Snakemake's folder of markers, named after the files in base64 (long names in parts, @ before all but the
     last).
     """
-    found, folder = [], Path(markers)
+    found, folder, needed = [], Path(markers), tuple(folders(plan, out))
     for marker in folder.rglob("*"):
         if not marker.is_file():
             continue
@@ -31,7 +31,7 @@ def lost(plan: "Plan", out: str, markers: str | Path = ".snakemake/incomplete") 
             path = urlsafe_b64decode("".join(one.removeprefix("@") for one in parts)).decode()
         except (Error, UnicodeDecodeError):  # no marker
             continue
-        if not Path(path).exists() and path.startswith(tuple(folders(plan, out))):
+        if not Path(path).exists() and path.startswith(needed):
             found.append(path)
     return sorted(found)
 
