@@ -8,6 +8,8 @@ from tag2mask.errors import UserError
 from tag2mask.run import recipes
 from tag2mask.run.plan import Plan
 
+REAL = ("voc2012", "coco", "folder")
+
 
 @pytest.fixture
 def config():
@@ -42,10 +44,11 @@ def test_what_recipes_are(config):
         "tags", "tags", "masks", "boxes", "tags",
     ]  # fmt: skip
     fans = ["salient instances of our own", "features trained on single-tag training photos"]
+    u2netp = ["saliency of U2-Netp (trained on masks of DUTS)"]
     assert {name: found for name in plan.recipes if (found := recipes.extras(plan, name))} == {
         "fan": fans,
         "fan_no_graph": fans,
-        "icn_salient": ["saliency of U2-Netp (trained on masks of DUTS)"],
+        **{name: u2netp for name in ("icn_salient", "transfer_salient", "transfer_salient_joined", "bestie_salient")},
     }
     assert recipes.measured(plan, "icn_salient")["proposals"] == ("proposals", "default", "proposals")
     imported = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
@@ -57,6 +60,29 @@ def test_what_recipes_are(config):
     assert [name for name in plan.recipes if not recipes.trains(plan, name)] == ["whole_photo", "top_proposal"]
     assert plan.section("pseudo_labels", recipe="cam_cut")["config"]["box_nms"] == 0.4
     assert plan.section("pseudo_labels", recipe="transfer")["config"]["box_nms"] is None
+
+
+def test_saliency_is_read_where_it_has_a_share(config):
+    plan = Plan.load(config)
+    assert {name: sorted(plan.reads("semantic", name)) for name in plan.variants["semantic"]} == {
+        "default": ["cam"], "salient": ["cam", "saliency"], "truth": ["truth"],
+    }  # fmt: skip
+    assert plan.upstream("bestie", "salient", "saliency") == "u2netp"
+    config["semantic"]["saliency_share"] = 0.2
+    assert sorted(Plan.load(config).reads("semantic", "truth")) == ["truth"]
+
+
+@pytest.mark.parametrize("files", [("config",), *((name, "cpu") for name in REAL), ("folder", "cpu", "quick")])
+def test_an_overlay_leaves_prm_its_photos_and_cim_its_backbone(files):
+    """PRM learns from whole photos squashed to squares; CIM begins with the weights of that classifier's backbone."""
+    merged = {}
+    for name in ("recipes", *files):
+        with open(f"config/{name}.yaml") as file:
+            update_config(merged, yaml.safe_load(file))
+    plan = Plan.load(merged)
+    prm = plan.config("classifier", "prm")
+    assert (prm["crop_area"], prm["crop_aspect"], prm["keep_aspect"]) == ([1.0, 1.0], 1.0, False)
+    assert prm["backbone"] == plan.config("cim")["backbone"]
 
 
 def test_what_lies_outside_must_be_there_before_any_work(config, tmp_path):
