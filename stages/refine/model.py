@@ -16,6 +16,7 @@ from torch import nn
 
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone as networks
+from tag2mask.learn import pretrained
 
 RESNET = "R-50"
 RESNET_MEAN = (123.675, 116.28, 103.53)  # torchvision's, RGB in 0..255
@@ -175,7 +176,7 @@ def load_resnet(bottom_up, weights):
         raise UserError(
             f"refine.weights: there are no packaged weights for {RESNET}; name a local file of them, or `none`"
         )
-    content = networks.read(weights)
+    content = pretrained.read(weights, RESNET)
     if any(name.removeprefix("backbone.bottom_up.").startswith(("stem.", "res2.", "res2_")) for name in content):
         raise UserError(
             f"{weights} has detectron2's tensor names, whose R-50 takes other pixels (BGR, unit deviation) and other "

@@ -11,6 +11,7 @@ from tag2mask.errors import UserError
 from tag2mask.run import recipes
 from tag2mask.run.config import Section, mapping, ordered, parse, strings
 from tag2mask.run.registry import Read, dataset, stages
+from tag2mask.store import hub
 
 OUTSIDE = ("weights", "path", "labelled_folder")  # keys that name files and folders from outside the run
 NAME = r"^[A-Za-z0-9_-]+$"
@@ -107,6 +108,8 @@ class Plan(Section):
             kept = config.keys() - model.ONLY_TEST if function == "train" else own
             config = {key: value for key, value in config.items() if key in kept}
         config = stages()[stage].fill(config, self, recipe)
+        if hub.named(config.get("weights")):
+            config = {**config, "weights": self.hub_weights(stage, variant)}
         found = {"stage": stage, "function": function, "config": config, **more}
         reads = self.reads(stage, variant, function).values()
         found["schemas"] = {read.what: stages()[read.stage].writes(read.artifact).schema for read in reads}
@@ -140,11 +143,21 @@ class Plan(Section):
 
     def outside(self, stage: str, variant: str = "default") -> dict[str, str]:
         """{key: path} of the files and folders from outside the run that the stage reads in this variant."""
+        given = {key: self.config(stage, variant).get(key) for key in OUTSIDE}
+        no_file = (None, "", "imagenet", "none")
+        return {key: path for key, path in given.items() if path not in no_file and not hub.named(path)}
+
+    def hub_weights(self, stage: str, variant: str) -> str:
+        """Its `weights` of the Hub with name and revision; UserError where they cannot be had."""
         config = self.config(stage, variant)
-        return {key: config[key] for key in OUTSIDE if config.get(key) not in (None, "", "imagenet", "none")}
+        try:
+            return hub.pinned(config["weights"], config["backbone"])
+        except UserError as error:
+            raise UserError(f"{stage}.weights ({variant}): {error}") from None
 
     def look_outside(self) -> None:
-        """UserError where a file or folder that a shown recipe needs is not there, before any work is done."""
+        """UserError where a file, a folder or the Hub's weights that a shown recipe needs are not to be had, before any
+        work is done."""
         used = {pair for recipe in self.show for pair in self.closure(*self.source(recipe))}
         shared = [word for word, stage in stages().items() if stage.shared]
         used |= {(word, "default") for word in shared if any(self.runs(word))}
@@ -152,6 +165,8 @@ class Plan(Section):
             for key, path in self.outside(stage, variant).items():
                 if not Path(path).exists():
                     raise UserError(f"{stage}.{key} ({variant}): {path} does not exist; name one that does.")
+            if hub.named(self.config(stage, variant).get("weights")):
+                self.hub_weights(stage, variant)
 
     def writes(self, artifact: str) -> bool:
         """Whether the dataset gives this artifact: "truth", "points"."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from tag2mask.errors import UserError
 from tag2mask.run.config import mapping
 from tag2mask.run.registry import Picture, dataset, stages
+from tag2mask.store import hub
 
 if TYPE_CHECKING:
     from tag2mask.run.plan import Plan
@@ -82,7 +83,9 @@ def supervision(plan: "Plan", recipe: str) -> str:
 def extras(plan: "Plan", recipe: str) -> list[str]:
     """What else the labels rest on that was trained or made elsewhere, for the table; usually nothing."""
     pairs = plan.closure(*plan.source(recipe))
-    return [one for stage, variant in pairs for one in stages()[stage].extras(plan.view(stage, variant))]
+    made = [one for stage, variant in pairs for one in stages()[stage].extras(plan.view(stage, variant))]
+    weights = dict.fromkeys(hub.title(plan.config(stage, variant)) for stage, variant in pairs)
+    return made + [f"weights {name}" for name in weights if name]
 
 
 def table(plan: "Plan") -> list[dict]:
