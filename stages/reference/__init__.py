@@ -14,7 +14,7 @@ def run(inputs, config, job):
     from tag2mask.data.instances import Instances, InstancesBuilder
 
     index = Index.load(inputs.index)
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     make = {"full": full, "oracle_boxes": oracle_boxes, "whole_photo": whole_photo, "top_proposal": top_proposal}
     read = {
         "full": ("truth",),

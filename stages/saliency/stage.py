@@ -6,6 +6,7 @@ RESTS_ON = {
     "rbd": "saliency of our own",
     "u2netp": "saliency of U2-Netp (trained on masks of DUTS)",
     "folder": "imported saliency",
+    "instances": "imported salient instances",
 }
 
 STAGE = Stage(

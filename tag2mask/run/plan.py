@@ -115,10 +115,17 @@ class Plan(Section):
         return ordered(found)
 
     def upstream(self, stage: str, variant: str, wanted: str) -> str:
-        """The variant of stage `wanted` that (stage, variant) reads, directly or through what it reads."""
+        """The variant of stage `wanted` that (stage, variant) reads, directly or through what it reads.
+
+        Where it does not name one, that of the first variant it names which does: a cut of salient instances takes
+        those that `mil` scored.
+        """
         entry = self.entry(stage, variant).get("from") or {}
         if wanted in entry:
             return entry[wanted]
+        for near, name in entry.items():
+            if wanted in (self.entry(near, name).get("from") or {}):
+                return self.upstream(near, name, wanted)
         if wanted in stages()[stage].upstream:
             return "default" if "default" in self.declared(wanted) else self.declared(wanted)[0]
         through = next(word for word in stages()[stage].upstream if wanted in reachable(word))
