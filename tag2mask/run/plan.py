@@ -151,11 +151,13 @@ class Plan(Section):
         return {key: config[key] for key in OUTSIDE if config.get(key) not in (None, "", "imagenet", "none")}
 
     def look_outside(self) -> None:
-        """UserError where a file or folder that a shown recipe needs is not there, before any work is done."""
+        """UserError where a file, folder or package that a shown recipe needs is not there, before any work is done."""
         used = {pair for recipe in self.show for pair in self.closure(*self.source(recipe))}
         shared = [word for word, stage in stages().items() if stage.shared]
         used |= {(word, "default") for word in shared if any(self.runs(word))}
         for stage, variant in sorted(used):
+            if lacks := stages()[stage].lacks(self.view(stage, variant)):
+                raise UserError(lacks)
             for key, path in self.outside(stage, variant).items():
                 if not Path(path).exists():
                     raise UserError(f"{stage}.{key} ({variant}): {path} does not exist; name one that does.")
