@@ -41,7 +41,7 @@ def run(inputs, config, job):
     from tag2mask.data.tables import Table
 
     index = Index.load(inputs.index)
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     points = getattr(inputs, "points", None)
     marks = None
     if points:

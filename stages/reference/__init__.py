@@ -8,13 +8,14 @@ def run(inputs, config, job):
 
     Without job.shard: of all training photos.
 
-    inputs : index; truth for full and oracle_boxes; proposals for oracle_boxes and top_proposal.
+    inputs : index; truth for full and oracle_boxes; proposals for oracle_boxes and top_proposal, or salient where
+    config.nodes is that.
     """
     from tag2mask.data.index import Index
     from tag2mask.data.instances import Instances, InstancesBuilder
 
     index = Index.load(inputs.index)
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     make = {"full": full, "oracle_boxes": oracle_boxes, "whole_photo": whole_photo, "top_proposal": top_proposal}
     read = {
         "full": ("truth",),
@@ -22,7 +23,8 @@ def run(inputs, config, job):
         "whole_photo": (),
         "top_proposal": ("proposals",),
     }
-    stores = {name: Instances.load(getattr(inputs, name)) for name in read[config.kind]}
+    paths = vars(inputs) | ({"proposals": inputs.salient} if config.nodes == "salient" else {})
+    stores = {name: Instances.load(paths[name]) for name in read[config.kind]}
     places = {name: {photo: k for k, photo in enumerate(table.image_id)} for name, table in stores.items()}
     builder = InstancesBuilder(index.categories)
     for i in job.progress(photos, total=len(photos), what=f"reference {config.kind}"):

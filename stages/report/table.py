@@ -109,7 +109,7 @@ def markdown(found, *, photos):
     notes += [f"- * {row['name']} rests also on: {', '.join(row['extras'])}." for row in found if row["extras"]]
     text = [line(head), rule, *map(line, body), ""]
     if photos.get("labels"):
-        text += [f"Per cent. Labels: {photos['labels']:,} training photos with masks."]
+        text += [f"Per cent. Labels: {photos['labels']:,} photos with masks."]
         if photos.get("predictions"):
             text[-1] += f" Mask R-CNN: {photos['predictions']:,} validation photos."
         if photos.get("network"):

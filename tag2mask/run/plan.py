@@ -118,10 +118,17 @@ class Plan(Section):
         return ordered(found)
 
     def upstream(self, stage: str, variant: str, wanted: str) -> str:
-        """The variant of stage `wanted` that (stage, variant) reads, directly or through what it reads."""
+        """The variant of stage `wanted` that (stage, variant) reads, directly or through what it reads.
+
+        Where it does not name one, that of the first variant it names which does: a cut of salient instances takes
+        those that `mil` scored.
+        """
         entry = self.entry(stage, variant).get("from") or {}
         if wanted in entry:
             return entry[wanted]
+        for near, name in entry.items():
+            if wanted in (self.entry(near, name).get("from") or {}):
+                return self.upstream(near, name, wanted)
         if wanted in stages()[stage].upstream:
             return "default" if "default" in self.declared(wanted) else self.declared(wanted)[0]
         through = next(word for word in stages()[stage].upstream if wanted in reachable(word))
@@ -156,12 +163,14 @@ class Plan(Section):
             raise UserError(f"{stage}.weights ({variant}): {error}") from None
 
     def look_outside(self) -> None:
-        """UserError where a file, a folder or the Hub's weights that a shown recipe needs are not to be had, before any
-        work is done."""
+        """UserError where a file, a folder, a package or the Hub's weights that a shown recipe needs are not to be had,
+        before any work is done."""
         used = {pair for recipe in self.show for pair in self.closure(*self.source(recipe))}
         shared = [word for word, stage in stages().items() if stage.shared]
         used |= {(word, "default") for word in shared if any(self.runs(word))}
         for stage, variant in sorted(used):
+            if lacks := stages()[stage].lacks(self.view(stage, variant)):
+                raise UserError(lacks)
             for key, path in self.outside(stage, variant).items():
                 if not Path(path).exists():
                     raise UserError(f"{stage}.{key} ({variant}): {path} does not exist; name one that does.")

@@ -107,7 +107,8 @@ class Stage:
     labels : the output whose rows can become pseudo labels, or "". whole_proposals : whether these rows are whole
     proposals (box NMS is due). kind : what a recipe with these labels is in the table: "method", "full", "bound",
     "baseline". supervision : "points", "boxes", "masks", ... where the variant uses more than tags, else "".
-    extras : what else it rests on that was trained or made elsewhere.
+    extras : what else it rests on that was trained or made elsewhere. lacks : one sentence where the variant cannot run
+    on this machine, for what it needs is not installed, else "".
 
     runs_for : (plan, recipe) -> bool, for a shared stage. fill : (config, plan, recipe) -> config, keys that the plan
     decides. measured : part of the metrics -> output. pictures : output -> Picture. panel : module with
@@ -138,6 +139,7 @@ class Stage:
     kind: Callable[[Any], str] = lambda view: "method"
     supervision: Callable[[Any], str] = lambda view: ""
     extras: Callable[[Any], list[str]] = lambda view: []
+    lacks: Callable[[Any], str] = lambda view: ""
     runs_for: Callable[[Any, str], bool] = lambda plan, recipe: True
     fill: Callable[[dict, Any, str | None], dict] = lambda config, plan, recipe: config
     measured: Mapping[str, str] = field(default_factory=dict)

@@ -115,7 +115,7 @@ def test_table_for_the_terminal(page):
     assert len({len(line) for line in rows}) == 1 and len(rows[0]) <= 110 and len(rows) == 6
     cells = [cell.strip() for cell in rows[-1].strip("|").split("|")]
     assert cells[:2] == ["whole_photo", "tags"] and cells[-2:] == ["-", "-"]  # it trains none
-    assert "Labels: 4 training photos with masks. Mask R-CNN: 2 validation photos." in page[1]
+    assert "Labels: 4 photos with masks. Mask R-CNN: 2 validation photos." in page[1]
 
 
 def test_the_same_inputs_give_the_same_page(trial, page):

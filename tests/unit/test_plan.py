@@ -43,18 +43,20 @@ def test_what_recipes_are(config):
     assert [recipes.supervision(plan, name) for name in names] == [
         "tags", "tags", "masks", "boxes", "tags",
     ]  # fmt: skip
-    fans = ["salient instances of our own", "features trained on single-tag training photos"]
+    rbd, fans = "saliency of our own", "features trained on single-tag training photos"
     u2netp = ["saliency of U2-Netp (trained on masks of DUTS)"]
     assert {name: found for name in plan.recipes if (found := recipes.extras(plan, name))} == {
-        "fan": fans,
-        "fan_no_graph": fans,
+        "liid": [rbd],
+        "liid_no_graph": [rbd],
+        "fan": [rbd, fans],
+        "fan_no_graph": [rbd, fans],
         **{name: u2netp for name in ("icn_salient", "transfer_salient", "transfer_salient_joined", "bestie_salient")},
     }
     assert recipes.measured(plan, "icn_salient")["proposals"] == ("proposals", "default", "proposals")
     imported = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
     assert recipes.extras(imported, "cam_cut") == ["imported proposals"] and recipes.extras(imported, "transfer") == []
     assert [name for name in plan.recipes if recipes.whole_proposals(plan, name)] == [
-        "liid", "liid_no_graph", "fan", "fan_no_graph", "cam_cut", "cam_argmax", "cam_cut_relative",
+        "liid", "liid_no_graph", "liid_boxes", "fan", "fan_no_graph", "cam_cut", "cam_argmax", "cam_cut_relative",
         "cam_argmax_relative", "oracle_boxes",
     ]  # fmt: skip
     assert [name for name in plan.recipes if not recipes.trains(plan, name)] == ["whole_photo", "top_proposal"]
@@ -110,7 +112,7 @@ def test_what_lies_outside_must_be_there_before_any_work(config, tmp_path):
 def test_which_variants_of_mil_learn(config):
     plan = Plan.load(config)
     assert {name: "weights" in plan.reads("mil", name, "run") for name in plan.variants["mil"]} == {
-        "default": True, "attention": True, "cam": False, "cam_relative": False,
+        "default": True, "boxes": True, "attention": True, "cam": False, "cam_relative": False,
     }  # fmt: skip
     assert plan.section("mil", "default", "train")["seed"] == plan.section("mil", "attention", "train")["seed"] == 0
     assert "seed" not in plan.section("mil", "default")
@@ -119,23 +121,52 @@ def test_which_variants_of_mil_learn(config):
 @pytest.mark.parametrize(
     ("keys", "extras"),
     [
-        ({"labelled_folder": "imagenet/train"}, ["salient instances of our own", "features trained on imagenet/train"]),
-        ({"epochs": 0}, ["salient instances of our own"]),  # features of the packaged backbone, as every recipe's
-        ({"epochs": 0, "select": "ranking"}, []),
+        ({"labelled_folder": "imagenet/train"}, ["saliency of our own", "features trained on imagenet/train"]),
+        ({"epochs": 0}, ["saliency of our own"]),  # features of the packaged backbone, as every recipe's
+        ({"epochs": 0, "nodes": "proposals"}, []),
     ],
 )
 def test_what_fans_labels_rest_on(config, keys, extras):
     config["variants"]["mil"]["attention"] |= keys
     plan = Plan.load(config)
-    assert recipes.extras(plan, "fan") == extras and recipes.extras(plan, "liid") == []
+    assert recipes.extras(plan, "fan") == extras and recipes.extras(plan, "liid_boxes") == []
 
 
 def test_salient_instances_and_imported_ones_in_any_recipe(config):
-    config["mil"]["select"] = "salient"
-    assert recipes.extras(Plan.load(config), "liid") == ["salient instances of our own"]
-    config["variants"]["mil"]["default"]["select"] = "ranking"
+    """LIID on photos: U2-Netp's or S4Net's; a cut takes the instances that its `mil` scored, whatever is the default."""
+    config["variants"]["mil"]["default"]["from"]["saliency"] = "u2netp"
     plan = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
-    assert recipes.extras(plan, "liid") == ["imported proposals"]
+    assert recipes.extras(plan, "liid") == ["imported proposals", "saliency of U2-Netp (trained on masks of DUTS)"]
+    assert plan.upstream("graph_cut", "default", "saliency") == plan.upstream("graph_cut", "argmax", "saliency")
+    assert plan.upstream("graph_cut", "default", "saliency") == "u2netp"
+    assert plan.upstream("graph_cut", "partition", "saliency") == "default"
+    config["variants"]["saliency"]["u2netp"] = {"source": "instances", "path": "s4net.json"}
+    assert recipes.extras(Plan.load(config), "liid") == ["imported salient instances"]
+
+
+def test_what_the_two_recipes_of_liid_read(config):
+    """`liid` as printed: HCP's proposals teach, salient instances are nodes; `liid_boxes`: the first ranked are both."""
+    plan = Plan.load(config)
+    paper, boxes = plan.config("mil", "default"), plan.config("mil", "boxes")
+    assert {key: (paper[key], boxes[key]) for key in paper if paper[key] != boxes[key]} == {
+        "select": ("hcp", "ranking"), "nodes": ("salient", "proposals"),
+    }  # fmt: skip
+    names = {variant: plan.reads("mil", variant, "run").keys() - {"weights", "cam"} for variant in ("default", "boxes")}
+    assert names == {"default": {"salient"}, "boxes": {"proposals"}}
+    assert {variant: "salient" in plan.reads("graph_cut", variant) for variant in ("default", "argmax", "boxes")} == {
+        "default": True, "argmax": True, "boxes": False,
+    }  # fmt: skip
+    assert "proposals" in plan.reads("mil", "default", "train") and ("proposals", "default") not in plan.closure(
+        "graph_cut", "partition"
+    )
+
+
+def test_a_package_that_is_not_installed_is_named_before_any_work(config, monkeypatch):
+    monkeypatch.setattr("stages.saliency.stage.weights", lambda: None)
+    Plan.load({**config, "show": ["liid"]}).look_outside()  # the demo's saliency is RBD
+    config["variants"]["mil"]["default"]["from"]["saliency"] = "u2netp"
+    with pytest.raises(UserError, match=r"^saliency\.source u2netp needs the package"):
+        Plan.load({**config, "show": ["liid"]}).look_outside()
 
 
 @pytest.mark.parametrize(
@@ -145,6 +176,7 @@ def test_salient_instances_and_imported_ones_in_any_recipe(config):
         ("mil", "default", "epochs", 3, {"train"}),
         ("mil", "default", "keep", 5, {"train", "run"}),
         ("mil", "default", "relative", True, {"run"}),
+        ("mil", "default", "nodes", "proposals", {"run"}),
         ("mil", "attention", "features", "roi", {"run"}),
         ("mil", "cam", "eta", 0.5, {"train"}),  # it has no training: its rule `mil` stays as it was
         ("segment", "default", "test_flip", True, {"run"}),
