@@ -36,11 +36,16 @@ class Config(Section):
         "those for which there is no room are 1x1. BESTIE's three at stride 8 see 48. null: all are 3x3; ours.",
     )
     pam_channels: int = Field(512, ge=1, description="Channels of those convolutions; VGG-16's width in BESTIE's code.")
-    backbone: str = Field("efficientnet_lite0", description="timm architecture (LIID resnet50, BESTIE vgg16).")
+    backbone: str = Field(
+        "efficientnet_lite0",
+        description="timm architecture, with or without its tag (LIID resnet50, BESTIE vgg16). Maps of a vision "
+        "transformer have its patch's stride, those of DINOv2 (vit_small_patch14_dinov2) 14.",
+    )
     weights: str = Field(
         "imagenet",
-        description="imagenet: packaged weights (efficientnet_lite0, _lite2); none: random; else the path of a local "
-        ".pth, .pt or .safetensors file with this backbone's tensors.",
+        description="imagenet: packaged weights (efficientnet_lite0, _lite2); none: random; hub: timm's own, from the "
+        "cache of the Hugging Face Hub or downloaded once (hub:<repository>@<revision>, as the manifest has it, holds "
+        "on to one); else the path of a local .pth, .pt or .safetensors file with this backbone's tensors.",
     )
     output_stride: Literal[8, 16, 32] = Field(
         16,

@@ -38,7 +38,8 @@ class Config(Section):
     )
     weights: str = Field(
         "imagenet",
-        description="what it starts with: imagenet (packaged), none (random) or a local .pth, .pt, .safetensors file.",
+        description="what it starts with: imagenet (packaged), none (random), hub (timm's, see `classifier.weights`) "
+        "or a local .pth, .pt, .safetensors file.",
     )
     frozen_norm: bool = Field(True, description="batch norm keeps its ImageNet statistics, scale and shift; ours.")
     channels: int = Field(64, ge=1, description="of every fused map; ICN names none; ours.")

@@ -76,7 +76,8 @@ class Config(Section):
     backbone: str = Field("efficientnet_lite0", description="timm architecture (LIID 4.1: ResNet-50; Fan 3.2: ResNet)")
     weights: str = Field(
         "imagenet",
-        description="what it starts with: imagenet (packaged), none (random) or a local .pth, .pt, .safetensors file",
+        description="what it starts with: imagenet (packaged), none (random), hub (timm's, see `classifier.weights`) "
+        "or a local .pth, .pt, .safetensors file",
     )
     size: int = Field(
         448,

@@ -23,8 +23,8 @@ class Config(Section):
     )
     weights: str = Field(
         "imagenet",
-        description="`imagenet`: the packaged weights; `none`: random; else a file of the backbone's tensors "
-        "(for R-50 by torchvision's or timm's names)",
+        description="`imagenet`: the packaged weights; `none`: random; `hub`: timm's from the Hugging Face Hub (see "
+        "`classifier.weights`); else a file of the backbone's tensors (for R-50 by torchvision's or timm's names)",
     )
     freeze_stages: int = Field(
         2, ge=0, le=5, description="first stages of the backbone that are not trained (strides 2, 4, ...); det2: 2"

@@ -96,8 +96,8 @@ def create(
 ):
     """A `Backbone`.
 
-    name : a timm architecture. weights : "imagenet" (packaged, of the names in PACKAGED), "none" (random), "hub" (timm's
-    own, see store/hub.py), or the path of a local .pth/.pt/.safetensors file with timm's or torchvision's tensor names.
+    name : a timm architecture. weights : "imagenet" (packaged, of the names in PACKAGED), "none" (random), "hub"
+    (timm's own, see store/hub.py), or the path of a .pth/.pt/.safetensors file with timm's or torchvision's names.
     strides : which levels to return, e.g. (4, 8, 16, 32), each the deepest of that stride; None: the deepest alone.
     output_stride : 32, 16 or 8; later stages are dilated instead of strided (VGG: see `dilate_pools`). With dilate
     False, or where timm cannot do so, the last level that is fine enough is the deepest and what follows is left out:

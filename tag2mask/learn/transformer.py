@@ -21,9 +21,7 @@ class PatchMaps(nn.Module):
 
     def __init__(self, name):
         super().__init__()
-        self.vit = timm.create_model(
-            name, pretrained=False, num_classes=0, dynamic_img_size=True, dynamic_img_pad=True
-        )
+        self.vit = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True, dynamic_img_pad=True)
         levels = [{**info, "module": f"vit.{info['module']}"} for info in self.vit.feature_info]
         self.feature_info = FeatureInfo(levels, tuple(range(len(levels))))
 

@@ -63,7 +63,8 @@ class Job:
     """A function of a stage as a rule of the workflow runs it.
 
     reads : input -> Read; the index is an input of every job and needs no mention. writes : output -> Write. mem_mb,
-    minutes : what a scheduler is asked for. seeded : View -> bool, whether its result depends on the seed.
+    minutes : what a scheduler is asked for. seeded : View -> bool, whether its result depends on the seed. device :
+    View -> bool, whether a variant computes with a network and wants a device though its rule is a `cpu_job`.
     """
 
     reads: Mapping[str, Read] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class Job:
     mem_mb: int = 4000
     minutes: int = 60
     seeded: Callable[[Any], bool] = never
+    device: Callable[[Any], bool] = never
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`weights: hub`: cache first, one download from a Hub that stands here on loopback, and sentences where there is none."""
+"""`weights: hub`: cache first, one download from a Hub on loopback, and sentences where there is none."""
 
 import hashlib
 import http.server
@@ -85,8 +85,8 @@ def test_a_file_that_is_not_the_hub_s_is_refused(cache):
 def test_offline_is_one_sentence(cache, weights):
     for ask in (hub.pinned, hub.fetched):
         with pytest.raises(
-            UserError, match=rf"timm/resnet50\.tv_in1k are not in the cache \({cache}\), and the Hub cannot be reached.*"
-            "run once online, or set `weights` to a local file",
+            UserError, match=rf"timm/resnet50\.tv_in1k are not in the cache \({cache}\), and the Hub cannot be "
+            "reached.*run once online, or set `weights` to a local file",
         ):  # fmt: skip
             ask(weights, "resnet50")
 
@@ -129,7 +129,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
     content = b"tensors" * 1000
     asked: list = []  # noqa: RUF012  of all its instances
 
-    def do_HEAD(self):  # noqa: N802
+    def do_HEAD(self):
         if "/resolve/" in self.path:
             self.asked.append(self.command)
         known = self.path in [f"/{NAME}/resolve/{revision}/{hub.FILE}" for revision in ("main", COMMIT)]
@@ -141,7 +141,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(self.content) if known else 0))
         self.end_headers()
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         self.do_HEAD()
         self.wfile.write(self.content)
 

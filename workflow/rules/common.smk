@@ -184,6 +184,15 @@ def gpu_threads(wildcards=None):
     return max(PLAN.threads, min(8, cores // len(DEVICES)))
 
 
+def gpus(wildcards, rulename):
+    """Devices of a job on the CPU: those of a GPU job in a variant that computes with a network, else none."""
+    stage, function = RULES[rulename]
+    wants = not stage.shared and stage.jobs[function].device(
+        PLAN.view(stage.word, getattr(wildcards, "variant", "default"))
+    )
+    return PLAN.gpus if wants else 0
+
+
 def mem_mb(wildcards, attempt, rulename):
     """What the stage declares; more at every attempt, where a scheduler retries."""
     stage, function = RULES[rulename]
