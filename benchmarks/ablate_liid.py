@@ -243,7 +243,9 @@ def section(runs, tables, *, command, minutes=None):
     labels = next((run["liid"]["labels"] for run in runs if run.get("liid", {}).get("labels")), None)
     facts = [
         f"**{tally(everything)}** over all comparisons at AP50, AP75, ABO; AP50 alone: {tally(at_ap50(everything))}.",
-        f"Labels: {labels['photos']} photos from which nothing is learned, {labels['objects']} objects." if labels else "",
+        f"Labels: {labels['photos']} photos that nothing is learned from, {labels['objects']} objects."
+        if labels
+        else "",
         f"All jobs: {minutes:.0f} minutes on two cores." if minutes else "",
         "A mean difference within two standard errors (the deviation between seeds, pooled over all comparisons), or "
         "one that rounds to 0, is a tie;",

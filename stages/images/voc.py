@@ -84,7 +84,7 @@ def make_entry(root, image_id, tags, categories):
 
 
 def split_ids(root, name, key):
-    """The ids of the split `name`: a list file below ImageSets, `augmented`, one of LIID. key : its configuration key."""
+    """The ids of the split `name`: a list file below ImageSets, `augmented`, one of LIID. key : that names it."""
     if name in LIID:
         held_out = {one for part in LIID[name] for one in list_ids(root, part, key)}
         return [one for one in list_ids(root, "Main/trainval", key) if one not in held_out]

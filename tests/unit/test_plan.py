@@ -133,7 +133,7 @@ def test_what_fans_labels_rest_on(config, keys, extras):
 
 
 def test_salient_instances_and_imported_ones_in_any_recipe(config):
-    """LIID on photos: U2-Netp's or S4Net's; a cut takes the instances that its `mil` scored, whatever is the default."""
+    """LIID on photos: U2-Netp's or S4Net's; a cut takes the instances that its `mil` scored, not the default's."""
     config["variants"]["mil"]["default"]["from"]["saliency"] = "u2netp"
     plan = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
     assert recipes.extras(plan, "liid") == ["imported proposals", "saliency of U2-Netp (trained on masks of DUTS)"]
@@ -145,7 +145,7 @@ def test_salient_instances_and_imported_ones_in_any_recipe(config):
 
 
 def test_what_the_two_recipes_of_liid_read(config):
-    """`liid` as printed: HCP's proposals teach, salient instances are nodes; `liid_boxes`: the first ranked are both."""
+    """`liid` as printed: HCP's proposals teach, salient instances are nodes; `liid_boxes`: the first ranked both."""
     plan = Plan.load(config)
     paper, boxes = plan.config("mil", "default"), plan.config("mil", "boxes")
     assert {key: (paper[key], boxes[key]) for key in paper if paper[key] != boxes[key]} == {

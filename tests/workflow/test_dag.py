@@ -73,6 +73,10 @@ def test_second_run_has_nothing_to_do(tiny):
             ["mil={center_loss: 0.2}"],
             {"mil_train": 1, "mil": 2, "graph": 1, "graph_cut": 1, "pseudo_labels": 1, "evaluate": 1, **EVALUATED},
         ),
+        (  # the nodes of LIID and Fan, of which no network learns
+            ["saliency={threshold: 0.6}"],
+            {"saliency": 2, "mil": 4, "graph": 2, "graph_cut": 2, "pseudo_labels": 2, "evaluate": 2, **EVALUATED},
+        ),
         (  # read by inference alone
             ["mil={relative: true}"],
             {
