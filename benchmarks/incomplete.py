@@ -37,6 +37,7 @@ ROWS = {
     "rounds": ({"rounds": 2}, "plain"), "ignore_rounds": ({"ignore": 0.3, "rounds": 2}, "ignore"),
     "weight_rounds": ({"score_weight": True, "rounds": 2}, "score_weight"),
 }  # fmt: skip
+INDEX = "images/default/index.zarr.zip"
 COLUMNS = ("mAP25", "mAP50", "mAP75", "AP")
 ADDED = ("instances", "true_positives")
 
@@ -56,36 +57,43 @@ def labels_of(folder, recipe, drop, seed):
 
 
 def measured(folder, room, row, keys, given):
-    """Metrics of one row, from its file if it was finished before."""
-    file = room / f"{row}.json"
-    if file.exists():
-        return read_json(file)
-    inputs = SimpleNamespace(
-        index=folder / "images/default/index.zarr.zip", labels=room / "labels.zarr.zip",
-        semantic=sorted(folder.glob(f"semantic/{given.semantic}/*.zarr.zip")), weights=room / f"{row}.pt",
-    )  # fmt: skip
-    changed, first = ROWS[row]
-    checkpoints = room / row
-    if first and (room / first / "checkpoint.pt").exists() and not checkpoints.exists():
-        shutil.copytree(room / first, checkpoints)
-    checkpoints.mkdir(exist_ok=True)
-    config, job = Config(**keys | changed), Job(seed=given.seed, device=given.device, checkpoints=checkpoints)
-    made = refine.train(inputs, config, job)
-    made["weights"].save(inputs.weights)
-    made["added"].save(room / f"{row}.added.zarr.zip")
-    answers = refine.run(inputs, config, job)["predictions"]
-    index, truth = Index.load(inputs.index), Instances.load(folder / "images/default/truth.zarr.zip")
+    """Metrics of one row of a run, from its file if it was finished before."""
+    own = room / row
+    if (own / "metrics.json").exists():
+        return read_json(own / "metrics.json")
+    index, truth = Index.load(folder / INDEX), Instances.load(folder / "images/default/truth.zarr.zip")
+    answers, added = trained(folder, room, row, keys, given)
 
     def metrics(table, split):
         names = [index.image_id[i] for i in index.where(split)]
         return measures.instance_metrics(measures.subset(truth, names, where="the ground truth"), table, Evaluate())
 
     found = metrics(answers, "val")
-    if made["added"].images:
-        added = metrics(made["added"], "with_masks")
-        found["added"] = {name: added[name] for name in ADDED}
-    write_json(file, found)
+    if added.images:
+        of_labels = metrics(added, "with_masks")
+        found["added"] = {name: of_labels[name] for name in ADDED}
+    write_json(own / "metrics.json", found)
     return found
+
+
+def trained(folder, room, row, keys, given):
+    """(what the row's Mask R-CNN predicts, the labels that its rounds added), both Instances."""
+    changed, first = ROWS[row]
+    checkpoints, before = (room / name / "checkpoints" for name in (row, first or row))
+    if not checkpoints.exists() and before.exists():
+        shutil.copytree(before, checkpoints)  # where the other ended: its last iteration
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    inputs = SimpleNamespace(
+        index=folder / INDEX, labels=room / "labels.zarr.zip", weights=room / row / "weights.pt",
+        semantic=sorted(folder.glob(f"semantic/{given.semantic}/*.zarr.zip")),
+    )  # fmt: skip
+    if "ignore" in changed and not inputs.semantic:
+        raise SystemExit(f"{folder}/semantic/{given.semantic} holds no maps; name another variant with --semantic.")
+    config, job = Config(**keys | changed), Job(seed=given.seed, device=given.device, checkpoints=checkpoints)
+    made = refine.train(inputs, config, job)
+    made["weights"].save(inputs.weights)
+    made["added"].save(room / row / "added.zarr.zip")
+    return refine.run(inputs, config, job)["predictions"], made["added"]
 
 
 def finished(folder, given, keys):
