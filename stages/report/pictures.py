@@ -82,6 +82,8 @@ def training_rows(inputs, index, recipes, palette, *, shown, count, truth=None, 
         add[one["kind"]](photos, index, stores, palette, title=one["title"], peaks=peaks)
     for recipe, path in zip(recipes, given(inputs, "labels")):
         add_instances(photos, Instances.load(path), palette, title=recipe["name"], group="labels")
+    for recipe, path in zip([one for one in recipes if one["trains"]], given(inputs, "added")):
+        add_instances(photos, Instances.load(path), palette, title=f"{recipe['name']}, added", group="labels")
     if truth is not None:
         add_instances(photos, truth, palette, title="truth", group="truth")
     return photos

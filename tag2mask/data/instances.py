@@ -115,6 +115,15 @@ class Instances:
             rle=runs, rle_first=rle_first, void=void, void_first=void_first, **columns,
         )  # fmt: skip
 
+    def merged(self, other: "Instances") -> "Instances":
+        """The rows of both tables, which are of the same images; of each image those of `self` first. Void is kept."""
+        image = np.concatenate([self.image_of_row, other.image_of_row])
+        order = np.argsort(image, kind="stable")
+        lengths = np.concatenate([np.diff(self.rle_first), np.diff(other.rle_first)])
+        runs, rle_first = take_ragged(np.concatenate([self.rle, other.rle]), starts(lengths), order)
+        columns = {name: np.concatenate([getattr(self, name), getattr(other, name)])[order] for name in COLUMNS}
+        return self.replaced(first=self.first + other.first, rle=runs, rle_first=rle_first, **columns)
+
     def replaced(self, **fields: Any) -> "Instances":
         """A copy with some fields replaced."""
         return Instances(**{**self.__dict__, **fields})

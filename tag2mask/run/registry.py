@@ -112,10 +112,11 @@ class Stage:
     extras : what else it rests on that was trained or made elsewhere. lacks : one sentence where the variant cannot run
     on this machine, for what it needs is not installed, else "".
 
-    runs_for : (plan, recipe) -> bool, for a shared stage. fill : (config, plan, recipe) -> config, keys that the plan
-    decides. measured : part of the metrics -> output. pictures : output -> Picture. panel : module with
-    `build(manifests, rows, recipes, colours)` for a part of the report, its template beside it; its input is the
-    manifests of the output `labels`.
+    runs_for : (plan, recipe) -> bool, for a shared stage. of_recipe : keys of a shared stage that a recipe may set for
+    itself; all others are the same for every row of the table, so that rows compare. fill : (config, plan, recipe) ->
+    config, keys that the plan decides. measured : part of the metrics -> output. pictures : output -> Picture. panel :
+    module with `build(manifests, rows, recipes, colours)` for a part of the report, its template beside it; its input
+    is the manifests of the output `labels`.
 
     alone : output -> "module:function", what the stage makes of one photo outside any run, for commands of stages that
     answer with it: `function(photo, section)`, photo (H, W, 3) uint8 RGB, section the stage's keys as a plain dict;
@@ -143,6 +144,7 @@ class Stage:
     extras: Callable[[Any], list[str]] = lambda view: []
     lacks: Callable[[Any], str] = lambda view: ""
     runs_for: Callable[[Any, str], bool] = lambda plan, recipe: True
+    of_recipe: tuple[str, ...] = ()
     fill: Callable[[dict, Any, str | None], dict] = lambda config, plan, recipe: config
     measured: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, Picture] = field(default_factory=dict)

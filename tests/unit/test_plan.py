@@ -237,6 +237,23 @@ def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, va
             {"dataset": {"kind": "folder", "root": "x"}},
             r"^show: full needs ground truth, which a folder of photos has not",
         ),
+        ({"recipes": {"a": {"refine": {"rounds": 2}}}, "show": ["a"]}, r"^recipes\.a names one of reference, cim"),
+        (
+            {"recipes": {"a": {"transfer": "default", "segment": {"clip": 1}}}, "show": ["a"]},
+            r"^recipes\.a\.segment: a recipe has no keys of it; of its own it has refine\.",
+        ),
+        (
+            {"recipes": {"a": {"transfer": "default", "refine": {"iterations": 2}}}, "show": ["a"]},
+            r"^recipes\.a\.refine\.iterations would make rows that do not compare; set it for all recipes, as refine\.",
+        ),
+        (
+            {"recipes": {"a": {"transfer": "default", "refine": {"ignore": 2}}}, "show": ["a"]},
+            r"^recipes\.a\.refine\.ignore: .*less than or equal to 1 \(given: 2\)",
+        ),
+        (
+            {"recipes": {"a": {"cim": "default", "refine": {"ignore": 0.5}}}, "show": ["a"]},
+            r"^show: by its keys refine reads semantic maps, and the labels of a are made without any; set",
+        ),
         ({"variants": {"camera": {}}}, r"^variants\.camera is not a stage with variants"),
         ({"refine": 5}, r"^refine: keys and values are needed, as refine: \{key: value\}, not 5"),
         ({"dataset": "photos"}, r"^dataset: keys and values are needed, .*not 'photos'"),
@@ -251,6 +268,30 @@ def test_a_wrong_configuration_is_one_sentence_with_the_key(config, change, sent
     with pytest.raises(UserError, match=sentence) as error:
         Plan.load({**config, **change})
     assert "\n" not in str(error.value)
+
+
+def test_a_recipe_teaches_its_labels_in_a_way_of_its_own(config):
+    shown = ["transfer", "transfer_ignore", "transfer_rounds", "full"]
+    plan = Plan.load({**config, "show": shown, "refine": {**config["refine"], "round_score": 0.9}})
+    assert plan.source("transfer_ignore") == plan.source("transfer")
+    found = {name: plan.section("refine", "default", "train", recipe=name) for name in shown}
+    assert found["transfer"] == found["full"]
+    own, road = found["transfer_rounds"], found["transfer"]
+    assert own == {**road, "config": {**road["config"], "rounds": 2}} and own["config"]["round_score"] == 0.9
+    assert found["transfer_ignore"]["schemas"] == {**road["schemas"], "semantic.semantic": "maps/1"}
+    assert plan.view("refine", recipe="transfer_ignore").of("semantic").variant == "default"
+    assert plan.section("refine", recipe="transfer_rounds") == plan.section("refine", recipe="transfer")  # testing
+    assert [row["own_keys"] for row in recipes.table(plan)] == [[], ["refine.ignore 0.3"], ["refine.rounds 2"], []]
+    assert {name for name in plan.recipes if plan.own_keys(name)} == {
+        "transfer_ignore", "transfer_weighted", "transfer_rounds"
+    }  # fmt: skip
+
+
+def test_the_maps_of_a_recipe_are_those_of_its_labels(config):
+    config["recipes"]["a"] = {"bestie": "oracle_semantic", "refine": {"ignore": 0.5}}
+    plan = Plan.load({**config, "show": ["a"]})
+    assert plan.view("refine", recipe="a").of("semantic").variant == "truth"
+    assert recipes.supervision(plan, "a") == "semantic masks"
 
 
 def test_strings_of_the_command_line_are_coerced(config):

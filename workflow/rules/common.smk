@@ -91,11 +91,14 @@ def input_of(stage, read, file):
             return f"{OUT}/{word}/{w.recipe}/{name}" if w.recipe in PLAN.runs(word) else []
         if not needed(w):
             return []
-        variant = w.variant if word == stage.word else PLAN.upstream(stage.word, w.variant, word)
+        variant = w.variant if word == stage.word else view(w).of(word).variant
         return of_shards(f"{OUT}/{word}/{variant}/{name}", getattr(w, "shard", None))
 
+    def view(w):
+        return PLAN.view(stage.word, getattr(w, "variant", "default"), getattr(w, "recipe", None))
+
     def needed(w):
-        return stage.shared or read.when(PLAN.view(stage.word, w.variant))
+        return read.when(view(w))
 
     return paths
 
