@@ -179,6 +179,10 @@ class View:
         """Its whole configuration, defaults included."""
         return self.plan.config(self.stage, self.variant)
 
+    def names(self, stage: str) -> bool:
+        """Whether its own `from` names a variant of this stage."""
+        return stage in (self.plan.entry(self.stage, self.variant).get("from") or {})
+
     def of(self, stage: str) -> "View":
         """The variant of another stage that it reads, directly or not."""
         return self.plan.view(stage, self.plan.upstream(self.stage, self.variant, stage))
