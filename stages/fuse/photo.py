@@ -29,14 +29,14 @@ def fused(tables, images, tags, *, named, maps, config):
     tables, images, tags : see `gathered`. named : the words of the sources. maps : {"cam", "semantic", "saliency":
     (categories, maps) of the photo}, those that are read. config : section `fuse`.
     """
-    trust = np.array([getattr(config.trust, word) for word in named])
+    trust = np.array([getattr(config, f"trust_{word}") for word in named])
     found = gathered(tables, images, tags)
     if not found.rles:
         return Fused([], found.category, found.score, found.source, None)
     if config.consensus:
         found = with_consensus(found, trust, at=config.same)
     kin = [SOURCES[word] for word in named]
-    worth = odds(features(found, trust, kin, prepared(maps, found.category), config=config), config.worth)
+    worth = odds(features(found, trust, kin, prepared(maps, found.category), config=config), config)
     picked = np.flatnonzero(chosen(worth, found.inside > config.overlap, found.category, reward=config.reward))
     picked = picked[np.argsort(-worth[picked], kind="stable")]
     score = 1 / (1 + np.exp(-worth))

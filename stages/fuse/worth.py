@@ -43,12 +43,12 @@ def agreement(support, trust, kin, *, share):
     return total[:-1] / total[-1]
 
 
-def odds(seen, weights):
+def odds(seen, config):
     """(n,) float64: log odds that each candidate is an object, the weights times what was seen, less the price.
 
-    seen : see `features`. weights : what has a weight for each name, and `price`.
+    seen : see `features`. config : section `fuse`.
     """
-    return sum(getattr(weights, name) * values for name, values in seen.items()) - weights.price
+    return sum(getattr(config, f"weight_{name}") * values for name, values in seen.items()) - config.price
 
 
 def contrasts(found, classes, *, margin):

@@ -115,7 +115,7 @@ def test_the_odds_are_linear():
     assert {name: values.tolist() for name, values in seen.items()} == {
         "agreement": [0.25, 0.75], "dispute": [0.75, 0.25], "score": [0.5, 0.5], "cam": [0, 1],
     }  # fmt: skip
-    np.testing.assert_allclose(odds(seen, config.worth), [1 - 1.5 + 0.5 - 1, 3 - 0.5 + 0.5 - 1 + 3])
+    np.testing.assert_allclose(odds(seen, config), [1 - 1.5 + 0.5 - 1, 3 - 0.5 + 0.5 - 1 + 3])
 
 
 def test_the_program_by_brute_force():
@@ -158,8 +158,8 @@ def run_photo(*sources, tags=(1, 2), named=("bestie", "cim", "match"), **keys):
 
 def test_the_agreed_mask_is_taken_and_the_disputed_one_void():
     """Two of three agree on columns 0 to 4; columns 10 to 14 are said by one alone, of a worth below its price."""
-    keys = {"worth": {"agreement": 9, "dispute": 0, "score": 0, "price": 4.5}, "consensus": False, "void": 0.1,
-            "trust": {"bestie": 1, "cim": 1, "match": 1}, "kin": 1}  # fmt: skip
+    keys = {"weight_agreement": 9, "weight_dispute": 0, "weight_score": 0, "price": 4.5, "kin": 1, "consensus": False}
+    keys |= {"trust_bestie": 1, "trust_cim": 1, "trust_match": 1, "void": 0.1}
     found = run_photo([(0, 4, 1, 0.9)], [(0, 4, 1, 0.8), (10, 14, 1, 0.9)], [(1, 3, 1, 0.1)], **keys)
     assert found.category.tolist() == [1] and found.source.tolist() == [0]
     assert np.array_equal(rle.decode(found.rles, SIZE)[0], strip(0, 4))
