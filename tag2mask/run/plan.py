@@ -219,6 +219,10 @@ class View:
         """Its whole configuration, defaults included."""
         return self.plan.config(self.stage, self.variant, self.recipe)
 
+    def names(self, stage: str) -> bool:
+        """Whether its own `from` names a variant of this stage."""
+        return stage in (self.plan.entry(self.stage, self.variant).get("from") or {})
+
     def of(self, stage: str) -> "View":
         """The variant of another stage that it reads, directly or not; of a shared stage, what its labels rest on."""
         reader = self.plan.source(self.recipe) if self.recipe else (self.stage, self.variant)

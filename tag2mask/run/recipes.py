@@ -137,10 +137,15 @@ def table(plan: "Plan") -> list[dict]:
 
 
 def measured(plan: "Plan", recipe: str) -> dict[str, tuple[str, str, str]]:
-    """Part of the metrics -> (stage, variant, output): what `evaluate` measures of a recipe besides its labels."""
+    """Part of the metrics -> (stage, variant, output): what `evaluate` measures of a recipe besides its labels.
+
+    Of the stages that give labels its own alone: what the network of another one answers is not this recipe's.
+    """
+    source = plan.source(recipe)
     return {
         part: (stage, variant, output)
-        for stage, variant in plan.closure(*plan.source(recipe))
+        for stage, variant in plan.closure(*source)
+        if (stage, variant) == source or not stages()[stage].labels
         for part, output in stages()[stage].measured.items()
     }
 
