@@ -204,6 +204,7 @@ def mem_mb(wildcards, attempt, rulename):
     return stage.jobs[function].mem_mb * attempt
 
 
-def minutes(wildcards, rulename):
+def minutes(wildcards, attempt, rulename):
+    """Likewise."""
     stage, function = RULES[rulename]
-    return stage.jobs[function].minutes
+    return stage.jobs[function].minutes * attempt
