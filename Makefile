@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo test test-slow lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
+.PHONY: demo test test-slow test-slurm lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -15,6 +15,11 @@ test: $(ENV)
 
 test-slow: $(ENV)
 	$(RUN) pytest -q -m slow tests
+
+# A small chain through a real Slurm on this machine (root; apt-get install slurm-wlm munge).
+test-slurm: $(ENV)
+	$(UV) pip install --quiet --python .venv/bin/python "snakemake-executor-plugin-slurm>=2.8,<3"
+	.venv/bin/pytest -m slow tests/workflow/test_slurm.py
 
 # Three seeds of the demo, their median into docs/benchmarks.md.
 bench-demo: $(ENV)

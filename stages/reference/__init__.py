@@ -54,14 +54,12 @@ def full(index, i, config, *, truth):
 
 def oracle_boxes(index, i, config, *, truth, proposals):
     """Proposals that a true box labels; score = the overlap of the boxes."""
-    import numpy as np
-
     from stages.reference.oracle import label_by_boxes
 
     (table, k), (pool, p) = truth, proposals
     if k is None or p is None or not index.with_masks[i]:
         return NOTHING
-    rows, chosen = counted(table, k), np.arange(len(pool))[pool.rows(p)]
+    rows, chosen = counted(table, k), pool.numbers(p)
     category, overlap = label_by_boxes(
         pool.bbox[chosen], table.bbox[rows], table.category[rows], box_iou=config.box_iou
     )
@@ -95,7 +93,5 @@ def top_proposal(index, i, config, *, proposals):
 
 def counted(table, k):
     """Row numbers of the objects of image k that are neither crowd nor difficult."""
-    import numpy as np
-
-    rows = np.arange(len(table))[table.rows(k)]
+    rows = table.numbers(k)
     return rows[table.ignore[rows] == 0]

@@ -61,14 +61,25 @@ class Instances:
         """The slice of rows of image i."""
         return slice(int(self.first[i]), int(self.first[i + 1]))
 
+    def numbers(self, i: int) -> np.ndarray:
+        """(n,) int64: the numbers of the rows of image i."""
+        return np.arange(self.first[i], self.first[i + 1])
+
     def rles(self, rows: slice | np.ndarray) -> list[Rle]:
         """Compressed RLE dicts of `rows`: a slice, or an array of row numbers or flags."""
-        numbers = np.arange(len(self))[rows]
+        numbers = self.asked(rows)
         sizes = self.size[np.searchsorted(self.first, numbers, side="right") - 1]
         return [
             rle.from_counts(self.rle[self.rle_first[n] : self.rle_first[n + 1]], size)
             for n, size in zip(numbers, sizes)
         ]
+
+    def asked(self, rows: slice | np.ndarray) -> np.ndarray:
+        """(n,) int64: row numbers of `rows`. A slice costs its own length, not the table's."""
+        if isinstance(rows, slice):
+            return np.arange(*rows.indices(len(self)))
+        rows = np.asarray(rows)
+        return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
 
     def masks(self, i: int) -> np.ndarray:
         """(n, H, W) bool: the masks of image i."""
@@ -93,7 +104,7 @@ class Instances:
 
         Row numbers must not leave image order.
         """
-        numbers = np.arange(len(self))[keep]
+        numbers = self.asked(np.asarray(keep))
         image = self.image_of_row[numbers]
         if np.any(np.diff(image) < 0):
             raise ValueError("rows must stay in image order")

@@ -24,7 +24,7 @@ def merge(table: Instances, i: int, *, floor: float = 0.0, truth: bool = False) 
     below `floor` are left out. truth : void pixels, and those that only a crowd covers, become -1 (NONE).
     Source: ICN 4.4 and LIID 6.5 merge the instances of a class; the order is ours.
     """
-    rows = np.arange(len(table))[table.rows(i)]
+    rows = table.numbers(i)
     rows = rows[(table.score[rows] >= floor) & ((table.category[rows] > 0) | (table.ignore[rows] == 1))]
     crowd = (table.ignore[rows] == 1) & truth
     values = np.where(crowd, NONE, table.category[rows]).astype(np.int16)

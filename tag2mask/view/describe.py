@@ -114,7 +114,7 @@ def peaks(table, names):
 
 
 def instances_of(table, i, names):
-    rows = np.arange(len(table))[table.rows(i)]
+    rows = table.numbers(i)
     kind = {0: "", 1: "crowd", 2: "difficult"}
     cells = [
         (

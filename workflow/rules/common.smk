@@ -172,19 +172,33 @@ def job(rule_name):
     return {"cfg": section, "code": lambda w: code_digest(stage.word)}
 
 
+def cores():
+    """Cores of this machine that its jobs share, or None where a scheduler runs them on others."""
+    if workflow.non_local_exec or workflow.remote_exec:
+        return None
+    return given if isinstance(given := workflow.resource_settings.cores, int) else real_cores()
+
+
+def real_cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def job_threads(wildcards=None):
-    """Cores to reserve: never more jobs at once than the machine has real cores, whatever --cores says."""
-    real = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = workflow.cores if isinstance(workflow.cores, int) else real
-    return min(cores, max(PLAN.threads, math.ceil(PLAN.threads * cores / real)))
+    """Cores to reserve: never more jobs at once than the machine has real cores, whatever --cores says.
+
+    A scheduler is asked for the key `threads`: what the machine has where it is called says nothing of its nodes.
+    """
+    shared = cores()
+    if shared is None:
+        return PLAN.threads
+    return min(shared, max(PLAN.threads, math.ceil(PLAN.threads * shared / real_cores())))
 
 
 def gpu_threads(wildcards=None):
     """On a machine with devices a GPU job has its share of the cores, for the photos; without one it is a CPU job."""
-    if not DEVICES:
+    if not DEVICES or cores() is None:
         return job_threads()
-    cores = workflow.cores if isinstance(workflow.cores, int) else os.cpu_count()
-    return max(PLAN.threads, min(8, cores // len(DEVICES)))
+    return max(PLAN.threads, min(8, cores() // len(DEVICES)))
 
 
 def gpus(wildcards, rulename):
@@ -202,6 +216,7 @@ def mem_mb(wildcards, attempt, rulename):
     return stage.jobs[function].mem_mb * attempt
 
 
-def minutes(wildcards, rulename):
+def minutes(wildcards, attempt, rulename):
+    """Likewise."""
     stage, function = RULES[rulename]
-    return stage.jobs[function].minutes
+    return stage.jobs[function].minutes * attempt
