@@ -5,11 +5,11 @@ from tag2mask.run.registry import Job, Picture, Read, Stage, Write, always
 RANKING = ("most", "area", "side", "outline", "background", "alpha", "beta", "gamma", "rebalance")
 
 
-def fill(config, plan, recipe):
+def fill(config, view, recipe):
     """Proposals are ranked for the targets as `match` ranks them for the answers (Sec. 3.2): by its section's keys."""
     if "matching" not in config:
         return config
-    keys = plan.config("match")
+    keys = view.plan.config("match")
     return config | {"matching": {name: keys[name] for name in RANKING}}
 
 

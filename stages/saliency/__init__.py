@@ -3,6 +3,8 @@
 `run` makes those of a shard's training photos, `predict` those of the validation photos. Settings: config.py.
 """
 
+import functools
+
 
 def run(inputs, config, job):
     """{"saliency": Maps, "salient": Instances} of one shard, of all training photos without job.shard.
@@ -68,3 +70,33 @@ def seen(index, photos, config, job):
     table = instances.finish()
     job.count(photos=len(photos), salient=len(table), photos_without=int((np.diff(table.first) == 0).sum()))
     return maps.finish(), table, missing
+
+
+def alone(photo, section):
+    """(masks (n, H, W) bool, score (n,) float64): the salient instances of any photo, outside a run, best first:
+    `registry.alone` gives it.
+
+    photo : (H, W, 3) uint8 RGB. section : the stage's keys as a plain dict; those not given are the defaults. Raises
+    UserError for source folder, which knows its own photos only.
+    """
+    from stages.saliency.components import salient_components
+    from stages.saliency.config import Config
+    from tag2mask.data.greymaps import kept
+    from tag2mask.errors import UserError
+    from tag2mask.run.config import parse
+
+    config = parse(Config, section, where="saliency")
+    if config.source == "folder":
+        raise UserError(f"saliency.path, {config.path}, has no map of a photo of no run; only rbd and u2netp make one.")
+    found = kept(maker(config.source)(photo))
+    return salient_components(
+        found, photo.shape[:2], threshold=config.threshold, least_area=config.least_area, keep=config.keep
+    )
+
+
+@functools.cache
+def maker(source):
+    """What makes a photo's map for `alone`, which is called photo by photo; loaded once a process."""
+    from stages.saliency import sources
+
+    return sources.maker(source, threads=1)

@@ -106,7 +106,7 @@ class Plan(Section):
             own = getattr(model, function.upper(), model.TEST)
             kept = config.keys() - model.ONLY_TEST if function == "train" else own
             config = {key: value for key, value in config.items() if key in kept}
-        config = stages()[stage].fill(config, self, recipe)
+        config = stages()[stage].fill(config, self.view(stage, variant), recipe)
         found = {"stage": stage, "function": function, "config": config, **more}
         reads = self.reads(stage, variant, function).values()
         found["schemas"] = {read.what: stages()[read.stage].writes(read.artifact).schema for read in reads}

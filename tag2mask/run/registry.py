@@ -109,7 +109,7 @@ class Stage:
     "baseline". supervision : "points", "boxes", "masks", ... where the variant uses more than tags, else "".
     extras : what else it rests on that was trained or made elsewhere.
 
-    runs_for : (plan, recipe) -> bool, for a shared stage. fill : (config, plan, recipe) -> config, keys that the plan
+    runs_for : (plan, recipe) -> bool, for a shared stage. fill : (config, view, recipe) -> config, keys that the plan
     decides. measured : part of the metrics -> output. pictures : output -> Picture. panel : module with
     `build(manifests, rows, recipes, colours)` for a part of the report, its template beside it; its input is the
     manifests of the output `labels`.
@@ -139,7 +139,7 @@ class Stage:
     supervision: Callable[[Any], str] = lambda view: ""
     extras: Callable[[Any], list[str]] = lambda view: []
     runs_for: Callable[[Any, str], bool] = lambda plan, recipe: True
-    fill: Callable[[dict, Any, str | None], dict] = lambda config, plan, recipe: config
+    fill: Callable[[dict, Any, str | None], dict] = lambda config, view, recipe: config
     measured: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     panel: str = ""
