@@ -23,19 +23,12 @@ def propose(photo, *, config, boundaries=None, salient=None):
     colour = regions.lab(photo)
     height, width = colour.shape[:2]
     most = max(1, min(config.max_superpixels, height * width // config.superpixel_area))
-    relief = None
     if config.edges:
         boundaries = cv2.resize(np.asarray(boundaries, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-        relief = boundaries + config.edge_colour * regions.magnitude(regions.blur(colour, config.sigma))
+    relief = relief_of(boundaries, colour, config=config) if config.edges else None
     labels = regions.superpixels(colour, sigma=config.sigma, count=most, relief=relief)
     sizes = np.bincount(labels.ravel())
-    strength = cues.edge_strength(colour, sigmas=config.contour_sigmas)
-    edges, length, mean = regions.graph(labels, strength)
-    contours, contrast = {"boundary": mean}, mean
-    if config.edges:
-        _, _, learned = regions.graph(labels, boundaries)
-        contours |= {"edges": learned, "edges+colour": learned + config.edge_colour * mean}
-        contrast = learned * np.sqrt(mean)
+    edges, length, contours, contrast = contours_of(labels, colour, boundaries, config=config)
     cue = cues.cues(colour, labels, sigma=config.sigma)
     grown = trees.grow(
         config.trees, cue, edges=edges, length=length, contours=contours, sizes=sizes, powers=config.edge_powers
@@ -53,3 +46,23 @@ def propose(photo, *, config, boundaries=None, salient=None):
     overlap = ranking.overlaps(membership, area, sizes)
     chosen = ranking.rank(overlap, weight, count=config.count, nms_iou=config.nms_iou)
     return membership[chosen].toarray() > 0, labels, ranking.scores(len(chosen), count=config.count)
+
+
+def relief_of(boundaries, colour, *, config):
+    """(H, W) float32 whose basins are superpixels: `boundaries` (H, W) and a share of the colours' gradient. Ours."""
+    return boundaries + config.edge_colour * regions.magnitude(regions.blur(colour, config.sigma))
+
+
+def contours_of(labels, colour, boundaries, *, config):
+    """What parts neighbouring superpixels: (edges (E, 2), length (E,) pixels, contours, contrast (E,)).
+
+    boundaries : (H, W) float32, where config.edges. contours : name of a tree -> (E,), the mean boundary that it
+    follows: contrast of colours, learned edges, or both. contrast : (E,), what a candidate's weight goes by: that of
+    colours, or learned edges times its root. Ours.
+    """
+    edges, length, mean = regions.graph(labels, cues.edge_strength(colour, sigmas=config.contour_sigmas))
+    if not config.edges:
+        return edges, length, {"boundary": mean}, mean
+    _, _, learned = regions.graph(labels, boundaries)
+    contours = {"boundary": mean, "edges": learned, "edges+colour": learned + config.edge_colour * mean}
+    return edges, length, contours, learned * np.sqrt(mean)
