@@ -80,7 +80,7 @@ def test_the_consensus_has_what_half_of_the_votes_say():
     """Columns 0 to 5, 0 to 6, 1 to 6: of three equal votes two say 0 to 6; a first of 2.5 decides."""
     found = given((0, 5, 1, 0), (0, 6, 1, 1), (1, 6, 1, 2), (8, 12, 1, 0), (0, 5, 2, 0))
     made = with_consensus(found, [1, 1, 1], at=0.5)
-    assert len(made.rles) == 6 and made.source[5] == CONSENSUS and made.category[5] == 1 and made.score[5] == 0
+    assert len(made.rles) == 6 and made.source[5] == CONSENSUS and made.category[5] == 1 and made.score[5] == 0.5
     assert np.array_equal(rle.decode(made.rles[5:], SIZE)[0], strip(0, 6))
     made = with_consensus(found, [2.5, 1, 1], at=0.5)
     assert np.array_equal(rle.decode(made.rles[5:], SIZE)[0], strip(0, 5))
