@@ -108,9 +108,7 @@ def test_a_map_speaks_of_its_own_class():
 
 def test_the_odds_are_linear():
     found = given((0, 4, 1, 0), (0, 4, 2, 1))
-    config = Config(
-        worth={"agreement": 4, "dispute": -2, "score": 1, "price": 1, "cam": 3}, trust={"bestie": 1, "cim": 3}
-    )
+    config = Config(weight_agreement=4, weight_dispute=-2, weight_score=1, price=1, weight_cam=3)
     seen = features(found, [1, 3], ["a", "b"], {"cam": {2: strip(0, 4)}}, config=config)
     assert {name: values.tolist() for name, values in seen.items()} == {
         "agreement": [0.25, 0.75], "dispute": [0.75, 0.25], "score": [0.5, 0.5], "cam": [0, 1],
