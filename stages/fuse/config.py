@@ -6,7 +6,7 @@ from tag2mask.run.config import Section
 
 
 class Config(Section):
-    """From several recipes' instances to one set. All ours, all chosen on generated scenes (benchmarks/fuse_weights.py)."""
+    """From several recipes' instances to one set. All ours, chosen on generated scenes (benchmarks/fuse_weights.py)."""
 
     trust_bestie: float = Field(1.0, gt=0, description="how much `bestie` counts beside the other sources; ours")
     trust_cim: float = Field(1.0, gt=0, description="how much `cim` counts; ours")
