@@ -1,4 +1,4 @@
-"""Where the weights of `fuse` come from, and what fusing gives: chosen on one half of the scenes, measured on the other.
+"""Where the weights of `fuse` come from, and what fusing gives: chosen on half of the scenes, measured on the other.
 
     python -m benchmarks.fuse_weights results/fuse-scenes [results/fuse-scenes-1 ...]
 
@@ -12,16 +12,21 @@ the second it measures, with the keys as they stand, single recipes, fused ones 
 the section "fuse" of docs/benchmarks.md.
 """
 
+import argparse
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 from scipy.optimize import minimize
 
+from benchmarks import sections
+from benchmarks.ablate_liid import grid
 from stages import fuse
 from stages.evaluate import voc
 from stages.evaluate.measures import subset
 from stages.evaluate.overlaps import align, overlaps
 from stages.fuse.candidates import gathered, with_consensus
+from stages.fuse.config import Config
 from stages.fuse.photo import prepared
 from stages.fuse.stage import SOURCES
 from stages.fuse.worth import features
@@ -123,19 +128,15 @@ def rows(runs, config):
     def of(names, config=config):
         return row(lambda run: fused(run, [*names, *maps], config))
 
-    found = [(f"`{one}` alone", row(lambda run: Instances.load(stores(run, MEASURED)[one]))) for one in sources]
+    def alone(word):
+        return row(lambda run: Instances.load(stores(run, MEASURED)[word]))
+
+    found = [(f"`{one}` alone", alone(one)) for one in sources]
     found.append((f"fused: {', '.join(sources)}", of(sources)))
     found += [(f"without {one}", of([word for word in sources if word != one])) for one in sources]
-    changes = {"without consensus": {"consensus": False}, "without kin": {"kin": 1.0}, "without maps": None}
-    for name, change in changes.items():
-        found.append(
-            (
-                name,
-                of(sources, config.model_copy(update=change))
-                if change
-                else row(lambda run: fused(run, sources, config)),
-            )
-        )
+    found.append(("without maps", row(lambda run: fused(run, sources, config))))
+    for name, change in (("without consensus", {"consensus": False}), ("kin like others", {"kin": 1.0})):
+        found.append((name, of(sources, config.model_copy(update=change))))
     return found
 
 

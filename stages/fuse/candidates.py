@@ -12,8 +12,8 @@ CONSENSUS = -1  # the source of a mask that several sources agree on
 class Candidates(NamedTuple):
     """n masks of one photo, source by source.
 
-    rles : n RLE dicts. category : (n,) int64. score : (n,) float32, of its source, 0 of a consensus. source : (n,)
-    int64, the number of the source or `CONSENSUS`. iou : (n, n) float64. inside : (n, n) float64, the
+    rles : n RLE dicts. category : (n,) int64. score : (n,) float32, of its source. source : (n,) int64, the number of
+    the source or `CONSENSUS`. iou : (n, n) float64. inside : (n, n) float64, the
     intersection over the smaller mask.
     """
 
@@ -65,7 +65,7 @@ def support(found, sources, *, at, same=True):
 
 
 def with_consensus(found, trust, *, at):
-    """Candidates of `found`, then the masks that several sources agree on, score 0.
+    """Candidates of `found`, then the masks that several sources agree on, their score the mean of the votes.
 
     For every candidate the best one of its class of each source with IoU >= `at` has a vote of the source's trust,
     itself among them; a pixel belongs to their consensus where at least half of the votes say so. Equal ones are made
@@ -91,6 +91,6 @@ def with_consensus(found, trust, *, at):
     return candidates(
         [*found.rles, *rle.encode(agreed)],
         np.concatenate([found.category, found.category[voter]]),
-        np.concatenate([found.score, np.zeros(len(votes), np.float32)]),
+        np.concatenate([found.score, votes @ found.score / votes.sum(1)]),
         np.concatenate([found.source, np.full(len(votes), CONSENSUS)]),
     )

@@ -6,7 +6,7 @@ from tag2mask.run.config import Section
 
 
 class Config(Section):
-    """From several recipes' instances to one set. All ours, all chosen on generated scenes (docs/benchmarks.md)."""
+    """From several recipes' instances to one set. All ours, chosen on generated scenes (benchmarks/fuse_weights.py)."""
 
     trust_bestie: float = Field(1.0, gt=0, description="how much `bestie` counts beside the other sources; ours")
     trust_cim: float = Field(1.0, gt=0, description="how much `cim` counts; ours")
@@ -30,17 +30,17 @@ class Config(Section):
         0.2, gt=0, le=2, description="how far around a mask's box a map is looked at, in sides of the box; ours"
     )
     weight_agreement: float = Field(
-        6.0,
+        5.0,
         description="weight of the trust that has a candidate like it, in [0, 1]; this and the next are log odds; ours",
     )
     weight_dispute: float = Field(
-        -2.0, description="weight of the trust that has one of another class in its place, in [0, 1]; ours"
+        -0.5, description="weight of the trust that has one of another class in its place, in [0, 1]; ours"
     )
     weight_score: float = Field(1.0, description="weight of the source's own score, in [0, 1]; ours")
-    weight_cam: float = Field(0.0, description="weight of its class map inside less around, in [-1, 1]; ours")
-    weight_semantic: float = Field(0.0, description="weight of its class in the semantic map, likewise; ours")
+    weight_cam: float = Field(0.8, description="weight of its class map inside less around, in [-1, 1]; ours")
+    weight_semantic: float = Field(2.0, description="weight of its class in the semantic map, likewise; ours")
     weight_saliency: float = Field(0.0, description="weight of the saliency, likewise; ours")
-    price: float = Field(2.0, description="what a candidate costs, in log odds; ours")
+    price: float = Field(3.0, description="what a candidate costs, in log odds; ours")
     reward: float = Field(
         4.0, ge=0, description="log odds paid for a tag that some candidate explains; 0: a photo may stay empty; ours"
     )

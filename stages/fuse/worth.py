@@ -17,7 +17,7 @@ def features(found, trust, kin, maps, *, config):
     read. config : section `fuse`.
 
     agreement : in [0, 1], see `agreement`, of the support by its own class. dispute : by other classes. score :
-    that of its source, 0 of a consensus. Of each of `maps` : `contrast`.
+    its own. Of each of `maps` : `contrast`.
     """
     trust = np.asarray(trust, np.float64)
     like, unlike = (support(found, len(trust), at=config.same, same=same) for same in (True, False))

@@ -14,7 +14,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB, once it is d
 
 @functools.cache
 def session(*, threads):
-    """The network as an onnxruntime session on the CPU, one a process. Raises UserError where the package is not installed."""
+    """The network as an onnxruntime session on the CPU, one a process. UserError where the package is not installed."""
     path = weights()
     if path is None:
         raise UserError(LACKING)

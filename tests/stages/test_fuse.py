@@ -80,7 +80,7 @@ def test_the_consensus_has_what_half_of_the_votes_say():
     """Columns 0 to 5, 0 to 6, 1 to 6: of three equal votes two say 0 to 6; a first of 2.5 decides."""
     found = given((0, 5, 1, 0), (0, 6, 1, 1), (1, 6, 1, 2), (8, 12, 1, 0), (0, 5, 2, 0))
     made = with_consensus(found, [1, 1, 1], at=0.5)
-    assert len(made.rles) == 6 and made.source[5] == CONSENSUS and made.category[5] == 1 and made.score[5] == 0
+    assert len(made.rles) == 6 and made.source[5] == CONSENSUS and made.category[5] == 1 and made.score[5] == 0.5
     assert np.array_equal(rle.decode(made.rles[5:], SIZE)[0], strip(0, 6))
     made = with_consensus(found, [2.5, 1, 1], at=0.5)
     assert np.array_equal(rle.decode(made.rles[5:], SIZE)[0], strip(0, 5))
@@ -108,9 +108,7 @@ def test_a_map_speaks_of_its_own_class():
 
 def test_the_odds_are_linear():
     found = given((0, 4, 1, 0), (0, 4, 2, 1))
-    config = Config(
-        worth={"agreement": 4, "dispute": -2, "score": 1, "price": 1, "cam": 3}, trust={"bestie": 1, "cim": 3}
-    )
+    config = Config(weight_agreement=4, weight_dispute=-2, weight_score=1, price=1, weight_cam=3)
     seen = features(found, [1, 3], ["a", "b"], {"cam": {2: strip(0, 4)}}, config=config)
     assert {name: values.tolist() for name, values in seen.items()} == {
         "agreement": [0.25, 0.75], "dispute": [0.75, 0.25], "score": [0.5, 0.5], "cam": [0, 1],

@@ -162,6 +162,7 @@ def test_u2_netp_finds_a_disc(index):
 
 def test_without_the_package_it_is_one_sentence(index, monkeypatch):
     monkeypatch.setattr(u2netp, "weights", lambda: None)
+    u2netp.session.cache_clear()
     with pytest.raises(UserError, match=r"^saliency\.source u2netp needs the package rembg-aws-.*instances do"):
         run(index, Config(source="u2netp"), Job(shard=0))
 
