@@ -21,7 +21,9 @@ def run(inputs, config, job):
     from tag2mask.data import points
 
     listing = importlib.import_module(f"stages.images.{READERS[config.kind]}").read(config, job)
-    given = config.points and points.read(points.resolve(config.points, config.root), listing.categories)
+    given = config.points and points.read(
+        points.resolve(config.points, config.root), listing.categories, from_zero=config.point_classes == "from_zero"
+    )
     index = make_index(listing, config, job)
     truth = listing.truth(index) if listing.truth is not None else None
     made = {"index": index, "truth": truth}

@@ -24,7 +24,9 @@ class Index:
     image_id : list of I str. path : list of I str, relative to `root`. size : (I, 2) int32 height, width in pixels
     after EXIF rotation. train, with_masks, val : (I,) bool; with_masks is a part of train. shard : (I,) int32, -1
     for a photo that is not for training. tag_first : (I + 1,) int64, tag : (T,) int16 category ids > 0, ascending
-    within a photo. digest : (I,) uint64 of the photos' bytes. skipped : [(image id, sentence)] of bad photos.
+    within a photo. digest : (I,) uint64 of the photos' bytes. skipped : [(image id, sentence)] of bad photos. upright :
+    whether photos are turned as their EXIF says. negative : (I,) bool, photos that show none of the classes; they are
+    not in `train`, for only a classifier learns from them.
     """
 
     root: Path
@@ -40,6 +42,8 @@ class Index:
     tag: np.ndarray
     digest: np.ndarray
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    upright: bool = True
+    negative: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     schema = SCHEMA
 
@@ -59,6 +63,8 @@ class Index:
         shards: int = 1,
         digest: ArrayLike | None = None,
         skipped: Iterable[tuple[str, str]] = (),
+        upright: bool = True,
+        negative: ArrayLike | None = None,
     ) -> "Index":
         """An index of photos given in the order of their ids; `shards` equal blocks of the training photos.
 
@@ -79,8 +85,13 @@ class Index:
             val=none if val is None else np.asarray(val, bool), shard=shard,
             tag_first=starts([len(one) for one in own]), tag=np.array([k for one in own for k in one], np.int16),
             digest=np.zeros(number, np.uint64) if digest is None else np.array(digest, np.uint64),
-            skipped=[(name, sentence) for name, sentence in skipped],
+            skipped=[(name, sentence) for name, sentence in skipped], upright=upright,
+            negative=none if negative is None else np.asarray(negative, bool),
         )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if not len(self.negative):
+            self.negative = np.zeros(len(self.image_id), bool)
 
     def __len__(self) -> int:
         return len(self.image_id)
@@ -114,7 +125,7 @@ class Index:
 
     def photo(self, i: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB: photo i. UserError when the file is not the one the index was made from."""
-        photo = read_photo(self.file(i))
+        photo = read_photo(self.file(i), upright=self.upright)
         if photo.shape[:2] != tuple(self.size[i]):
             raise UserError(f"{self.file(i)} changed its size since the index was made; run the stage images again.")
         return photo
@@ -128,13 +139,16 @@ class Index:
             "category_id": np.array(list(self.categories), np.int16),
             "category_name": np.array(list(self.categories.values()), dtype=str),
             **{name: getattr(self, name) for name in names},
+            **({"negative": self.negative} if self.negative.any() else {}),
         }
 
     def attrs(self) -> dict[str, Any]:
-        return {"root": str(self.root), "skipped": [list(one) for one in self.skipped]}
+        return {"root": str(self.root), "skipped": [list(one) for one in self.skipped], "upright": self.upright}
 
     def counts(self) -> dict[str, int]:
         splits = {name: int(getattr(self, name).sum()) for name in SPLITS}
+        if self.negative.any():
+            splits["negative"] = int(self.negative.sum())
         return {"images": self.images, **splits, "shards": self.shards, "classes": len(self.categories)}
 
     def save(self, path: str | Path) -> None:
@@ -149,7 +163,8 @@ class Index:
         image_id, paths = ([str(name) for name in arrays.pop(key)] for key in ("image_id", "path"))
         return cls(
             root=Path(attrs["root"]), categories=categories, image_id=image_id, path=paths,
-            skipped=[(name, sentence) for name, sentence in attrs.get("skipped", [])], **arrays,
+            skipped=[(name, sentence) for name, sentence in attrs.get("skipped", [])],
+            upright=attrs.get("upright", True), **arrays,
         )  # fmt: skip
 
 
