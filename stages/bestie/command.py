@@ -22,7 +22,7 @@ def predict(given, files, weights, job):
     from stages.bestie.infer import predict_photos
     from tag2mask.data.photo import readable
 
-    tags = tags_of(given.tags, weights.meta["categories"], files, given.folder) if given.tags else {}
+    tags = tags_of(given.tags, weights.meta["categories"], files) if given.tags else {}
     photos = ((name, photo, tags.get(name), None) for name, photo in readable(files, job))
     chosen = {"test_threshold": given.threshold, "test_size": given.size}
     weights.meta["config"] |= {key: value for key, value in chosen.items() if value is not None}

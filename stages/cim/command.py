@@ -23,7 +23,7 @@ def predict(given, files, weights, job):
 
     if weights.meta["proposals"].get("source", "hierarchy") != "hierarchy":
         job.log.warning("The network learned on imported proposals; those of these photos are made here (hierarchy).")
-    tags = tags_of(given.tags, weights.meta["categories"], files, given.folder) if given.tags else {}
+    tags = tags_of(given.tags, weights.meta["categories"], files) if given.tags else {}
     if given.side is not None:
         weights.meta["config"]["test_sides"] = [given.side]
     photos = ((name, photo, *proposed(name, photo, weights), tags.get(name)) for name, photo in readable(files, job))

@@ -69,6 +69,7 @@ def load(path, name, split, job):
                 if field not in item:
                     raise UserError(f"{name} has an entry in {key!r} without {field!r} ({str(item)[:60]}); mend it.")
     document, notes = coco_json.tidied(document, name)
+    unique([str(image["id"]) for image in document["images"]], name)
     for sentence in notes:
         job.warn(sentence)
     return document
@@ -157,7 +158,6 @@ def crowds(document, name, config, job):
 
 def place(document, name, folder, job):
     """Give every image of a document `path`, its file below `folder`, and `image_id`, the photo's id, in place."""
-    unique([str(image["id"]) for image in document["images"]], name)
     given = [inside(str(image["file_name"]), name) for image in document["images"]]
     if all((folder / one).is_file() for one in given):
         paths = given

@@ -5,12 +5,13 @@ Read as data, never executed.
 
 import json
 import math
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tag2mask.data import rle
+from tag2mask.data.names import Names, bare
 from tag2mask.errors import UserError
 
 ENDINGS = {"label_png": "png", "mat": "mat"}  # of the files of sources that are folders
@@ -76,8 +77,10 @@ def coco_rle(path):
         image_id = str(entry["image_id"])
         of_image.setdefault(names.get(image_id, image_id), []).append((-score, number))
 
+    photos = Names(of_image)
+
     def read(image_id, size):
-        found = of_image.get(image_id)
+        found = of_image.get(photos.find(image_id))
         if found is None and image_id.isdigit():
             found = of_image.get(str(int(image_id)))
         if found is None:
@@ -94,7 +97,7 @@ def document(content, path):
         raise UserError(
             f"The proposals file {path} must hold a JSON list, or an object with `images` and `annotations`."
         )
-    return entries, {str(one["id"]): PurePosixPath(str(one.get("file_name", one["id"]))).stem for one in images}
+    return entries, {str(one["id"]): bare(str(one.get("file_name", one["id"]))) for one in images}
 
 
 def parse_rle(segmentation, size, *, where):

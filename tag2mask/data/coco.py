@@ -215,7 +215,10 @@ def segment_to_rle(segment: Any, size: Size, where: str) -> Rle:
     if isinstance(segment, list) and all(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in segment):
         if not segment:
             return rle.from_counts([height * width], size)
-        return coco_mask.merge(coco_mask.frPyObjects(segment, height, width))
+        try:
+            return coco_mask.merge(coco_mask.frPyObjects(segment, height, width))
+        except (TypeError, ValueError):
+            raise UserError(f"{where} has a segmentation of what are no numbers ({str(segment)[:40]}); mend it.") from None
     if isinstance(segment, list) and all(isinstance(part, dict) for part in segment):
         return coco_mask.merge([segment_to_rle(part, size, where) for part in segment])
     raise UserError(f"{where} has no mask: `segmentation` must be polygons of at least 3 points, or RLE.")

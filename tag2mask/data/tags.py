@@ -143,21 +143,17 @@ def category_ids(names: Iterable[str], categories: Mapping[int, str], where: str
     return tuple(sorted({number[spelled[name]] for name in names}))
 
 
-def tags_of(
-    path: Path, categories: Mapping[str, str], files: Mapping[str, Path], folder: Path
-) -> dict[str, tuple[int, ...]]:
+def tags_of(path: Path, categories: Mapping[str, str], files: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
     """{photo's id: its category ids} of the CSV of `--tags`. categories : id as text -> name, as weights have them.
 
-    files : {photo's id: Path}, all in `folder`. UserError for a photo that is not among them, or an unknown class.
+    files : by the photos' ids. UserError for a photo that is not among them, or an unknown class.
     """
     numbers = {int(key): name for key, name in categories.items()}
-    rows = read_tags(read_text(path, "--tags"), path, known=list(numbers.values()))
-    ids = {file.relative_to(folder).as_posix(): name for name, file in files.items()}
-    photos = Names(ids)
+    photos = Names(files)
     found: dict[str, tuple[int, ...]] = {}
-    for name, tags in rows:
+    for name, tags in read_tags(read_text(path, "--tags"), path, known=list(numbers.values())):
         photo = photos.find(name)
         if photo is None:
             raise UserError(f"--tags: {path} names {name}, which is no photo of the folder; drop the line")
-        found[ids[photo]] = category_ids(tags, numbers, f"{path}: {name}")
+        found[photo] = category_ids(tags, numbers, f"{path}: {name}")
     return found
