@@ -70,13 +70,32 @@ def table_of(index, photos, config, job, *, stop=False):
 
 
 def proposed(photo, *, config):
-    """(list of n RLE dicts, score (n,) float32) of `photo` (H, W, 3) uint8 RGB, best first."""
+    """(list of n RLE dicts, score (n,) float32) of `photo` (H, W, 3) uint8 RGB, best first.
+
+    A photo with a longer side than config.max_side is scaled down for the work; its masks are of its own size.
+    """
+    import numpy as np
+
     from stages.proposals.cues import run_lengths
     from stages.proposals.hierarchy import propose
     from tag2mask.data import rle
+    from tag2mask.data.labelmaps import resized
 
-    membership, labels, score = propose(photo, config=config)
+    membership, labels, score = propose(bounded(photo, config.max_side), config=config)
+    labels = resized(labels.astype(np.min_scalar_type(labels.max())), photo.shape[:2])
     return [rle.from_counts(runs, labels.shape) for runs in run_lengths(membership, labels)], score
+
+
+def bounded(photo, most):
+    """`photo` (H, W, 3) uint8 with no side of more than `most` pixels, by area averaging where it has one."""
+    import cv2
+
+    height, width = photo.shape[:2]
+    if max(height, width) <= most:
+        return photo
+    factor = most / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
 
 
 def alone(photo, section):

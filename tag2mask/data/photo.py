@@ -86,7 +86,7 @@ def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def photos_in(folder: Path, *, but: Path) -> dict[str, Path]:
