@@ -84,7 +84,8 @@ class Plan(Section):
         section = stages()[stage].section or stage
         own = {key: value for key, value in self.entry(stage, variant).items() if key != "from"}
         where = f"variants.{stage}.{variant}" if own else section
-        found = parse(model_of(stage), {**self.sections.get(section, {}), **own}, where=where).model_dump(mode="json")
+        given = parse(model_of(stage), {**self.sections.get(section, {}), **own}, where=where).model_dump(mode="json")
+        found = stages()[stage].settle(given)
         self._configs[stage, variant] = found
         return found
 
