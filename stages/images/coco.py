@@ -128,14 +128,14 @@ def without_orphans(document, name, config, job):
         of = "category" if one["category_id"] not in known else "image"
         what = f"has the category {one['category_id']}" if of == "category" else f"names the image {one['image_id']}"
         lists = "categories" if of == "category" else "images"
-        sentences.append(
-            f"{name}: annotation {one['id']} {what}, which is not in its list of {lists}; add the {of}, drop the "
-            "annotation, or leave such ones out by dataset.on_bad_image: skip."
-        )
+        sentences.append(f"annotation {one['id']} {what}, which is not in its list of {lists}")
     if sentences and config.on_bad_image != "skip":
-        raise UserError(sentences[0])
+        raise UserError(
+            f"{name}: {sentences[0]}; add it there, drop the annotation, or leave such ones out by "
+            "dataset.on_bad_image: skip."
+        )
     if sentences:
-        job.warn(f"{len(sentences)} annotations are left out (dataset.on_bad_image: skip). {sentences[0]}")
+        job.warn(f"{name}: {len(sentences)} annotations were left out (dataset.on_bad_image: skip): {sentences[0]}.")
     document["annotations"] = kept
 
 

@@ -200,7 +200,8 @@ def segment_to_rle(segment: Any, size: Size, where: str) -> Rle:
     height, width = int(size[0]), int(size[1])
     if isinstance(segment, dict) and "counts" in segment and "size" in segment:
         if [int(side) for side in segment["size"]] != [height, width]:
-            raise UserError(f"{where} has a mask of size {segment['size']}; its image is {[height, width]}.")
+            order = " (COCO's order is height, width)" if height != width else ""
+            raise UserError(f"{where} has a mask of size {segment['size']}; its image is {[height, width]}{order}.")
         counts = segment["counts"]
         if isinstance(counts, list):
             if sum(counts) != height * width:
