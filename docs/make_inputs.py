@@ -21,11 +21,11 @@ HEAD = """# What goes in
 Made by `make docs` from small datasets of every kind below (`docs/odd_kinds.py`); a test says when it is stale.
 
 A photo's id is the path of its file without the ending; the ending stays where it alone tells two photos apart. Names
-are found as written, else where capitals, Unicode composition, a folder too many or too few in front, or a missing ending
-is all that differs and one photo alone fits. Photos are JPEG, PNG, TIFF, WebP, BMP, GIF, PPM or HEIC.
+are found as written, else where capitals, Unicode composition, a folder too many or too few in front, or a missing
+ending is all that differs and one photo alone fits. Photos are JPEG, PNG, TIFF, WebP, BMP, GIF, PPM or HEIC.
 
-"Read" means all photos, tags and masks right; what stands behind it is the warning, once in terminal and report. What is
-refused is refused before any work, `snakemake -n` says it too; a key behind "then" reads it.
+"Read" means all photos, tags and masks right; what stands behind it is the warning, once in terminal and report. What
+is refused is refused before any work, most of it by `snakemake -n` too; a key behind "then" reads it.
 """
 
 

@@ -22,8 +22,8 @@ VOC = {"kind": "voc", "train": "Main/train", "classes": ["cat", "dog"], "shards"
 
 @dataclass
 class Odd:
-    """One kind. what : in words. make : writes it into a folder. keys : of the section dataset. way : keys that read it,
-    where it is refused or read otherwise without them. names : {class as it is there: cat or dog}.
+    """One kind. what : in words. make : writes it into a folder. keys : of the section dataset. way : keys that read
+    it, where it is refused or read otherwise without them. names : {class as it is there: cat or dog}.
     """
 
     what: str
@@ -132,14 +132,18 @@ def table(text, *, file=lambda i: f"{i}.png", encoding="utf-8", **options):
 
 def joined(separator, head="file,tags", cell="{}", line="{file},{tags}", end="\n"):
     """A CSV whose tags stand in one cell."""
-    return lambda rows: head + end + "".join(
-        line.format(file=file, tags=cell.format(separator.join(shown))) + end for file, shown in rows
+    return lambda rows: (
+        head
+        + end
+        + "".join(line.format(file=file, tags=cell.format(separator.join(shown))) + end for file, shown in rows)
     )
 
 
 def ticks(yes, no, head="file,cat,dog"):
-    return lambda rows: head + "\n" + "".join(
-        ",".join([file, *(yes if name in shown else no for name in BOXES)]) + "\n" for file, shown in rows
+    return lambda rows: (
+        head
+        + "\n"
+        + "".join(",".join([file, *(yes if name in shown else no for name in BOXES)]) + "\n" for file, shown in rows)
     )
 
 
@@ -164,7 +168,13 @@ def every_other(rows, other):
     )
 
 
-def voc(box="<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>", *, name=str, difficult="0"):
+def corners(decimals=""):
+    """A box in VOC's XML, its four corners still to be filled in."""
+    inside = "".join(f"<{key}>{{}}{decimals}</{key}>" for key in ("xmin", "ymin", "xmax", "ymax"))
+    return f"<bndbox>{inside}</bndbox>"
+
+
+def voc(box=None, *, name=str, difficult="0"):
     """A maker of VOC's layout."""
 
     def make(root):
@@ -177,7 +187,7 @@ def voc(box="<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax
                 classes[mask(one)], numbers[mask(one)] = 1 + (one == "dog"), k
                 x, y, right, bottom = BOXES[one]
                 objects += (f"<object><name>{name(one)}</name><difficult>{difficult}</difficult>"
-                            f"{box.format(x + 1, y + 1, right, bottom)}</object>")  # fmt: skip
+                            f"{(box or corners()).format(x + 1, y + 1, right, bottom)}</object>")  # fmt: skip
             (root / f"Annotations/{i}.xml").write_text(f"<annotation>{objects}</annotation>")
             Image.fromarray(classes).save(root / f"SegmentationClass/{i}.png")
             Image.fromarray(numbers).save(root / f"SegmentationObject/{i}.png")

@@ -16,6 +16,7 @@ from tag2mask.data.names import Names, photo_ids, spelling
 from tag2mask.data.tags import category_ids
 from tag2mask.errors import UserError
 
+CROWDS = "all its objects are crowds (iscrowd: 1); dataset.iscrowd: ignore takes them as objects"
 CROWDED = 0.5  # ours: share of a class's objects from which crowds are told; in COCO it is 0.04 at most
 
 
@@ -76,7 +77,7 @@ def load(path, name, split, job):
 
 
 def from_one(documents, names, job):
-    """Category ids that count from 0 count from 1, in place: 0 is the background. A 0 that no object has is left out."""
+    """Category ids that count from 0 count from 1, in place: 0 is the background. A 0 that no object has falls away."""
     used = {one["category_id"] for document in documents.values() for one in document["annotations"]}
     if 0 not in used:
         for document in documents.values():
@@ -117,7 +118,7 @@ def chosen(documents, names, classes):
 
 
 def without_orphans(document, name, config, job):
-    """Annotations of categories or images that are not listed: a UserError, or left out where bad photos are skipped."""
+    """Leave out annotations of categories or images that are not listed; a UserError unless bad photos are skipped."""
     known = {item["id"] for item in document["categories"]}
     images = {image["id"] for image in document["images"]}
     kept, sentences = [], []
@@ -189,7 +190,6 @@ def entries(document, folder, categories, split):
     train = split == "train"
     return [
         Entry(image["image_id"], str(folder / image["path"]), tuple(sorted(tags.get(image["id"], ()))), train=train,
-              with_masks=train, val=not train,
-              untagged="all its objects are crowds (iscrowd: 1); dataset.iscrowd: ignore takes them as objects" if image["id"] in crowded else "")
+              with_masks=train, val=not train, untagged=CROWDS if image["id"] in crowded else "")
         for image in document["images"]
     ]  # fmt: skip

@@ -26,8 +26,8 @@ class Config(Section):
     shards: int = Field(
         4,
         ge=1,
-        description="equal parts that the training photos, sorted by id, are worked on in; folder: at most one for every "
-        "200 photos begun",
+        description="equal parts that the training photos, sorted by id, are worked on in; folder: at most one "
+        "for every 200 photos begun",
     )
     on_bad_image: Literal["error", "skip"] = Field(
         "error",
@@ -76,8 +76,8 @@ class Config(Section):
         0.0,
         ge=0,
         lt=1,
-        description="folder without `val`: part of the photos that is held out by name; copies of a photo and frames of "
-        "a video stay on one side; ours",
+        description="folder without `val`: part of the photos that is held out by name; copies of a photo and frames "
+        "of a video stay on one side; ours",
     )
 
     train_json: str = Field(

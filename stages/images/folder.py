@@ -1,8 +1,7 @@
 """Reader of one's own photos: a folder of images and a CSV of tags (`tag2mask.data.tags`). There is no ground truth."""
 
-from stages.images.listing import (
-    Entry, Listing, dataset_root, disjoint, files_below, inside, photo_folder, read_lines, unique,
-)  # fmt: skip
+from stages.images import listing as listings
+from stages.images.listing import Entry, Listing, files_below, inside, unique
 from stages.images.split import held_out
 from tag2mask.data.names import Names, photo_ids
 from tag2mask.data.sheets import read_text
@@ -11,9 +10,9 @@ from tag2mask.errors import UserError
 
 
 def read(config, job):
-    """The Listing of the photos named in the CSV and, held out, in the list `val`, or a share `val_share` of the CSV's."""
-    root = dataset_root(config)
-    folder = photo_folder(root, config.photos, "dataset.photos")
+    """The Listing of the photos in the CSV; held out are those of the list `val`, or a part `val_share` of them."""
+    root = listings.dataset_root(config)
+    folder = listings.photo_folder(root, config.photos, "dataset.photos")
     text = read_text(root / inside(config.tags, "dataset.tags"), "dataset.tags", job.warn)
     rows = read_tags(text, config.tags, known=config.classes or (), warn=job.warn)
     names = config.classes or sorted({tag for _, tags in rows for tag in tags})
@@ -22,7 +21,7 @@ def read(config, job):
     categories = dict(enumerate(names, start=1))
     listed = [(name, tags, config.tags) for name, tags in rows]
     if config.val:
-        lines = read_lines(root / inside(config.val, "dataset.val"), "val", job.warn)
+        lines = listings.read_lines(root / inside(config.val, "dataset.val"), "val", job.warn)
         listed += [(name, None, config.val) for name in lines]
     files = files_below(root / folder)
     photos = Names(files)
@@ -32,7 +31,7 @@ def read(config, job):
     paths = [path or name for path, (name, _, _) in zip(found, listed)]
     train = unique([path for path, (_, tags, _) in zip(paths, listed) if tags is not None], config.tags)
     val = [path for path, (_, tags, _) in zip(paths, listed) if tags is None]
-    disjoint(train, unique(val, config.val) if config.val else [])
+    listings.disjoint(train, unique(val, config.val) if config.val else [])
     ids = photo_ids(dict.fromkeys(paths))
 
     listing = Listing(root, categories, [])

@@ -32,8 +32,8 @@ class Config(Section):
     max_side: int = Field(
         1024,
         ge=32,
-        description="pixels; a photo with a longer side is scaled down for the work (min_area and all sigmas count there), "
-        "its masks are of its own size; ours",
+        description="pixels; a photo with a longer side is scaled down for the work (min_area and all sigmas count "
+        "there), its masks are of its own size; ours",
     )
     max_superpixels: int = Field(1600, ge=1, description="superpixels a photo; ours")
     superpixel_area: int = Field(

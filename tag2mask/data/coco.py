@@ -219,7 +219,7 @@ def segment_to_rle(segment: Any, size: Size, where: str) -> Rle:
         try:
             return coco_mask.merge(coco_mask.frPyObjects(segment, height, width))
         except (TypeError, ValueError):
-            raise UserError(f"{where} has a segmentation of what are no numbers ({str(segment)[:40]}); mend it.") from None
+            raise UserError(f"{where} has a segmentation of no numbers ({str(segment)[:40]}); mend it.") from None
     if isinstance(segment, list) and all(isinstance(part, dict) for part in segment):
         return coco_mask.merge([segment_to_rle(part, size, where) for part in segment])
     raise UserError(f"{where} has no mask: `segmentation` must be polygons of at least 3 points, or RLE.")

@@ -2,8 +2,8 @@
 
     document, notes = tidied(load(path), path)
 
-Ids and numbers as text, backslashes, sizes missing or -1, one polygon not in a list, polygons of fewer than three points,
-several RLE of one object, boxes that are no four numbers, annotation ids that stand twice.
+Ids and numbers as text, backslashes, sizes missing or -1, one polygon not in a list, polygons of fewer than three
+points, boxes that are no four numbers, annotation ids that stand twice.
 """
 
 import json

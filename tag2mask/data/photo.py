@@ -66,7 +66,7 @@ def decode(data: bytes, name: str | Path, *, min_side: int = 2, upright: bool = 
 
 
 def is_turned(file: bytes | Path) -> bool:
-    """Whether a photo's EXIF says that its stored pixels are to be turned or mirrored; False where it cannot be read."""
+    """Whether a photo's EXIF says to turn or mirror its stored pixels; False where it cannot be read."""
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
             return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)

@@ -81,7 +81,7 @@ def of_line(line: str, where: str, image_id: str, known: Mapping[str, int]) -> P
     if len(parts) < 3:
         raise UserError(f"{where}: `x y class score` is needed (the score may be left out), not {line.strip()!r}.")
     x, y, name, score = *parts[:2], " ".join(parts[2:]), "1"
-    if spelling(name) not in known and len(parts) > 3:  # the last word is the score, unless the class's name is mistyped
+    if spelling(name) not in known and len(parts) > 3:  # the last word is the score, unless the class is mistyped
         shorter, last = " ".join(parts[2:-1]), parts[-1]
         if spelling(shorter) in known or not last[-1].isalpha():
             name, score = shorter, last

@@ -1,7 +1,7 @@
 """Tables as other programs write them: text in any usual encoding, columns by any usual separator.
 
-    sheet = read_sheet(read_text(path), path)
-    sheet.head, sheet.rows  # ["file", "tags"], [(2, ["a.jpg", "cat;dog"]), ...]
+sheet = read_sheet(read_text(path), path)
+sheet.head, sheet.rows  # ["file", "tags"], [(2, ["a.jpg", "cat;dog"]), ...]
 """
 
 import codecs

@@ -78,7 +78,7 @@ def ticked(sheet: Sheet, place: int, where: str | Path) -> list[tuple[str, set[s
 def listed(
     sheet: Sheet, place: int, column: int, where: str | Path, *, known: Sequence[str], warn: Warn
 ) -> list[tuple[str, set[str]]]:
-    """The rows of a table with a column of tags; further cells of a line are tags too, where that column is the last."""
+    """The rows of a table with a column of tags; where it is the last one, further cells of a line are tags too."""
     last = column == len(sheet.head) - 1
     cells = [row[column:] if last else row[column : column + 1] for _, row in sheet.rows]
     lines = parted([[cell for cell in one if cell] for one in cells], where, known=known, warn=warn)

@@ -127,8 +127,8 @@ class Stage:
 
     disk_kb : kB a training photo. disk_mb : MB beside that. peak_mb : highest memory of a job with config/cpu.yaml.
     memory_kb : kB a photo that one job holds of all photos at once. count : dataset section -> number of training
-    photos, or None. settle : section as configured -> as what lies there makes it. check : section -> UserError for what
-    is wrong with what lies there, before any work.
+    photos, or None. settle : section as configured -> as what lies there makes it. check : section -> UserError for
+    what is wrong with what lies there, before any work.
     """
 
     jobs: Mapping[str, Job]

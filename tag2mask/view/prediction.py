@@ -7,7 +7,7 @@ from pathlib import Path
 def write_instances(table, files, *, out, least):
     """Write predictions.zarr.zip, predictions.json (COCO, with scores) and overlays/<photo>.png into the folder `out`.
 
-    table : Instances of photos of `files` ({photo's id: Path}). least : least score that is drawn; all are in the files.
+    table : Instances of photos of `files` ({id: Path}). least : least score that is drawn; all are in the files.
     """
     from tag2mask.data.coco import to_coco
     from tag2mask.data.photo import read_photo

@@ -37,7 +37,8 @@ def test_keys_are_those_of_the_models():
 
 
 def test_odd_inputs_are_answered_as_it_stands_there():
-    assert make_inputs.page() == make_inputs.PAGE.read_text(encoding="utf-8"), "docs/inputs.md is stale; run `make docs`"
+    made = make_inputs.page()
+    assert made == make_inputs.PAGE.read_text(encoding="utf-8"), "docs/inputs.md is stale; run `make docs`"
 
 
 def test_every_stage_has_a_section_and_every_key_a_meaning():

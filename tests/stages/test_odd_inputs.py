@@ -34,9 +34,7 @@ def test_what_is_read_is_right(odd, keys, tmp_path):
             assert odd.way == {"on_untagged": "negative"} and k == 3 and index.tags(i) == () and not index.train[i]
             continue
         assert {odd.names.get(name, name).lower() for name in map(index.categories.get, index.tags(i))} == set(SHOWN[k])
-        np.testing.assert_array_equal(
-            index.photo(i), read_photo(index.file(i), upright=keys.get("exif") != "ignore")
-        )
+        np.testing.assert_array_equal(index.photo(i), read_photo(index.file(i), upright=keys.get("exif") != "ignore"))
         if truth is None or index.image_id[i] not in truth.image_id:
             continue
         rows = truth.rows(truth.image_id.index(index.image_id[i]))

@@ -210,7 +210,8 @@ def files_of_a_dataset(name):
         "voc2012": {
             **{f"{voc}/ImageSets/Segmentation/{one}.txt": "a\n" for one in ("train_aug", "train")},
             f"{voc}/ImageSets/Segmentation/val.txt": "b\n",
-            **{f"{voc}/JPEGImages/{one}.jpg": "" for one in "ab"}, **{f"{voc}/Annotations/{one}.xml": xml for one in "ab"},
+            **{f"{voc}/JPEGImages/{one}.jpg": "" for one in "ab"},
+            **{f"{voc}/Annotations/{one}.xml": xml for one in "ab"},
         },
         "coco": {
             "data/coco/annotations/instances_train2017.json": json.dumps(document),
