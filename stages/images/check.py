@@ -7,7 +7,7 @@ import numpy as np
 from stages.images.listing import parallel
 from tag2mask.data import class_table
 from tag2mask.data.index import Index
-from tag2mask.data.photo import decode, is_turned
+from tag2mask.data.photo import decode, is_turned, turned_sentence
 from tag2mask.errors import UserError
 
 
@@ -38,11 +38,7 @@ def make_index(listing, config, job):
     refuse(problems, config, job)
     report(problems, good, config, job)
     if turned and upright and (listing.truth is not None or config.points):
-        job.warn(
-            f"{len(turned)} of {len(good)} photos are turned or mirrored by their EXIF orientation, the first is "
-            f"{turned[0]}: masks and points must be drawn on the upright photos; where they were drawn on the stored "
-            "pixels, set dataset.exif: ignore."
-        )
+        job.warn(turned_sentence(turned, "masks and points"))
     index = Index.build(
         listing.root, listing.categories,
         image_id=[entry.image_id for entry in good], path=[entry.path for entry in good], size=sizes,

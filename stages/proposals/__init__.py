@@ -49,6 +49,8 @@ def table_of(index, photos, config, job, *, stop=False):
     from stages.proposals import imported, ranking
     from tag2mask.data.instances import InstancesBuilder
 
+    if config.source != "hierarchy":
+        index.tell_turned(photos, job, f"proposals in {config.path}")
     source = None if config.source == "hierarchy" else imported.open_source(config)
     builder, missing = InstancesBuilder({}), []
     for i in job.progress(photos, total=len(photos), what="proposals"):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tag2mask.data.instances import starts
-from tag2mask.data.photo import read_photo
+from tag2mask.data.photo import is_turned, read_photo, turned_sentence
 from tag2mask.errors import UserError
 from tag2mask.store import store
 
@@ -129,6 +129,15 @@ class Index:
         if photo.shape[:2] != tuple(self.size[i]):
             raise UserError(f"{self.file(i)} changed its size since the index was made; run the stage images again.")
         return photo
+
+    def tell_turned(self, photos: Iterable[int], job: Any, what: str) -> None:
+        """A warning where EXIF turns some of `photos`: what was drawn on their stored pixels would lie elsewhere.
+
+        what : what comes from outside, as "proposals in FILE".
+        """
+        turned = [self.path[i] for i in photos if is_turned(self.file(i))] if self.upright else []
+        if turned:
+            job.warn(turned_sentence(turned, what))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that counts for the content digest; where the photos lie does not."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,14 @@ def is_turned(file: bytes | Path) -> bool:
             return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
     except Exception:  # a damaged block makes Pillow raise nearly anything; `decode` says what is wrong with the photo
         return False
+
+
+def turned_sentence(paths: Sequence[str], what: str) -> str:
+    """The warning on photos that EXIF turns. what : what was drawn on them elsewhere, in the plural."""
+    return (
+        f"{len(paths)} photos are turned or mirrored by their EXIF orientation, the first is {paths[0]}: {what} must "
+        "be drawn on the upright photos; where they were drawn on the stored pixels, set dataset.exif: ignore."
+    )
 
 
 def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:

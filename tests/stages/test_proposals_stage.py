@@ -198,3 +198,14 @@ def test_a_photo_of_more_pixels_is_worked_on_at_a_bounded_side(index):
     small, same = alone("proposals.proposals")(two_squares()[0], SMALL.model_dump())
     assert rle.decode(masks, (192, 192)).tolist() == rle.decode(small, (48, 48)).repeat(4, 1).repeat(4, 2).tolist()
     assert len(masks) == 3 and scores.tolist() == same.tolist()
+
+
+def test_photos_that_exif_turns_are_told_where_proposals_come_from_outside(index, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down: no size tells
+    Image.fromarray(two_squares()[0]).save(tmp_path / "photos/c.png", exif=exif)
+    Image.fromarray(np.ones((48, 48), np.uint8)).save(tmp_path / "c.png")
+    job = Job()
+    answered(index, Config(source="label_png", path=str(tmp_path)), job)
+    assert len(job.warnings) == 1 and "1 photos are turned or mirrored" in job.warnings[0]
+    assert answered(index, SMALL, quiet := Job()) is not None and quiet.warnings == []
