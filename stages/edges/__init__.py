@@ -14,7 +14,7 @@ def run(inputs, config, job):
     from tag2mask.errors import UserError
 
     index = Index.load(inputs.index)
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     maps, missing = found(index, photos, config, job)
     if missing:
         raise UserError(f"edges.path, {config.path}, has no {missing[0]}.png; add it or drop the photo.")

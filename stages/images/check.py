@@ -51,9 +51,10 @@ def make_index(listing, config, job):
         raise UserError("The split train has no usable photo; see the warnings, or name another list.")
     if any(entry.val for entry in listing.entries) and not index.val.any():
         raise UserError("The split val has no usable photo; see the warnings, or name another list.")
-    if config.shards > index.train.sum():
+    labelled = len(index.of_shard(None))
+    if config.shards > labelled:
         raise UserError(
-            f"dataset.shards is {config.shards}, but there are only {index.train.sum()} training photos; "
+            f"dataset.shards is {config.shards}, but there are only {labelled} training photos; "
             "use at most as many shards as photos."
         )
     tell_classes(index, listing, job)
@@ -77,22 +78,20 @@ def tell_classes(index, listing, job):
 
 
 def tagged(entries, problems, config, job):
-    """`entries` without the training photos that have no tag; those go to `problems`, are counted, or are negatives."""
-    untagged = [entry for entry in entries if entry.train and not entry.tags]
+    """`entries` without those that are to get labels and have no tag: `problems`, counted, or negatives."""
+    untagged = [entry for entry in entries if not entry.val and not entry.tags]
     if untagged and config.on_untagged != "error":
         job.count(untagged=len(untagged))
         first = f"the first is {untagged[0].image_id}"
     if untagged and config.on_untagged == "negative":
         job.log.info("%d training photos without a tag show none of the classes, %s", len(untagged), first)
         for entry in untagged:
-            entry.train = entry.with_masks = False
-            entry.negative = True
-        return entries
-    if untagged and config.on_untagged == "skip":
+            entry.negative, entry.train, entry.with_masks = entry.train, False, False
+    elif untagged and config.on_untagged == "skip":
         job.warn(f"{len(untagged)} training photos without a tag are left out, {first}.")
     else:
         problems.extend((entry.image_id, without_tag(entry)) for entry in untagged)
-    return [entry for entry in entries if entry.tags or not entry.train]
+    return [entry for entry in entries if entry.tags or entry.val or entry.negative]
 
 
 def without_tag(entry):

@@ -1,4 +1,4 @@
-"""`proposals`: class-agnostic segment proposals of every photo, made without learning or imported.
+"""`proposals`: class-agnostic segment proposals of every photo, made without learning, by SAM, or imported.
 
 `run` makes those of a shard's training photos, `predict` those of the validation photos, for networks that answer with
 proposals. Both write an instance table: category 0, rows of a photo in rank order, score the rank score in (0, 1]. The
@@ -49,14 +49,15 @@ def table_of(index, photos, config, job, *, stop=False):
     from stages.proposals import imported, ranking
     from tag2mask.data.instances import InstancesBuilder
 
-    if config.source != "hierarchy":
+    own = config.source in ("hierarchy", "sam")
+    if not own:
         index.tell_turned(photos, job, f"proposals in {config.path}")
-    source = None if config.source == "hierarchy" else imported.open_source(config)
+    source = proposer(config, job) if own else imported.open_source(config)
     builder, missing = InstancesBuilder({}), []
     for i in job.progress(photos, total=len(photos), what="proposals"):
         name, size = index.image_id[i], tuple(index.size[i].tolist())
-        if source is None:
-            rles, score = proposed(index.photo(i), config=config)
+        if own:
+            rles, score = source(index.photo(i))
         else:
             found = source(name, size)
             if found is None:
@@ -69,6 +70,17 @@ def table_of(index, photos, config, job, *, stop=False):
     table = builder.finish()
     job.count(photos=len(photos), proposals=len(table))
     return table, missing
+
+
+def proposer(config, job):
+    """A function: photo (H, W, 3) uint8 RGB -> (list of n RLE dicts, score (n,) float32), best first."""
+    if config.source == "sam":
+        from stages.proposals import sam
+        from tag2mask.learn.loop import start
+
+        start(job)
+        return sam.proposer(config, device=job.device)
+    return lambda photo: proposed(photo, config=config)
 
 
 def proposed(photo, *, config):
@@ -105,10 +117,12 @@ def alone(photo, section):
 
     photo : (H, W, 3) uint8 RGB. section : the stage's keys as a plain dict, as the manifest of a run's proposals has
     them in section.config; those not given are the defaults. Imported proposals exist for known photos only, so that
-    `source` and `path` do not count: these are always made here (`hierarchy`), by the other keys.
+    for a run that has these they are made here (`hierarchy`), by the other keys.
     """
     from stages.proposals.config import Config
     from tag2mask.run.config import parse
+    from tag2mask.run.job import Job
 
-    keys = {key: value for key, value in section.items() if key not in ("source", "path")}
-    return proposed(photo, config=parse(Config, keys, where="proposals"))
+    made_here = section.get("source") == "sam"
+    keys = {key: value for key, value in section.items() if made_here or key not in ("source", "path")}
+    return proposer(parse(Config, keys, where="proposals"), Job())(photo)

@@ -18,6 +18,7 @@ STAGE = Stage(
             reads={
                 "truth": Read("images.truth"),
                 "labels": Read("pseudo_labels.labels"),
+                "added": Read("refine.added"),
                 "predictions": Read("refine.predictions"),
                 "segmentation": Read("segment.predictions"),
                 "metrics": Read("evaluate.metrics"),

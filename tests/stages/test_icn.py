@@ -5,21 +5,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import yaml
+from conftest import ROOT
 from learners import LEARNERS, SIZE, dataset
+from snakemake.utils import update_config
 
 from stages import icn
 from stages.icn import target
-from stages.icn.config import Config
+from stages.icn.config import RANKING, Config
 from stages.icn.infer import enhanced_maps, unit
 from stages.icn.learn import normalised, optimiser_of, pixel_loss, rate_of, sample, taught
 from stages.icn.network import Fusion, build
-from stages.icn.stage import RANKING
 from stages.match.config import Config as Matching
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import Maps, MapsBuilder
 from tag2mask.errors import UserError
 from tag2mask.run.job import Job
+from tag2mask.run.plan import Plan
 
 SIDE = 32
 KEYS = Matching(side=SIDE, outline=3).model_dump(include=set(RANKING))
@@ -296,3 +299,15 @@ def test_nothing_to_learn_is_one_sentence(inputs, tmp_path):
     files = SimpleNamespace(index=inputs.index, prm=inputs.prm, targets=tmp_path / "targets.zarr.zip")
     with pytest.raises(UserError, match="icn: no peak response map has a target"):
         icn.train(files, Config(backbone="test_efficientnet", weights="none"), Job())
+
+
+def test_the_targets_rank_as_the_answers_but_for_the_variant_s_own_keys():
+    merged = {}
+    for name in ("recipes", "config"):
+        update_config(merged, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    plan = Plan.load({**merged, "match": {"alpha": 0.5}, "show": ["icn", "icn_undivided"]})
+    given, undivided = (plan.section("icn", name, "targets")["config"]["matching"] for name in ("default", "undivided"))
+    assert given["alpha"] == undivided["alpha"] == 0.5
+    assert given["rebalance"] and not undivided["rebalance"]
+    with pytest.raises(ValueError, match="matching: side_by_side is none of"):
+        Config(matching={"side_by_side": 1})
