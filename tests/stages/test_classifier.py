@@ -320,7 +320,7 @@ def test_it_learns_from_tags_and_its_weights_are_all_that_is_needed(dataset, tmp
 
 
 def test_photos_that_show_none_of_the_classes_are_learned_from_too(dataset):
-    """The 8 training photos without a tag as negatives: the classifier has all 24 photos, its biases start at 8 / 24."""
+    """The 8 training photos without a tag are negatives: all 24 photos count, biases start at 8 / 24."""
     index = Index.load(dataset.index)
     index.negative = index.train & (np.diff(index.tag_first) == 0)
     index.train &= ~index.negative
