@@ -106,6 +106,7 @@ lint: $(ENV)
 # What is made in docs/: keys.md from the models, the picture of the rules in architecture.md.
 docs: $(ENV)
 	$(RUN) docs.make_keys
+	$(RUN) docs.make_inputs
 	$(RUN) docs.make_dag
 
 lock: .venv/.synced

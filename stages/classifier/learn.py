@@ -18,9 +18,9 @@ BUILD = (
 
 
 def learn(index, config, job):
-    """Weights of the classifier trained on `index`'s photos of the split train."""
+    """Weights of the classifier trained on `index`'s photos of the split train and on its negatives."""
     classes = sorted(index.categories)
-    photos = np.asarray(index.where("train"))
+    photos = np.flatnonzero(index.train | index.negative)
     if not len(photos):
         raise UserError("The split train holds no photo: name a list of training photos in dataset.train.")
     tags = tag_matrix(index, photos, classes)

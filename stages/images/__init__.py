@@ -10,6 +10,11 @@ import importlib
 READERS = {"scenes": "generated", "voc": "voc", "coco": "coco", "folder": "folder"}
 
 
+def reader(config):
+    """The module that reads datasets of `config.kind`: `read(config, job)` -> Listing."""
+    return importlib.import_module(f"stages.images.{READERS[config.kind]}")
+
+
 def run(inputs, config, job):
     """{"index": Index, "truth": Instances or None} of the dataset that `config` (images.config.Config) names.
 
@@ -20,8 +25,10 @@ def run(inputs, config, job):
     from stages.images.check import make_index
     from tag2mask.data import points
 
-    listing = importlib.import_module(f"stages.images.{READERS[config.kind]}").read(config, job)
-    given = config.points and points.read(points.resolve(config.points, config.root), listing.categories)
+    listing = reader(config).read(config, job)
+    given = config.points and points.read(
+        points.resolve(config.points, config.root), listing.categories, from_zero=config.point_classes == "from_zero"
+    )
     index = make_index(listing, config, job)
     truth = listing.truth(index) if listing.truth is not None else None
     made = {"index": index, "truth": truth}

@@ -23,14 +23,25 @@ class Config(Section):
         description="class names; category id = place in the list from 1 (voc: the value in SegmentationClass; coco: "
         "ids stay the JSON's, other classes are left out). null = the dataset's own: VOC's 20, the JSON's, all tags",
     )
-    shards: int = Field(4, ge=1, description="equal parts that the training photos, sorted by id, are worked on in")
+    shards: int = Field(
+        4,
+        ge=1,
+        description="equal parts that the training photos, sorted by id, are worked on in; folder: at most one "
+        "for every 200 photos begun",
+    )
     on_bad_image: Literal["error", "skip"] = Field(
         "error",
         description="bad photos (damaged, missing, unknown tag, mask of another size): stop, or list and leave out",
     )
-    on_untagged: Literal["error", "skip"] = Field(
+    on_untagged: Literal["error", "skip", "negative"] = Field(
         "error",
-        description="training photos without a tag: stop, or count and leave out (COCO 2017 train has 1,021 of them)",
+        description="training photos without a tag: stop; count and leave out (COCO 2017 train has 1,021 of them); or "
+        "negative: they show none of the classes, and the classifier learns that from them",
+    )
+    exif: Literal["apply", "ignore"] = Field(
+        "apply",
+        description="orientation in a photo's EXIF: apply: photos are turned upright, and masks, boxes, points and "
+        "proposals are in upright pixels; ignore: in pixels as stored, as tools give them that don't read it",
     )
     min_side: int = Field(16, ge=2, description="pixels; a photo with a shorter side is a bad photo; ours")
 
@@ -40,6 +51,11 @@ class Config(Section):
         description="points on objects, as cues beside the tags (BESTIE, Sec. 4.3): a folder of text files <image "
         "id>.txt with lines `x y class score`, or a CSV `image_id,x,y,class,score` (both without the score too); below "
         "root (scenes: as given); null = none",
+    )
+    point_classes: Literal["ids", "from_zero"] = Field(
+        "ids",
+        description="numbers in files of points are category ids; or from_zero: places in the class list from 0, as in "
+        "BESTIE's own files (read as ids, those would name the class before: only a tag that is not there tells)",
     )
 
     train: str = Field(
@@ -59,6 +75,13 @@ class Config(Section):
         description="held-out photos; voc: list file, null = Segmentation/val; folder: text file below root, one photo "
         "a line, null = none",
     )
+    val_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="folder without `val`: part of the photos that is held out by name; copies of a photo and frames "
+        "of a video stay on one side; ours",
+    )
 
     train_json: str = Field(
         "annotations/instances_train2017.json", description="coco: annotations of the training photos, relative to root"
@@ -68,12 +91,17 @@ class Config(Section):
     )
     train_photos: str = Field("train2017", description="coco: folder of the training photos, below root")
     val_photos: str = Field("val2017", description="coco: folder of the held-out photos, below root")
+    iscrowd: Literal["apply", "ignore"] = Field(
+        "apply",
+        description="coco: objects with iscrowd: 1: apply: crowds, no tag and not counted; ignore: objects as others, "
+        "where a tool marks all that was drawn by brush so",
+    )
 
     photos: str = Field(".", description="folder: where the photos lie, below root")
     tags: str = Field(
         "tags.csv",
         description="folder: CSV below root, first line `file,tags` (then `a.jpg,dog;cat`) or `file,dog,cat` (then "
-        "`a.jpg,1,1`)",
+        "`a.jpg,1,1`); what else is understood stands in docs/inputs.md",
     )
 
     n_train: int = Field(200, ge=1, description="scenes: training photos")

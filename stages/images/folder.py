@@ -1,59 +1,70 @@
 """Reader of one's own photos: a folder of images and a CSV of tags (`tag2mask.data.tags`). There is no ground truth."""
 
-from pathlib import PurePosixPath
-
-from stages.images.listing import Entry, Listing, dataset_root, disjoint, inside, read_lines, unique
-from tag2mask.data.photo import SUFFIXES
+from stages.images import listing as listings
+from stages.images.listing import Entry, Listing, files_below, inside, unique
+from stages.images.split import held_out
+from tag2mask.data.names import Names, photo_ids
+from tag2mask.data.sheets import read_text
 from tag2mask.data.tags import category_ids, read_tags
 from tag2mask.errors import UserError
 
 
 def read(config, job):
-    """The Listing of the photos named in the CSV (training) and, where there is one, in the list `val`."""
-    root = dataset_root(config)
-    folder = "." if config.photos in (".", "") else inside(config.photos, "dataset.photos")
-    if not (root / folder).is_dir():
-        raise UserError(f"dataset.photos: {root / folder} is not a folder; give the folder of the photos, below root.")
-    rows = read_tags(read_lines(root / config.tags, "tags"), config.tags)
-    held_out = (
-        [line.strip() for line in read_lines(root / inside(config.val, "dataset.val"), "val")] if config.val else []
-    )
-    train = unique([photo_id(name) for name, _ in rows], f"{config.tags} (names without suffix)")
-    val = unique([photo_id(name) for name in held_out], f"{config.val} (names without suffix)") if config.val else []
-    disjoint(train, val)
+    """The Listing of the photos in the CSV; held out are those of the list `val`, or a part `val_share` of them."""
+    root = listings.dataset_root(config)
+    folder = listings.photo_folder(root, config.photos, "dataset.photos")
+    text = read_text(root / inside(config.tags, "dataset.tags"), "dataset.tags", job.warn)
+    rows = read_tags(text, config.tags, known=config.classes or (), warn=job.warn)
     names = config.classes or sorted({tag for _, tags in rows for tag in tags})
-    if not names:
+    if rows and not names:
         raise UserError(f"{config.tags} has no tag at all; write at least one tag for each photo.")
     categories = dict(enumerate(names, start=1))
+    listed = [(name, tags, config.tags) for name, tags in rows]
+    if config.val:
+        lines = listings.read_lines(root / inside(config.val, "dataset.val"), "val", job.warn)
+        listed += [(name, None, config.val) for name in lines]
+    files = files_below(root / folder)
+    photos = Names(files)
+    found = [photos.find(inside(name, where)) for name, _, where in listed]
+    if photos.sentence(config.tags):
+        job.warn(photos.sentence(config.tags))
+    paths = [path or name for path, (name, _, _) in zip(found, listed)]
+    train = unique([path for path, (_, tags, _) in zip(paths, listed) if tags is not None], config.tags)
+    val = [path for path, (_, tags, _) in zip(paths, listed) if tags is None]
+    listings.disjoint(train, unique(val, config.val) if config.val else [])
+    ids = photo_ids(dict.fromkeys(paths))
 
     listing = Listing(root, categories, [])
-    for name, tags in [*rows, *((name, None) for name in held_out)]:
-        image_id = photo_id(name)
-        where = config.val if tags is None else config.tags
-        path = str(PurePosixPath(folder) / inside(name, where))
-        if not (root / path).is_file():
-            listing.problems.append((image_id, f"{path} does not exist; put the photo there or drop it from {where}."))
+    for path, known, (name, tags, where) in zip(paths, found, listed):
+        if known is None:
+            listing.problems.append((ids[path], absent(folder, name, photos.candidates(name), where)))
             continue
         try:
-            ids = category_ids(tags or (), categories, f"{where}: {name}")
+            own = category_ids(tags or (), categories, f"{where}: {name}")
         except UserError as error:
-            listing.problems.append((image_id, str(error)))
+            listing.problems.append((ids[path], str(error)))
             continue
-        listing.entries.append(Entry(image_id, path, ids, train=tags is not None, val=tags is None))
-    unlisted(root, folder, {*(name for name, _ in rows), *held_out}, config, job)
-    return listing
-
-
-def photo_id(name):
-    """The id of a photo: its path below the folder without suffix."""
-    return str(PurePosixPath(name).with_suffix(""))
-
-
-def unlisted(root, folder, listed, config, job):
-    """Warn of photos in the folder that no list names."""
-    files = (path for path in sorted((root / folder).rglob("*")) if path.suffix.lower() in SUFFIXES)
-    extra = [path.relative_to(root / folder).as_posix() for path in files]
-    extra = [name for name in extra if name not in listed]
+        listing.entries.append(Entry(ids[path], str(folder / path), own, train=tags is not None, val=tags is None))
+    if config.val is None and config.val_share:
+        hold_out(listing.entries, config, job)
+    extra = sorted(set(files) - set(paths))
     if extra:
         job.warn(f"{len(extra)} photos have no line in {config.tags} and are left out, the first is {extra[0]}.")
         job.count(photos_without_line=len(extra))
+    return listing
+
+
+def absent(folder, name, several, where):
+    """The sentence on a name that no photo, or more than one, answers."""
+    if several:
+        return f"{where} names {name}, which may be {' or '.join(several[:3])}; write the whole path."
+    return f"{folder / name} does not exist; put the photo there or drop it from {where}."
+
+
+def hold_out(entries, config, job):
+    """Make a share of the training photos validation photos, by their names, in place."""
+    chosen = held_out({one.image_id: one.tags for one in entries}, config.val_share)
+    for one in entries:
+        if one.image_id in chosen:
+            one.train, one.val = False, True
+    job.log.info("%d of %d photos are held out by name (dataset.val_share)", len(chosen), len(entries))

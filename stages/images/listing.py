@@ -5,13 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from tag2mask.data.photo import SUFFIXES
+from tag2mask.data.names import SUFFIXES
+from tag2mask.data.sheets import read_text
 from tag2mask.errors import UserError
 
 
 @dataclass
 class Entry:
-    """A photo as its dataset lists it. path : relative to the dataset's root. tags : category ids, may be empty."""
+    """A photo as its dataset lists it. path : relative to the dataset's root. tags : category ids, may be empty.
+
+    untagged : why it may have no tag, a few words, or "". negative : whether it shows none of the classes.
+    """
 
     image_id: str
     path: str
@@ -19,6 +23,8 @@ class Entry:
     train: bool = False
     with_masks: bool = False
     val: bool = False
+    untagged: str = ""
+    negative: bool = False
 
 
 @dataclass
@@ -55,15 +61,23 @@ def inside(name, where):
     return name
 
 
-def read_lines(path, key):
+def photo_folder(root, name, key):
+    """PurePosixPath below `root` of a folder of photos; "." is the root. key : the configuration key that names it."""
+    folder = PurePosixPath("." if name in (".", "") else inside(name, key))
+    if not (root / folder).is_dir():
+        raise UserError(f"{key}: {root / folder} is not a folder; give the folder of the photos, below root.")
+    return folder
+
+
+def files_below(folder):
+    """The photos in `folder`, subfolders included: sorted paths below it with / between."""
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(path.relative_to(folder).as_posix() for path in files)
+
+
+def read_lines(path, key, warn=None):
     """The non-empty lines of a text file, without spaces around them. key : the configuration key that names it."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(f"dataset.{key}: the file {path} cannot be read ({error.strerror}); check its name.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"dataset.{key}: {path} is not a text file in UTF-8; give a list, one photo a line.") from None
-    return [line.strip(" ") for line in lines if line.strip()]
+    return [line.strip() for line in read_text(path, f"dataset.{key}", warn).splitlines() if line.strip()]
 
 
 def unique(ids, where):

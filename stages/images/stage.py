@@ -15,6 +15,20 @@ def count(dataset):
     return training_photos(dataset)
 
 
+def settle(dataset):
+    """The section as the photos make it; see `stages.images.count.settled`."""
+    from stages.images.count import settled
+
+    return settled(dataset)
+
+
+def check(dataset):
+    """UserError for a dataset that cannot be read; see `stages.images.count.look`."""
+    from stages.images.count import look
+
+    look(dataset)
+
+
 STAGE = Stage(
     section="dataset",
     jobs={
@@ -37,4 +51,6 @@ STAGE = Stage(
     },
     commands={"points": Command("stages.images.command", "make a file of points, one inside every true object")},
     count=count,
+    settle=settle,
+    check=check,
 )

@@ -7,6 +7,7 @@ from stages.images.listing import parallel
 from stages.images.xml import read_objects
 from tag2mask.data import rle
 from tag2mask.data.instances import InstancesBuilder
+from tag2mask.data.names import spelling
 from tag2mask.errors import UserError
 
 VOID = 255
@@ -131,7 +132,8 @@ def difficult(numbers, names, boxes, listed):
         if by_number:
             result[k] = number in by_number and by_number[number].difficult
             continue
-        fits = [j for j, one in enumerate(places) if one.name == names[k] and overlap[k, j] >= MATCH_IOU]
+        same = [j for j, one in enumerate(places) if spelling(one.name) == spelling(names[k])]
+        fits = [j for j in same if overlap[k, j] >= MATCH_IOU]
         at_place = listed[number - 1] if number <= len(listed) else None
         same = [j for j in fits if places[j] is at_place]
         if fits:

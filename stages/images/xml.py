@@ -45,8 +45,12 @@ def read_object(node):
     name = (node.findtext("name") or "").strip()
     if not name:
         raise ValueError("an object without a name")
-    corners = node.find("bndbox")
-    box = None if corners is None else tuple(float(corners.findtext(k)) for k in ("xmin", "ymin", "xmax", "ymax"))
     instance = node.findtext("instance")
-    difficult = bool(int(node.findtext("difficult") or 0))
-    return Object(name, difficult, box, None if instance is None else int(instance))
+    difficult = (node.findtext("difficult") or "").strip().lower() in ("1", "true", "yes")  # some tools: Unspecified
+    return Object(name, difficult, read_box(node.find("bndbox")), None if instance is None else int(instance))
+
+
+def read_box(node):
+    """(xmin, ymin, xmax, ymax) of a <bndbox> element; None where it lacks one of them: tags need no box."""
+    corners = [] if node is None else [(node.findtext(k) or "").strip() for k in ("xmin", "ymin", "xmax", "ymax")]
+    return tuple(float(corner) for corner in corners) if corners and all(corners) else None

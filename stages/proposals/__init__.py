@@ -61,6 +61,8 @@ def table_of(index, photos, inputs, config, job, *, stop=False):
     """
     from tag2mask.data.instances import InstancesBuilder
 
+    if config.source not in ("hierarchy", "sam"):
+        index.tell_turned(photos, job, f"proposals in {config.path}")
     source = source_of(index, inputs, config, job)
     builder, missing = InstancesBuilder({}), []
     for i in job.progress(photos, total=len(photos), what="proposals"):
@@ -112,14 +114,38 @@ def by_sam(config, job):
     return sam.proposer(config, device=job.device)
 
 
-def proposed(photo, *, config, **leads):
-    """(list of n RLE dicts, score (n,) float32) of `photo` (H, W, 3) uint8 RGB, best first; leads : see `propose`."""
+def proposed(photo, *, config, salient=None, **leads):
+    """(list of n RLE dicts, score (n,) float32) of `photo` (H, W, 3) uint8 RGB, best first; the rest : see `propose`.
+
+    A photo with a longer side than config.max_side is scaled down for the work; its masks are of its own size.
+    """
+    import numpy as np
+
     from stages.proposals.cues import run_lengths
     from stages.proposals.hierarchy import propose
     from tag2mask.data import rle
+    from tag2mask.data.labelmaps import resized
 
-    membership, labels, score = propose(photo, config=config, **leads)
+    small = bounded(photo, config.max_side)
+    if salient is not None:
+        leads["salient"] = np.array([resized(one.view(np.uint8), small.shape[:2]) for one in salient], bool).reshape(
+            -1, *small.shape[:2]
+        )
+    membership, labels, score = propose(small, config=config, **leads)
+    labels = resized(labels.astype(np.min_scalar_type(labels.max())), photo.shape[:2])
     return [rle.from_counts(runs, labels.shape) for runs in run_lengths(membership, labels)], score
+
+
+def bounded(photo, most):
+    """`photo` (H, W, 3) uint8 with no side of more than `most` pixels, by area averaging where it has one."""
+    import cv2
+
+    height, width = photo.shape[:2]
+    if max(height, width) <= most:
+        return photo
+    factor = most / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
 
 
 def alone(photo, section):

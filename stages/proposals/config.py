@@ -49,6 +49,12 @@ class Config(Section):
         0.7, gt=0, le=1, description="a proposal with a mask IoU above this with a better one is dropped; ours"
     )
     min_area: int = Field(100, ge=1, description="smallest proposal, pixels; imported ones too; ours")
+    max_side: int = Field(
+        1024,
+        ge=32,
+        description="pixels; a photo with a longer side is scaled down for the work (min_area and all sigmas count "
+        "there), its masks are of its own size; ours",
+    )
     max_superpixels: int = Field(1600, ge=1, description="superpixels a photo; ours")
     superpixel_area: int = Field(
         48, ge=1, description="pixels a superpixel has at least on average, so that small photos get fewer; ours"

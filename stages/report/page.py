@@ -7,6 +7,7 @@ import jinja2
 import yaml
 
 from stages.report import charts, curves, pictures, runs, table
+from tag2mask.data import class_table
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances
 from tag2mask.store.manifest import read_json
@@ -49,6 +50,7 @@ def build(inputs, config, job):
         splits=index.counts(),
         legend=[(name, colours[category]) for category, name in sorted(index.categories.items())],
         has_truth=truth is not None,
+        tagged=class_table.rows(index),
         rows=rows,
         photos=photos,
         label_columns=table.LABEL_COLUMNS,

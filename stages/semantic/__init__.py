@@ -20,6 +20,8 @@ def run(inputs, config, job):
     if max(index.categories, default=0) > 254:
         raise UserError(f"Category id {max(index.categories)} does not fit a semantic map: ids must be at most 254.")
     photos = index.of_shard(job.shard)
+    if config.source == "folder":
+        index.tell_turned(photos, job, f"label maps in {config.path}")
     make = {"cam": from_cam, "folder": from_folder, "truth": from_truth}[config.source](inputs, config, index)
     builder = MapsBuilder(np.uint8, {"background": 0, "ignore": 255})
     share = np.zeros(3)

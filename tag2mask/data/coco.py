@@ -8,16 +8,17 @@ What COCO has no word for stands under extra keys that its readers skip (an imag
 VOC's difficult), so that the way there and back changes nothing.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from tag2mask.data import rle
+from tag2mask.data.coco_json import IDS, load, tidied, tidied_annotations
 from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.data.names import photo_ids
 from tag2mask.data.rle import Rle, Size
 from tag2mask.errors import UserError
 
@@ -87,35 +88,31 @@ def from_coco(source: str | Path | dict | list, *, like: str | Path | dict | Ins
     truth they belong to, as a path, a COCO dict or an Instances table (then `image_id` is a name or the number that
     `to_coco` gives it); the table gets exactly its images, in its order, and its categories.
     Instances keep their own area, box and score where given; `iscrowd` becomes ignore 1, `ignore` 2 (VOC's difficult).
-    Raises UserError naming the file and the annotation.
+    What other tools write is tidied first (`tag2mask.data.coco_json`). An image is named by its file's path without
+    ending (`tag2mask.data.names.photo_ids`). Raises UserError naming the file and the annotation.
     """
     where = str(source) if isinstance(source, str | Path) else "COCO data"
-    content = _load(source)
+    content = load(source)
     if isinstance(content, list):
         if like is None:
             raise UserError(f"{where} is a list of results, which has no image sizes: name its ground truth too.")
         truth = like if isinstance(like, Instances) else None
-        head = {} if truth is not None else _load(like)
+        head = {} if truth is not None else load(like)
+        head = tidied(head, str(like))[0] if isinstance(head, dict) else head
         images, categories = _images_of(truth) if truth is not None else _head(head, str(like))
         annotations = [{"id": n, **result} for n, result in enumerate(content, 1)]
-        by_name = truth is not None
-    elif isinstance(content, dict):
-        images, categories = _head(content, where)
-        annotations, by_name = content.get("annotations", []), False
-    else:
+        ids = ("category_id",) if truth is not None else IDS  # a store's photos may have numbers for names
+        annotations = tidied_annotations(annotations, where, ids=ids)[0]
+        return _table(images, categories, annotations, where=where, by_name=truth is not None)
+    if not isinstance(content, dict):
         raise UserError(f"{where} is no COCO file: it must hold an object or a list of results.")
-    return _table(images, categories, annotations, where=where, by_name=by_name)
+    return table_of(tidied(content, where)[0], where)
 
 
-def _load(source: Any) -> Any:
-    if not isinstance(source, str | Path):
-        return source
-    try:
-        return json.loads(Path(source).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{source} does not exist.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{source} is no JSON file: {error}.") from None
+def table_of(document: dict[str, Any], where: str) -> Instances:
+    """The instance table of a tidy COCO document; see `from_coco`. where : the file's name, for messages."""
+    images, categories = _head(document, where)
+    return _table(images, categories, document["annotations"], where=where, by_name=False)
 
 
 def _head(content: Any, where: str) -> tuple[list[Image], dict[int, str]]:
@@ -123,11 +120,11 @@ def _head(content: Any, where: str) -> tuple[list[Image], dict[int, str]]:
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise UserError(f"{where} has no list `{key}`; COCO ground truth needs it.")
-    images = []
+    images, ids = [], photo_ids(str(image.get("file_name", image.get("id"))) for image in content["images"])
     for image in content["images"]:
         if not all(isinstance(image.get(key), int) for key in ("height", "width")) or "id" not in image:
             raise UserError(f"{where}: image {image.get('id')} needs `id`, `height` and `width`.")
-        name = image.get("image_id") or PurePosixPath(image.get("file_name", str(image["id"]))).stem
+        name = image.get("image_id") or ids[str(image.get("file_name", image["id"]))]
         images.append((image["id"], str(name), (image["height"], image["width"]), image.get("void")))
     try:
         images.sort(key=lambda image: image[0])
@@ -195,7 +192,7 @@ def _table(
 
 
 def segment_to_rle(segment: Any, size: Size, where: str) -> Rle:
-    """A COCO `segmentation` (polygons, uncompressed or compressed RLE) as RLE dict of an image of `size` (H, W).
+    """A COCO `segmentation` (polygons, one RLE or several, compressed or not) as RLE dict of an image of `size` (H, W).
 
     An empty list of polygons is an empty mask. where : str, the place, for messages. Raises UserError when the
     segmentation is missing, malformed, or of another size.
@@ -203,7 +200,8 @@ def segment_to_rle(segment: Any, size: Size, where: str) -> Rle:
     height, width = int(size[0]), int(size[1])
     if isinstance(segment, dict) and "counts" in segment and "size" in segment:
         if [int(side) for side in segment["size"]] != [height, width]:
-            raise UserError(f"{where} has a mask of size {segment['size']}; its image is {[height, width]}.")
+            order = " (COCO's order is height, width)" if height != width else ""
+            raise UserError(f"{where} has a mask of size {segment['size']}; its image is {[height, width]}{order}.")
         counts = segment["counts"]
         if isinstance(counts, list):
             if sum(counts) != height * width:
@@ -218,5 +216,10 @@ def segment_to_rle(segment: Any, size: Size, where: str) -> Rle:
     if isinstance(segment, list) and all(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in segment):
         if not segment:
             return rle.from_counts([height * width], size)
-        return coco_mask.merge(coco_mask.frPyObjects(segment, height, width))
+        try:
+            return coco_mask.merge(coco_mask.frPyObjects(segment, height, width))
+        except (TypeError, ValueError):
+            raise UserError(f"{where} has a segmentation of no numbers ({str(segment)[:40]}); mend it.") from None
+    if isinstance(segment, list) and all(isinstance(part, dict) for part in segment):
+        return coco_mask.merge([segment_to_rle(part, size, where) for part in segment])
     raise UserError(f"{where} has no mask: `segmentation` must be polygons of at least 3 points, or RLE.")

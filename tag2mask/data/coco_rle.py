@@ -3,12 +3,13 @@
 import json
 import math
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tag2mask.data import rle
+from tag2mask.data.names import Names, bare
 from tag2mask.errors import UserError
 
 
@@ -45,8 +46,10 @@ def coco_rle(path: str | Path, *, section: str) -> Callable[[str, tuple[int, int
         image_id = str(entry["image_id"])
         of_image.setdefault(names.get(image_id, image_id), []).append((-score, number))
 
+    photos = Names(of_image)
+
     def read(image_id: str, size: tuple[int, int]) -> list[dict] | None:
-        found = of_image.get(image_id)
+        found = of_image.get(photos.find(image_id) or "")
         if found is None and image_id.isdigit():
             found = of_image.get(str(int(image_id)))
         if found is None:
@@ -61,7 +64,7 @@ def document(content: dict, what: str) -> tuple[Any, dict[str, str]]:
     images, entries = content.get("images"), content.get("annotations")
     if not isinstance(images, list) or not all(isinstance(one, dict) and "id" in one for one in images):
         raise UserError(f"{what} must hold a JSON list, or an object with `images` and `annotations`.")
-    return entries, {str(one["id"]): PurePosixPath(str(one.get("file_name", one["id"]))).stem for one in images}
+    return entries, {str(one["id"]): bare(str(one.get("file_name", one["id"]))) for one in images}
 
 
 def parse_rle(segmentation: Any, size: tuple[int, int], *, where: str) -> dict:

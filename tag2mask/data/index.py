@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tag2mask.data.instances import starts
-from tag2mask.data.photo import read_photo
+from tag2mask.data.photo import is_turned, read_photo, turned_sentence
 from tag2mask.errors import UserError
 from tag2mask.store import store
 
@@ -26,6 +26,8 @@ class Index:
     with_masks, answers of networks on val. shard : (I,) int32 of a photo that gets labels, one of train or with_masks;
     -1 for the others. tag_first : (I + 1,) int64, tag : (T,) int16 category ids > 0, ascending
     within a photo. digest : (I,) uint64 of the photos' bytes. skipped : [(image id, sentence)] of bad photos.
+    upright : whether photos are turned as their EXIF says. negative : (I,) bool, photos that show none of the classes;
+    they are in no split, for only a classifier learns from them.
     """
 
     root: Path
@@ -41,6 +43,8 @@ class Index:
     tag: np.ndarray
     digest: np.ndarray
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    upright: bool = True
+    negative: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     schema = SCHEMA
 
@@ -60,6 +64,8 @@ class Index:
         shards: int = 1,
         digest: ArrayLike | None = None,
         skipped: Iterable[tuple[str, str]] = (),
+        upright: bool = True,
+        negative: ArrayLike | None = None,
     ) -> "Index":
         """An index of photos given in the order of their ids; `shards` equal blocks of those that get labels.
 
@@ -81,8 +87,13 @@ class Index:
             val=none if val is None else np.asarray(val, bool), shard=shard,
             tag_first=starts([len(one) for one in own]), tag=np.array([k for one in own for k in one], np.int16),
             digest=np.zeros(number, np.uint64) if digest is None else np.array(digest, np.uint64),
-            skipped=[(name, sentence) for name, sentence in skipped],
+            skipped=[(name, sentence) for name, sentence in skipped], upright=upright,
+            negative=none if negative is None else np.asarray(negative, bool),
         )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if not len(self.negative):
+            self.negative = np.zeros(len(self.image_id), bool)
 
     def __len__(self) -> int:
         return len(self.image_id)
@@ -116,10 +127,19 @@ class Index:
 
     def photo(self, i: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB: photo i. UserError when the file is not the one the index was made from."""
-        photo = read_photo(self.file(i))
+        photo = read_photo(self.file(i), upright=self.upright)
         if photo.shape[:2] != tuple(self.size[i]):
             raise UserError(f"{self.file(i)} changed its size since the index was made; run the stage images again.")
         return photo
+
+    def tell_turned(self, photos: Iterable[int], job: Any, what: str) -> None:
+        """A warning where EXIF turns some of `photos`: what was drawn on their stored pixels would lie elsewhere.
+
+        what : what comes from outside, as "proposals in FILE".
+        """
+        turned = [self.path[i] for i in photos if is_turned(self.file(i))] if self.upright else []
+        if turned:
+            job.warn(turned_sentence(turned, what))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that counts for the content digest; where the photos lie does not."""
@@ -130,13 +150,16 @@ class Index:
             "category_id": np.array(list(self.categories), np.int16),
             "category_name": np.array(list(self.categories.values()), dtype=str),
             **{name: getattr(self, name) for name in names},
+            **({"negative": self.negative} if self.negative.any() else {}),
         }
 
     def attrs(self) -> dict[str, Any]:
-        return {"root": str(self.root), "skipped": [list(one) for one in self.skipped]}
+        return {"root": str(self.root), "skipped": [list(one) for one in self.skipped], "upright": self.upright}
 
     def counts(self) -> dict[str, int]:
         splits = {name: int(getattr(self, name).sum()) for name in SPLITS}
+        if self.negative.any():
+            splits["negative"] = int(self.negative.sum())
         return {"images": self.images, **splits, "shards": self.shards, "classes": len(self.categories)}
 
     def save(self, path: str | Path) -> None:
@@ -151,7 +174,8 @@ class Index:
         image_id, paths = ([str(name) for name in arrays.pop(key)] for key in ("image_id", "path"))
         return cls(
             root=Path(attrs["root"]), categories=categories, image_id=image_id, path=paths,
-            skipped=[(name, sentence) for name, sentence in attrs.get("skipped", [])], **arrays,
+            skipped=[(name, sentence) for name, sentence in attrs.get("skipped", [])],
+            upright=attrs.get("upright", True), **arrays,
         )  # fmt: skip
 
 

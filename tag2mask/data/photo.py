@@ -2,22 +2,24 @@
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+import pillow_heif
+from PIL import ExifTags, Image, ImageOps
 
+from tag2mask.data.names import SUFFIXES, photo_ids
 from tag2mask.errors import BadImage, UserError
 
 # What may be opened: formats of photographs. Others (EPS, PDF, ...) start programs or hold no photograph.
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "HEIF")
+pillow_heif.register_heif_opener()  # it turns HEIC photos itself and sets their orientation to 1
 
 
-def read_photo(path: str | Path) -> np.ndarray:
-    """The photo in the file `path` as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+def read_photo(path: str | Path, *, upright: bool = True) -> np.ndarray:
+    """The photo in the file `path` as (H, W, 3) uint8 RGB, turned as its EXIF orientation says if `upright`.
 
     Grey, palette, CMYK and 16-bit images are converted (16 bits to 8 by v / 257, rounded); what is transparent is
     laid on white. Raises BadImage, one sentence, for a missing, empty, truncated or foreign file and for a photo of
@@ -28,10 +30,10 @@ def read_photo(path: str | Path) -> np.ndarray:
         data = path.read_bytes()
     except OSError as error:
         raise BadImage(f"{path} cannot be read ({error.strerror}); put the photo there or drop it.") from None
-    return decode(data, path)
+    return decode(data, path, upright=upright)
 
 
-def decode(data: bytes, name: str | Path, *, min_side: int = 2) -> np.ndarray:
+def decode(data: bytes, name: str | Path, *, min_side: int = 2, upright: bool = True) -> np.ndarray:
     """The photo in the bytes `data` as (H, W, 3) uint8 RGB; see `read_photo`.
 
     name : what the file is called in an error's sentence. min_side : int, the fewest rows and columns, pixels.
@@ -53,13 +55,31 @@ def decode(data: bytes, name: str | Path, *, min_side: int = 2) -> np.ndarray:
         raise BadImage(f"{name} is truncated or damaged ({error}); copy the photo again or drop it.") from None
     # Pillow raises nearly anything for a damaged EXIF block, but the pixels are whole and count; in place they are
     # turned before the block is written anew.
-    with contextlib.suppress(Exception):
-        ImageOps.exif_transpose(image, in_place=True)
+    if upright:
+        with contextlib.suppress(Exception):
+            ImageOps.exif_transpose(image, in_place=True)
     photo = np.ascontiguousarray(to_rgb(image, name))
     if min(photo.shape[:2]) < min_side:
         size = f"{photo.shape[1]}x{photo.shape[0]}"
         raise BadImage(f"{name} is {size} pixels, fewer than {min_side} on a side; use a larger photo or drop it.")
     return photo
+
+
+def is_turned(file: bytes | Path) -> bool:
+    """Whether a photo's EXIF says to turn or mirror its stored pixels; False where it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
+            return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:  # a damaged block makes Pillow raise nearly anything; `decode` says what is wrong with the photo
+        return False
+
+
+def turned_sentence(paths: Sequence[str], what: str) -> str:
+    """The warning on photos that EXIF turns. what : what was drawn on them elsewhere, in the plural."""
+    return (
+        f"{len(paths)} photos are turned or mirrored by their EXIF orientation, the first is {paths[0]}: {what} must "
+        "be drawn on the upright photos; where they were drawn on the stored pixels, set dataset.exif: ignore."
+    )
 
 
 def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
@@ -74,13 +94,13 @@ def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def photos_in(folder: Path, *, but: Path) -> dict[str, Path]:
-    """{path below `folder`, "/" between: Path} of its image files, by name; what lies in the folder `but` is left out.
+    """{photo's id: Path} of the image files in `folder`, by path; what lies in the folder `but` is left out.
 
-    UserError when there is none.
+    Ids are those of a dataset (`tag2mask.data.names.photo_ids`). UserError when there is no photo.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name a folder of photos")
@@ -88,7 +108,8 @@ def photos_in(folder: Path, *, but: Path) -> dict[str, Path]:
     files = [path for path in files if but.resolve() not in path.resolve().parents]
     if not files:
         raise UserError(f"{folder} holds no photo ({', '.join(SUFFIXES)}); name a folder of photos")
-    return {path.relative_to(folder).as_posix(): path for path in files}
+    paths = {path.relative_to(folder).as_posix(): path for path in files}
+    return {name: paths[path] for path, name in photo_ids(paths).items()}
 
 
 def readable(files: Mapping[str, Path], job: Any) -> Iterator[tuple[str, np.ndarray]]:

@@ -3,16 +3,17 @@
 Two forms. A folder of text files <image id>.txt with lines `x y class score` (the form of BESTIE's released code; an
 image id with a slash lies in a subfolder), or one CSV whose first line is `image_id,x,y,class`, with or without
 `,score`. x, y: pixels from the upper left, whole numbers at the pixels' middles. class: name, or category id (VOC's
-count from 1; in BESTIE's own files from 0).
+count from 1; in BESTIE's own files from 0, see `from_zero`).
 """
 
-import csv
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tag2mask.data.names import Names, spelling
+from tag2mask.data.sheets import read_sheet, read_text
 from tag2mask.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 # numpy and the stores are imported where they are needed: Snakemake asks for the list of files.
 
 COLUMNS = ("image_id", "x", "y", "class")
-SEPARATORS = ",;\t"
 
 
 @dataclass
@@ -51,35 +51,28 @@ def files_of(path: str | Path) -> list[Path]:
     return [path] if path.is_file() else []
 
 
-def read(path: str | Path, categories: Mapping[int, str]) -> list[Point]:
+def read(path: str | Path, categories: Mapping[int, str], *, from_zero: bool = False) -> list[Point]:
     """All Points of the file or folder `path`, file by file, line by line.
 
     categories : {id: name}. A name with spaces is one class in a text file too; what is both a class's name and
-    another's id is the name. Raises UserError, one sentence with file and line, for a missing or empty file, a line of
-    another form, a value that is no number, a score outside [0, 1] and an unknown class.
+    another's id is the name. from_zero : whether numbers are places in `categories` from 0, as in BESTIE's own files.
+    Raises UserError, one sentence with file and line, for a missing or empty file, a line of another form, a value that
+    is no number, a score outside [0, 1] and an unknown class.
     """
     path = Path(path)
     files = files_of(path)
     if not files:
         raise UserError(f"dataset.points: {path} is no CSV and no folder of text files <image id>.txt; check its name.")
-    known = {str(key): key for key in categories} | {" ".join(name.split()): key for key, name in categories.items()}
+    number = enumerate(categories) if from_zero else ((key, key) for key in categories)
+    known = {str(written): key for written, key in number} | {spelling(name): key for key, name in categories.items()}
     if not path.is_dir():
-        return of_table(lines_of(path), path, known)
+        return of_table(read_text(path, "dataset.points"), path, known)
     found = []
     for file in files:
         name = file.relative_to(path).as_posix().removesuffix(".txt")
-        found += [of_line(line, f"{file}, line {k}", name, known) for k, line in lines_of(file) if line.strip()]
+        lines = enumerate(read_text(file, "dataset.points").lstrip("\ufeff").splitlines(), 1)
+        found += [of_line(line, f"{file}, line {k}", name, known) for k, line in lines if line.strip()]
     return found
-
-
-def lines_of(path: Path) -> list[tuple[int, str]]:
-    """[(line number from 1, line)] of a text file."""
-    try:
-        return list(enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1))
-    except OSError as error:
-        raise UserError(f"dataset.points: {path} cannot be read ({error.strerror}); check its name.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"dataset.points: {path} is not a text file in UTF-8; write it as one.") from None
 
 
 def of_line(line: str, where: str, image_id: str, known: Mapping[str, int]) -> Point:
@@ -88,43 +81,44 @@ def of_line(line: str, where: str, image_id: str, known: Mapping[str, int]) -> P
     if len(parts) < 3:
         raise UserError(f"{where}: `x y class score` is needed (the score may be left out), not {line.strip()!r}.")
     x, y, name, score = *parts[:2], " ".join(parts[2:]), "1"
-    if name not in known and len(parts) > 3:  # the last word is the score, unless the class's name is mistyped
+    if spelling(name) not in known and len(parts) > 3:  # the last word is the score, unless the class is mistyped
         shorter, last = " ".join(parts[2:-1]), parts[-1]
-        if shorter in known or not last[-1].isalpha():
+        if spelling(shorter) in known or not last[-1].isalpha():
             name, score = shorter, last
     return point(where, image_id, x, y, name, score, known)
 
 
-def of_table(lines: list[tuple[int, str]], path: Path, known: Mapping[str, int]) -> list[Point]:
-    """The Points of a CSV's lines; the character after `image_id` separates its columns."""
-    head = lines[0][1].strip() if lines else ""
-    separator = head[len(COLUMNS[0]) :][:1]
-    columns = [name.strip() for name in head.split(separator)] if separator and separator in SEPARATORS else []
-    if columns not in ([*COLUMNS], [*COLUMNS, "score"]):
+def of_table(text: str, path: Path, known: Mapping[str, int]) -> list[Point]:
+    """The Points of a CSV."""
+    sheet = read_sheet(text, path)
+    if tuple(sheet.head) not in (COLUMNS, (*COLUMNS, "score")):
+        head = sheet.separator.join(sheet.head)
         raise UserError(f"{path}, line 1: image_id,x,y,class or image_id,x,y,class,score is needed, not {head[:60]!r}.")
     found = []
-    for number, line in lines[1:]:
-        row = next(csv.reader([line], delimiter=separator), [])
-        row = [cell.strip() for cell in row]
-        if not any(row):
-            continue
-        if len(row) != len(columns):
-            raise UserError(f"{path}, line {number}: {len(columns)} columns are needed, not {line.strip()[:60]!r}.")
+    for number, row in sheet.rows:
+        where = f"{path}, line {number}"
+        if len(row) != len(sheet.head):
+            line = sheet.separator.join(row)
+            raise UserError(f"{where}: {len(sheet.head)} columns are needed, not {line[:60]!r}.")
         image_id, x, y, name, score = row if len(row) > len(COLUMNS) else [*row, "1"]
-        found.append(point(f"{path}, line {number}", image_id, x, y, " ".join(name.split()), score or "1", known))
+        found.append(point(where, image_id, x, y, name, score or "1", known))
     return found
 
 
 def point(where: str, image_id: str, x: str, y: str, name: str, score: str, known: Mapping[str, int]) -> Point:
     """The Point of a line's words, every one checked."""
-    if name not in known:
+    category = known.get(spelling(name))
+    if category is None:
         names = list(known)
         shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
-        raise UserError(f"{where}: {name!r} is neither a class nor a category id ({shown}); mend it.")
+        hint = "; where numbers count from 0, as in BESTIE's own files, set dataset.point_classes: from_zero"
+        raise UserError(
+            f"{where}: {name!r} is neither a class nor a category id ({shown}){hint if name == '0' else ''}; mend it."
+        )
     across, down, value = number(x, "x", where), number(y, "y", where), number(score, "the score", where)
     if not 0 <= value <= 1:
         raise UserError(f"{where}: the score {value:g} is not between 0 and 1; mend it or leave it out.")
-    return Point(where, image_id, across, down, known[name], value)
+    return Point(where, image_id, across, down, category, value)
 
 
 def number(text: str, what: str, where: str) -> float:
@@ -154,11 +148,13 @@ def table(points: Iterable[Point], index: "Index", *, job: Any) -> "Table":
 
     place = {name: i for i, name in enumerate(index.image_id)}
     skipped = {name for name, _ in index.skipped}
+    names = Names([*place, *skipped])
     of_photo: dict[int, list[tuple[int, float, int, int]]] = {i: [] for i in index.of_shard(None).tolist()}
     unused = 0
     for one in points:
-        i = place.get(one.image_id)
-        if i is None and one.image_id not in skipped:
+        name = names.find(one.image_id)
+        i = place.get(name or "")
+        if name is None:
             raise UserError(
                 f"{one.where}: the dataset has no photo {one.image_id!r} (an id is the file's name without suffix); "
                 "mend it or drop the line."
@@ -178,8 +174,8 @@ def table(points: Iterable[Point], index: "Index", *, job: Any) -> "Table":
             continue
         if one.category not in index.tags(i):
             raise UserError(
-                f"{one.where}: {index.categories[one.category]} is not among the tags of {one.image_id}; add the tag "
-                "or drop the point."
+                f"{one.where}: {index.categories[one.category]} is not among the tags of {one.image_id}; add the tag, "
+                "drop the point, or, where classes are numbers from 0, set dataset.point_classes: from_zero."
             )
         of_photo[i].append((one.category, -one.score, y, x))
     bare, first_bare = 0, None

@@ -94,7 +94,8 @@ class Plan(Section):
         where = f"variants.{stage}.{variant}" if own else section
         if recipe and (keys := self.own_keys(recipe).get(stage)):
             own, where = keys, f"recipes.{recipe}.{stage}"
-        found = parse(model_of(stage), {**self.sections.get(section, {}), **own}, where=where).model_dump(mode="json")
+        given = parse(model_of(stage), {**self.sections.get(section, {}), **own}, where=where).model_dump(mode="json")
+        found = stages()[stage].settle(given)
         self._configs[stage, variant, recipe] = found
         return found
 

@@ -131,7 +131,8 @@ class Stage:
 
     disk_kb : kB a training photo. disk_mb : MB beside that. peak_mb : highest memory of a job with config/cpu.yaml.
     memory_kb : kB a photo that one job holds of all photos at once. count : dataset section -> number of training
-    photos, or None.
+    photos, or None. settle : section as configured -> as what lies there makes it. check : section -> UserError for
+    what is wrong with what lies there, before any work.
     """
 
     jobs: Mapping[str, Job]
@@ -158,6 +159,8 @@ class Stage:
     peak_mb: float = 0
     memory_kb: Callable[[Any], float] = lambda view: 0.0
     count: Callable[[dict], int | None] | None = None
+    settle: Callable[[dict], dict] = lambda config: config
+    check: Callable[[dict], None] = lambda config: None
     word: str = field(default="", compare=False)  # filled in: the folder's name
 
     def writes(self, artifact: str) -> Write:

@@ -1,12 +1,13 @@
 """What a network answered of any photos, as files. numpy and torch come late, see `tag2mask.cli.predict`."""
 
 import json
+from pathlib import Path
 
 
 def write_instances(table, files, *, out, least):
     """Write predictions.zarr.zip, predictions.json (COCO, with scores) and overlays/<photo>.png into the folder `out`.
 
-    table : Instances of photos of `files` ({name: Path}). least : least score that is drawn; all are in the files.
+    table : Instances of photos of `files` ({id: Path}). least : least score that is drawn; all are in the files.
     """
     from tag2mask.data.coco import to_coco
     from tag2mask.data.photo import read_photo
@@ -15,7 +16,8 @@ def write_instances(table, files, *, out, least):
 
     out.mkdir(parents=True, exist_ok=True)
     table.save(out / "predictions.zarr.zip")
-    coco = to_coco(table, file_names={name: name for name in table.image_id})
+    endings = {name: "" if Path(name).name == files[name].name else files[name].suffix for name in table.image_id}
+    coco = to_coco(table, file_names={name: name + ending for name, ending in endings.items()})
     write_text(out / "predictions.json", json.dumps(coco))
     palette = draw.Palette(table.categories)
     for i, name in enumerate(table.image_id):

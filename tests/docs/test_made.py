@@ -3,7 +3,7 @@
 import pytest
 from pydantic import Field
 
-from docs import make_dag, make_keys
+from docs import make_dag, make_inputs, make_keys
 from tag2mask.run.config import Section
 from tag2mask.run.registry import stages
 
@@ -34,6 +34,11 @@ class Some(Section):
 
 def test_keys_are_those_of_the_models():
     assert make_keys.page() == make_keys.PAGE.read_text(encoding="utf-8"), "docs/keys.md is stale; run `make docs`"
+
+
+def test_odd_inputs_are_answered_as_it_stands_there():
+    made = make_inputs.page()
+    assert made == make_inputs.PAGE.read_text(encoding="utf-8"), "docs/inputs.md is stale; run `make docs`"
 
 
 def test_every_stage_has_a_section_and_every_key_a_meaning():

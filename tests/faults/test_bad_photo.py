@@ -59,3 +59,13 @@ def test_a_truncated_photo_is_listed_and_the_rest_goes_on(photos):
     assert manifest["counts"]["skipped"] == 1 and manifest["counts"]["photos"] == 5
     assert "3.jpg is truncated" in manifest["warnings"][0]
     assert not zipfile.ZipFile(photos.folder / TARGET).testzip()
+
+
+def test_what_is_wrong_with_the_lists_is_said_before_any_work(photos):
+    """`-n` reads root and CSV: both bad lines are told in one round, and the one sentence has the way out."""
+    with (photos.folder / "photos/tags.csv").open("a") as table:
+        table.write("none.jpg,box\n5.jpg,\n6.jpg,\n")
+    output = photos.run("-n", config=["dataset={root: photos}"], ok=False)
+    assert "photos/none.jpg" not in output and "none.jpg does not exist; put the photo there" in output
+    assert "6.jpg does not exist" in output and "Traceback" not in output and "Job stats" not in output
+    assert "photos/nowhere is not a folder" in photos.run("-n", config=["dataset={root: photos/nowhere}"], ok=False)

@@ -230,9 +230,9 @@ def test_command_writes_store_coco_and_overlays(weights, tmp_path, capsys):
     assert command(tmp_path, "--score", "0") == 0
     table = Instances.load(tmp_path / "out" / "predictions.zarr.zip")
     coco = json.loads((tmp_path / "out" / "predictions.json").read_text())
-    assert table.image_id == ["one.png", "sub/two.jpg"] and len(coco["annotations"]) == len(table)
-    assert (tmp_path / "out" / "overlays" / "one.png.png").is_file()
-    assert (tmp_path / "out" / "overlays" / "sub" / "two.jpg.png").is_file()
+    assert table.image_id == ["one", "sub/two"] and len(coco["annotations"]) == len(table)
+    assert (tmp_path / "out" / "overlays" / "one.png").is_file()
+    assert (tmp_path / "out" / "overlays" / "sub" / "two.png").is_file()
     assert "2 photos" in (said := capsys.readouterr().out) and "1 bad images skipped" in said
     for lines, word in (("file,tags\none.png,cat", "cat"), ("file,tags\nthree.png,box", "three.png"), ("x", "begin")):
         (tmp_path / "tags.csv").write_text(lines)

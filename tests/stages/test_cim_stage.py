@@ -243,10 +243,10 @@ def test_any_photos_are_answered_by_the_command(inputs, tmp_path, capsys):
     assert main([*words, "--tags", str(tmp_path / "tags.csv"), "--side", "32", "--score", "0"]) == 0
     assert "2 photos" in capsys.readouterr().out
     found = Instances.load(tmp_path / "out/predictions.zarr.zip")
-    assert sorted(found.image_id) == ["0.png", "1.png"] and len(found)
-    assert set(found.category[found.rows(found.image_id.index("0.png"))].tolist()) == {3}
-    assert set(found.category[found.rows(found.image_id.index("1.png"))].tolist()) == {3, 7}
-    assert (tmp_path / "out/overlays/0.png.png").is_file() and (tmp_path / "out/predictions.json").is_file()
+    assert sorted(found.image_id) == ["0", "1"] and len(found)
+    assert set(found.category[found.rows(found.image_id.index("0"))].tolist()) == {3}
+    assert set(found.category[found.rows(found.image_id.index("1"))].tolist()) == {3, 7}
+    assert (tmp_path / "out/overlays/0.png").is_file() and (tmp_path / "out/predictions.json").is_file()
 
 
 def test_a_network_without_refinement_branches_answers_with_the_anti_noise_branch():

@@ -319,6 +319,19 @@ def test_it_learns_from_tags_and_its_weights_are_all_that_is_needed(dataset, tmp
     assert model.backbone.mean == tuple(weights.meta["mean"])
 
 
+def test_photos_that_show_none_of_the_classes_are_learned_from_too(dataset):
+    """The 8 training photos without a tag are negatives: all 24 photos count, biases start at 8 / 24."""
+    index = Index.load(dataset.index)
+    index.negative = index.train & (np.diff(index.tag_first) == 0)
+    index.train &= ~index.negative
+    index.save(dataset.index)
+    assert Index.load(dataset.index).counts()["negative"] == 8
+    weights, job = train(dataset, epochs=1, rate=1e-9)
+    assert job.numbers["photos"] == 24
+    bias = next(values for name, values in weights.tensors.items() if name.endswith("bias") and values.shape == (2,))
+    assert bias.tolist() == pytest.approx([np.log(0.5)] * 2, abs=1e-3)
+
+
 def test_no_training_photos_is_one_sentence(tmp_path):
     Index.build(tmp_path, {1: "a"}, image_id=[], path=[], size=[], tags=[], train=[]).save(tmp_path / "i.zarr.zip")
     with pytest.raises(UserError, match="train holds no photo"):

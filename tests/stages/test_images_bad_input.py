@@ -203,12 +203,11 @@ def coco_change(key, position, **values):
     [
         (coco_change("annotations", 0, category_id=5), ("annotation 90 has the category 5", "not in its list")),
         (coco_change("annotations", 0, image_id=77), ("annotation 90 names the image 77",)),
-        (coco_change("annotations", 0, id=91), ("train.json: annotation 91", "each used once")),
         (coco_change("images", 0, id=10), ("train.json lists 10 twice",)),
         (coco_change("images", 0, file_name="../../x.jpg"), ("'../../x.jpg'", "leads out")),
         (coco_change("images", 0, file_name="none.jpg"), ("train/none.jpg does not exist",)),
         (coco_change("images", 0, height=24, width=20), ("train.json has masks of 20x24 pixels", "which is 24x20")),
-        (coco_change("annotations", 0, segmentation=[[1, 2, 3]]), ("annotation 90", "segmentation")),
+        (coco_change("annotations", 0, segmentation=[["a"] * 6]), ("annotation 90", "segmentation")),
         (coco_change("annotations", 2, segmentation={"size": [9, 9], "counts": [81]}), ("annotation 92", "[9, 9]")),
         (coco_change("categories", 0, id=7), ("has a category twice",)),
         (coco_change("categories", 0, name="horse"), ("have different categories",)),
@@ -226,7 +225,7 @@ def test_coco_files_that_are_none(tmp_path):
     root = coco(tmp_path)
     refused(root, "dataset.val_json", "none.json", **{**COCO, "val_json": "none.json"})
     write(root / "train.json", "{")
-    refused(root, "dataset.train_json", "is not JSON", **COCO)
+    refused(root, "dataset.train_json", "is no JSON file", **COCO)
     write(root / "train.json", json.dumps([1]))
     refused(root, "has no list 'images'", **COCO)
     refused(coco(tmp_path), "dataset.train_photos", "leads out", **{**COCO, "train_photos": "../x"})
@@ -245,8 +244,9 @@ def test_coco_mask_of_another_size_is_skipped_on_demand(tmp_path):
         ("a.jpg,dog\n", ("tags.csv must begin with the line",)),
         ("", ("tags.csv must begin with the line",)),
         ("file,tags\n", ("lists no photo",)),
-        ("file,tags\na.jpg,dog\na.jpg,cat\n", ("lists a twice",)),
-        ("file,tags\na.jpg,dog\na.png,cat\n", ("names without suffix", "lists a twice")),
+        ("file,dog,cat\na.jpg,1,0\na.jpg,1,1\n", ("lists a.jpg twice with other tags (line 3)",)),
+        ("file,tags\na.jpg,dog\nA.jpg,cat\n", ("lists a.jpg twice",)),
+        ("file,tags\na.jpg,dog\na.png,cat\n", ("a.png does not exist",)),
         ("file,tags\na.jpg,\nsub/b.png,cat\n", ("a.jpg has no tag",)),
         ("file,tags\na.jpg,\n", ("tags.csv has no tag at all",)),
         ("file,tags\nnone.jpg,dog\n", ("none.jpg does not exist",)),
@@ -254,7 +254,7 @@ def test_coco_mask_of_another_size_is_skipped_on_demand(tmp_path):
         ("file,tags\n,dog\n", ("',dog' without a file name",)),
         ("file,tags\n/,dog\n", ("'/,dog' without a file name",)),
         ("file,dog,cat\na.jpg,1\n", ("the line of 'a.jpg' needs 2 cells",)),
-        ("file,dog,cat\na.jpg,1,yes\n", ("the line of 'a.jpg' needs 2 cells of 1, 0 or nothing",)),
+        ("file,dog,cat\na.jpg,1,maybe\n", ("the line of 'a.jpg' needs 2 cells of 1, 0 or nothing",)),
         ("file,dog,dog\na.jpg,1,1\n", ("different class names",)),
     ],
 )

@@ -132,9 +132,9 @@ def test_a_file_that_is_none_is_one_sentence(tmp_path):
     for name in ("none.csv", "empty"):
         with pytest.raises(UserError, match=f"{name} is no CSV and no folder of text files"):
             table(tmp_path / name)
-    (tmp_path / "latin.csv").write_bytes(b"image_id,x,y,class\na,1,1,k\xe4tzchen\n")
-    with pytest.raises(UserError, match="latin.csv is not a text file in UTF-8"):
-        table(tmp_path / "latin.csv")
+    (tmp_path / "photo.csv").write_bytes(b"\x89PNG\r\n\x1a\nimage_id,x,y,class\n")
+    with pytest.raises(UserError, match="photo.csv is not a text file in UTF-8"):
+        table(tmp_path / "photo.csv")
     with pytest.raises(UserError, match="the dataset has no photo 'readme'"):
         table(text(tmp_path, "1 1 cat\n", "readme"))
 

@@ -189,3 +189,23 @@ def test_label_maps_never_leave_their_folder(tmp_path):
     for name in ("../secret", "link", str(tmp_path / "secret")):
         with pytest.raises(UserError, match="lies outside"):
             read(name, (4, 4))
+
+
+def test_a_photo_of_more_pixels_is_worked_on_at_a_bounded_side(index):
+    """Four times as large by repeated pixels, scaled down to what it was: the same masks, four times as large."""
+    photo = two_squares()[0].repeat(4, 0).repeat(4, 1)
+    masks, scores = alone("proposals.proposals")(photo, SMALL.model_dump() | {"max_side": 48})
+    small, same = alone("proposals.proposals")(two_squares()[0], SMALL.model_dump())
+    assert rle.decode(masks, (192, 192)).tolist() == rle.decode(small, (48, 48)).repeat(4, 1).repeat(4, 2).tolist()
+    assert len(masks) == 3 and scores.tolist() == same.tolist()
+
+
+def test_photos_that_exif_turns_are_told_where_proposals_come_from_outside(index, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down: no size tells
+    Image.fromarray(two_squares()[0]).save(tmp_path / "photos/c.png", exif=exif)
+    Image.fromarray(np.ones((48, 48), np.uint8)).save(tmp_path / "c.png")
+    job = Job()
+    answered(index, Config(source="label_png", path=str(tmp_path)), job)
+    assert len(job.warnings) == 1 and "1 photos are turned or mirrored" in job.warnings[0]
+    assert answered(index, SMALL, quiet := Job()) is not None and quiet.warnings == []

@@ -244,11 +244,11 @@ def test_predict_command_on_a_folder(trained, tmp_path, capsys):
     assert main(command) == 0 and main(command) == 0  # its own overlays are no photos the second time
     assert "2 photos" in capsys.readouterr().out
     table = Instances.load(out / "predictions.zarr.zip")
-    assert table.image_id == ["a.png", "deep/b.jpg"] and table.size.tolist() == [[70, 90], [100, 64]]
+    assert table.image_id == ["a", "deep/b"] and table.size.tolist() == [[70, 90], [100, 64]]
     coco = json.loads((out / "predictions.json").read_text())
     assert [image["file_name"] for image in coco["images"]] == ["a.png", "deep/b.jpg"]
     assert len(coco["annotations"]) == len(table) > 0
-    with Image.open(out / "overlays" / "deep" / "b.jpg.png") as picture:
+    with Image.open(out / "overlays" / "deep" / "b.png") as picture:
         assert picture.size == (64, 100)
     assert main(["predict", str(tmp_path / "none.pt"), str(tmp_path / "in")]) == 1
     assert main(["predict", str(inputs.weights), str(tmp_path / "missing")]) == 1

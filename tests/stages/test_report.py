@@ -109,6 +109,15 @@ def test_what_else_labels_rest_on_stands_in_both_tables(page):
     assert "- * cam_cut rests also on: salient instances (own), features of photos/." in page[1]
 
 
+def test_photos_of_each_class_are_counted(page):
+    """Four training photos: the cat on all, alone on two; the dog on the other two, never alone."""
+    rows = re.findall(r'<th scope="row">(cat|dog)</th><td>(\d+)</td><td>(\d+)</td><td class="left">(.*?)</td>', page[0])
+    assert rows == [
+        ("cat", "4", "2", "on every photo: nothing tells it from the background"),
+        ("dog", "2", "0", "rare"),
+    ]
+
+
 def test_table_for_the_terminal(page):
     lines = page[1].splitlines()
     rows = [line for line in lines if line.startswith("|")]

@@ -180,13 +180,13 @@ def test_predict_command_on_a_folder(trained, tmp_path, capsys):
     assert main(command) == 0 and main(command) == 0  # its own pictures are no photos the second time
     text = capsys.readouterr().out
     assert "2 photos, 1 bad images skipped" in text and "disc: " in text
-    with Image.open(out / "maps" / "a.png.png") as picture:
+    with Image.open(out / "maps" / "a.png") as picture:
         assert picture.mode == "P" and picture.size == (90, 70)
         label = np.array(picture)
         colours = np.array(picture.convert("RGB"))
         assert colours[label == 3].any() and not colours[label == 0].any()
     assert set(np.unique(label)) <= {0, 3, 7} and np.mean((label == 3) == masks[0]) > 0.8
-    with Image.open(out / "overlays" / "deep" / "b.jpg.png") as picture:
+    with Image.open(out / "overlays" / "deep" / "b.png") as picture:
         assert picture.size == (64, 100)
     assert json.loads((out / "classes.json").read_text()) == {"0": "background", "3": "disc", "7": "box"}
     assert main(["predict", str(tmp_path / "none.pt"), str(tmp_path / "in")]) == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from tag2mask.data.photo import decode, photos_in, read_photo, readable
+from tag2mask.data.photo import decode, is_turned, photos_in, read_photo, readable
 from tag2mask.errors import BadImage, UserError
 from tag2mask.run.job import Job
 
@@ -180,9 +180,38 @@ def test_photos_of_a_folder_without_its_output_and_without_bad_ones(tmp_path):
     (tmp_path / "c.jpg").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("no photo")
     files, job = photos_in(tmp_path, but=tmp_path / "out"), Job()
-    assert list(files) == ["a.png", "b/x.PNG", "c.jpg"]
-    assert [name for name, photo in readable(files, job) if photo.shape == (2, 3, 3)] == ["a.png", "b/x.PNG"]
+    assert list(files) == ["a", "b/x", "c"]
+    assert [name for name, photo in readable(files, job) if photo.shape == (2, 3, 3)] == ["a", "b/x"]
     assert len(job.warnings) == 1 and "c.jpg is empty" in job.warnings[0]
     for folder, sentence in ((tmp_path / "out", "holds no photo"), (tmp_path / "a.png", "is not a folder")):
         with pytest.raises(UserError, match=sentence):
             photos_in(folder, but=tmp_path / "out")
+
+
+def test_ids_keep_their_ending_only_where_it_tells_two_photos_apart(tmp_path):
+    for name in ("one/a.jpg", "two/a.jpg", "two/a.png", "two/b.v2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        saved(tmp_path / name, Image.fromarray(CORNERS))
+    files = photos_in(tmp_path, but=tmp_path / "out")
+    assert list(files) == ["one/a", "two/a.jpg", "two/a.png", "two/b.v2"]
+    assert files["two/a.png"] == tmp_path / "two/a.png"
+
+
+def test_heic(tmp_path):
+    """By pillow-heif; what its box turns is turned, as the files of phones are."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    halves = np.zeros((32, 64, 3), np.uint8)
+    halves[:, 32:] = 255
+    photo = read_photo(saved(tmp_path / "a.heic", Image.fromarray(halves), exif=exif.tobytes()))
+    assert photo.shape == (64, 32, 3) and photo[:24].max() < 60 and photo[40:].min() > 190
+    assert list(photos_in(tmp_path, but=tmp_path / "out")) == ["a"]
+
+
+def test_stored_pixels_on_demand(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3
+    path = saved(tmp_path / "a.png", Image.fromarray(CORNERS), exif=exif)
+    np.testing.assert_array_equal(read_photo(path, upright=False), CORNERS)
+    assert is_turned(path) and is_turned(path.read_bytes())
+    assert not is_turned(saved(tmp_path / "b.png", Image.fromarray(CORNERS))) and not is_turned(b"no photo")

@@ -1,5 +1,6 @@
 """The DAG: what reruns after which change, what may see ground truth, what a wrong configuration says."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -204,8 +205,34 @@ def test_a_wrong_configuration_is_answered_before_any_work(tmp_path, config, sen
     assert "Traceback" not in output
 
 
+def files_of_a_dataset(name):
+    """{path below the working folder: text} of two photos where config/<name>.yaml looks for them; no photo is read."""
+    voc = "data/VOCdevkit/VOC2012"
+    xml = "<annotation><object><name>cat</name></object></annotation>"
+    document = {"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "cat"}],
+                "annotations": [{"id": 1, "image_id": 1, "category_id": 1}]}  # fmt: skip
+    held_out = json.dumps(document).replace("a.jpg", "b.jpg")
+    return {
+        "voc2012": {
+            **{f"{voc}/ImageSets/Segmentation/{one}.txt": "a\n" for one in ("train_aug", "train")},
+            f"{voc}/ImageSets/Segmentation/val.txt": "b\n",
+            **{f"{voc}/JPEGImages/{one}.jpg": "" for one in "ab"},
+            **{f"{voc}/Annotations/{one}.xml": xml for one in "ab"},
+        },
+        "coco": {
+            "data/coco/annotations/instances_train2017.json": json.dumps(document),
+            "data/coco/annotations/instances_val2017.json": held_out,
+            "data/coco/train2017/a.jpg": "", "data/coco/val2017/b.jpg": "",
+        },
+        "folder": {"my-photos/tags.csv": "file,tags\na.jpg,cat\n", "my-photos/a.jpg": ""},
+    }[name]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["voc2012", "coco", "folder"])
 def test_dry_run_of_every_configuration(tmp_path, name):
+    for path, text in files_of_a_dataset(name).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
     files = [ROOT / "config" / f"{name}.yaml"]
     planned = Workflow(tmp_path, config=files).planned(config=[WITHOUT_PACKAGES])
     assert planned["report"] == 1 and ("evaluate" in planned) == (name != "folder")

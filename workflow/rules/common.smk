@@ -17,6 +17,8 @@ from tag2mask.run.plan import Plan
 try:
     PLAN = Plan.load(config)
     PLAN.look_outside()
+    if workflow.is_main_process:
+        registry.dataset().check(PLAN.config(registry.dataset().word))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
