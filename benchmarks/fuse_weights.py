@@ -128,7 +128,14 @@ def rows(runs, config):
     found += [(f"without {one}", of([word for word in sources if word != one])) for one in sources]
     changes = {"without consensus": {"consensus": False}, "without kin": {"kin": 1.0}, "without maps": None}
     for name, change in changes.items():
-        found.append((name, of(sources, config.model_copy(update=change)) if change else row(lambda run: fused(run, sources, config))))
+        found.append(
+            (
+                name,
+                of(sources, config.model_copy(update=change))
+                if change
+                else row(lambda run: fused(run, sources, config)),
+            )
+        )
     return found
 
 

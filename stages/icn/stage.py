@@ -4,12 +4,12 @@ from stages.icn.config import RANKING
 from tag2mask.run.registry import Job, Picture, Read, Stage, Write, always
 
 
-def fill(config, plan, recipe):
+def fill(config, view, recipe):
     """Proposals are ranked for the targets as `match` ranks them for the answers (Sec. 3.2): by its section's keys, but
     for those that the variant names itself."""
     if "matching" not in config:
         return config
-    keys = plan.config("match")
+    keys = view.plan.config("match")
     return config | {"matching": {name: keys[name] for name in RANKING} | config["matching"]}
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from tag2mask.run.config import Section
 
 CUES = ("lab", "chroma", "histogram", "texture", "place")
+LEARNED = ("edges", "edges+colour")  # trees that follow learned edges
 
 
 class Config(Section):
@@ -78,16 +79,54 @@ class Config(Section):
         ),
         min_length=1,
         description="one binary partition tree each: `boundary` (weakest mean contour first, Arbelaez et al. 2011, "
-        "Sec. 4) or cues joined by + (Ward's rule) out of lab, chroma, histogram, texture, place; ours",
+        "Sec. 4) or cues joined by + (Ward's rule) out of lab, chroma, histogram, texture, place; or, one for each of "
+        "`edge_powers`, `edges` (weakest learned boundary first) and `edges+colour` (learned boundary and contrast); "
+        "ours",
+    )
+    edges: bool = Field(
+        False,
+        description="source hierarchy: superpixels, contours and the trees `edges` follow the boundary maps of the "
+        "stage `edges`, which learned from other photos; ours",
+    )
+    edge_colour: float = Field(
+        0.02,
+        ge=0,
+        description="`edges`: what a Lab unit of the colours' contrast counts beside a boundary in [0, 1], in the "
+        "watershed and in the trees `edges+colour`; ours",
+    )
+    edge_powers: tuple[float, ...] = Field(
+        (0.0, 0.25, 0.5),
+        min_length=1,
+        description="trees `edges` and `edges+colour`: powers of the smaller area, in pixels, by which the mean "
+        "boundary is multiplied; 0: it alone; ours",
+    )
+    salient: bool = Field(
+        False,
+        description="source hierarchy: the salient instances of the stage `saliency` are proposals, and what overlaps "
+        "them comes early; ours",
+    )
+    salient_lead: float = Field(
+        1.0,
+        ge=0,
+        description="`salient`: a candidate's weight is multiplied by 1 + this x its largest IoU with a salient "
+        "instance, every octave of area keeping its weight; ours, chosen on collages of training photos",
+    )
+    upstream: dict = Field(
+        {},
+        description="Filled in: the sections of `edges` and `saliency`, by which those of a photo of no run are made.",
     )
 
     @model_validator(mode="after")
     def check(self):
         for name in self.trees:
-            if name != "boundary" and not set(name.split("+")) <= set(CUES):
+            if name not in ("boundary", *LEARNED) and not set(name.split("+")) <= set(CUES):
                 raise ValueError(f"trees: {name!r} is not `boundary` or cues joined by + out of {', '.join(CUES)}")
+            if name in LEARNED and not self.edges:
+                raise ValueError(f"the tree {name!r} needs `edges: true`")
         if any(sigma <= 0 for sigma in self.contour_sigmas):
             raise ValueError("contour_sigmas must be above 0")
+        if any(power < 0 for power in self.edge_powers):
+            raise ValueError("edge_powers must not be below 0")
         if self.source not in ("hierarchy", "sam") and not self.path:
             raise ValueError(f"source {self.source} needs `path`")
         if self.source == "sam" and (not self.weights or self.weights.startswith("hub")):

@@ -4,9 +4,9 @@ from tag2mask.run import recipes
 from tag2mask.run.registry import Job, Stage, Write
 
 
-def fill(config, plan, recipe):
+def fill(config, view, recipe):
     """NMS where the instances are whole proposals, and nowhere else (LIID, Sec. 5.3)."""
-    return config if recipes.whole_proposals(plan, recipe) else {**config, "box_nms": None}
+    return config if recipes.whole_proposals(view.plan, recipe) else {**config, "box_nms": None}
 
 
 STAGE = Stage(

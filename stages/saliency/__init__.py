@@ -62,3 +62,22 @@ def seen(index, photos, config, job):
     table = instances.finish()
     job.count(photos=len(photos), salient=len(table), photos_without=int((np.diff(table.first) == 0).sum()))
     return maps.finish(), table, missing
+
+
+def alone(photo, section):
+    """(masks (n, H, W) bool, score (n,) float64): the salient instances of any photo, outside a run, best first:
+    `registry.alone` gives it.
+
+    photo : (H, W, 3) uint8 RGB. section : the stage's keys as a plain dict; those not given are the defaults. Raises
+    UserError for sources that know their own photos only.
+    """
+    from stages.saliency import sources
+    from stages.saliency.config import Config
+    from tag2mask.errors import UserError
+    from tag2mask.run.config import parse
+
+    config = parse(Config, section, where="saliency")
+    if config.source in ("folder", "instances"):
+        raise UserError(f"saliency.path, {config.path}, has nothing of a photo of no run; only rbd and u2netp make it.")
+    _, masks, score = sources.described(sources.maker(config, threads=1)(photo), photo.shape[:2], config)
+    return masks, score

@@ -1,5 +1,7 @@
 """Where a photo's saliency comes from, and its salient instances."""
 
+import functools
+
 import numpy as np
 
 from stages.saliency.components import salient_components
@@ -20,15 +22,17 @@ def opened(config, *, threads):
 
     def seen(index, i):
         found = look(index, i)
-        if found is None:
-            return None
-        found = kept(found)  # instances follow from what is stored
-        size = tuple(index.size[i].tolist())
-        return found, *salient_components(
-            found, size, threshold=config.threshold, least_area=config.least_area, keep=config.keep
-        )
+        return None if found is None else described(found, tuple(index.size[i].tolist()), config)
 
     return seen
+
+
+def described(saliency, size, config):
+    """(the map as it is stored, masks, score) of a photo of `size` (H, W); the instances follow from what is stored."""
+    saliency = kept(saliency)
+    return saliency, *salient_components(
+        saliency, size, threshold=config.threshold, least_area=config.least_area, keep=config.keep
+    )
 
 
 def imported(config):
@@ -52,19 +56,23 @@ def imported(config):
 
 def maps(config, *, threads):
     """A function (index, i) -> (h, w) float32 in [0, 1] of photo i, or None where source folder has none."""
-    if config.source == "rbd":
-        from tag2mask.data.saliency import saliency_map
-
-        keys = {
-            "size": config.rbd_size, "superpixels": config.rbd_superpixels, "sigma_colour": config.rbd_colour,
-            "sigma_border": config.rbd_border, "sigma_place": config.rbd_place, "smooth": config.rbd_smooth,
-        }  # fmt: skip
-        return lambda index, i: saliency_map(index.photo(i), **keys)
-    if config.source == "u2netp":
-        from stages.saliency import u2netp
-
-        network = u2netp.session(threads=threads)
-        return lambda index, i: u2netp.saliency(network, index.photo(i))
+    if config.source != "folder":
+        make = maker(config, threads=threads)
+        return lambda index, i: make(index.photo(i))
     from tag2mask.data.greymaps import read_grey
 
     return lambda index, i: read_grey(config.path, index.image_id[i], index.size[i], key="saliency.path")
+
+
+def maker(config, *, threads):
+    """A function photo (H, W, 3) uint8 RGB -> (h, w) float32 in [0, 1], for rbd or u2netp."""
+    if config.source == "rbd":
+        from tag2mask.data.saliency import saliency_map
+
+        return functools.partial(
+            saliency_map, size=config.rbd_size, superpixels=config.rbd_superpixels, sigma_colour=config.rbd_colour,
+            sigma_border=config.rbd_border, sigma_place=config.rbd_place, smooth=config.rbd_smooth,
+        )  # fmt: skip
+    from stages.saliency import u2netp
+
+    return functools.partial(u2netp.saliency, u2netp.session(threads=threads))

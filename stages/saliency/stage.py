@@ -30,6 +30,7 @@ STAGE = Stage(
         "saliency": Picture("heat", maps="saliency", title="saliency"),
         "salient": Picture("proposals", maps="salient", title="salient instances"),
     },
+    alone={"salient": "stages.saliency:alone"},
     disk_kb=40,
     peak_mb=700,
 )

@@ -1,5 +1,7 @@
 """U2-Netp by its packaged weights. Source: Qin et al. 2020 (U2-Net) and its published code."""
 
+import functools
+
 import numpy as np
 
 from stages.saliency.packaged import LACKING, weights
@@ -10,8 +12,9 @@ SIDE = 320  # of the square that a photo becomes
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB, once it is divided by the photo's largest value
 
 
+@functools.cache
 def session(*, threads):
-    """The network as an onnxruntime session on the CPU. Raises UserError where the package is not installed."""
+    """The network as an onnxruntime session on the CPU, one a process. Raises UserError where the package is not installed."""
     path = weights()
     if path is None:
         raise UserError(LACKING)

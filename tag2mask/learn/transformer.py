@@ -1,12 +1,12 @@
 """Vision transformers of timm (ViT, DINOv2) as extractors of feature maps."""
 
-import timm
-from timm.models import FeatureInfo
 from torch import nn
 
 
 def is_transformer(name):
     """Whether timm's architecture `name` is a plain vision transformer, whose tokens are the patches of a grid."""
+    import timm
+
     return timm.models.is_model_in_modules(name, ["vision_transformer"])
 
 
@@ -20,6 +20,9 @@ class PatchMaps(nn.Module):
     """
 
     def __init__(self, name):
+        import timm
+        from timm.models import FeatureInfo
+
         super().__init__()
         self.vit = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True, dynamic_img_pad=True)
         levels = [{**info, "module": f"vit.{info['module']}"} for info in self.vit.feature_info]

@@ -121,7 +121,7 @@ class Plan(Section):
             own = getattr(model, function.upper(), model.TEST)
             kept = config.keys() - model.ONLY_TEST if function == "train" else own
             config = {key: value for key, value in config.items() if key in kept}
-        config = stages()[stage].fill(config, self, recipe)
+        config = stages()[stage].fill(config, self.view(stage, variant), recipe)
         if hub.named(config.get("weights")):
             config = {**config, "weights": self.hub_weights(stage, variant)}
         found = {"stage": stage, "function": function, "config": config, **more}

@@ -29,8 +29,8 @@ def check(plan: "Plan") -> None:
                     raise UserError(f"variants.{word}.{variant}.from.{wanted}: {word} reads {known}.")
                 require(plan, wanted, name, f"variants.{word}.{variant}.from")
     for recipe, entry in plan.recipes.items():
-        named = [word for word, variant in entry.items() if isinstance(variant, str)]
-        if len(named) != 1 or named[0] not in labelling:
+        sources = [word for word, variant in entry.items() if isinstance(variant, str)]
+        if len(sources) != 1 or sources[0] not in labelling:
             raise UserError(
                 f"recipes.{recipe} names one of {', '.join(labelling)} and its variant, as {{transfer: default}}."
             )

@@ -113,7 +113,7 @@ class Stage:
     on this machine, for what it needs is not installed, else "".
 
     runs_for : (plan, recipe) -> bool, for a shared stage. of_recipe : keys of a shared stage that a recipe may set for
-    itself; all others are the same for every row of the table, so that rows compare. fill : (config, plan, recipe) ->
+    itself; all others are the same for every row of the table, so that rows compare. fill : (config, view, recipe) ->
     config, keys that the plan decides. measured : part of the metrics -> output. pictures : output -> Picture. panel :
     module with `build(manifests, rows, recipes, colours)` for a part of the report, its template beside it; its input
     is the manifests of the output `labels`.
@@ -146,7 +146,7 @@ class Stage:
     lacks: Callable[[Any], str] = lambda view: ""
     runs_for: Callable[[Any, str], bool] = lambda plan, recipe: True
     of_recipe: tuple[str, ...] = ()
-    fill: Callable[[dict, Any, str | None], dict] = lambda config, plan, recipe: config
+    fill: Callable[[dict, Any, str | None], dict] = lambda config, view, recipe: config
     measured: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     panel: str = ""

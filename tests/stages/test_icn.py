@@ -1,5 +1,6 @@
 """icn: Eq. 3 and 4, targets and testing by hand; shapes of every backbone; the stage on photos of discs and boxes."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -277,6 +278,10 @@ def test_the_stage(inputs, tmp_path):
         assert np.array_equal(made.map(k), salient.map(k)) and made.map(k).any()
     pairs = [(maps, made)]
     assert [i for i, _, _ in taught(index, pairs)] == [0, 1, 2, 3]
+    held = replace(
+        index, train=np.array([True, True, False, True])
+    )  # of a photo that is only measured nothing is learned
+    assert [i for i, _, _ in taught(held, pairs)] == [0, 1, 3]
     weights = icn.train(inputs, config, Job(seed=1))["weights"]
     weights.save(tmp_path / "weights.pt")
     files = SimpleNamespace(index=inputs.index, prm=tmp_path / "prm.zarr.zip", weights=tmp_path / "weights.pt")
