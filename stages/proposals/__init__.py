@@ -61,9 +61,9 @@ def table_of(index, photos, inputs, config, job, *, stop=False):
     """
     from tag2mask.data.instances import InstancesBuilder
 
+    source = source_of(index, inputs, config, job)
     if config.source not in ("hierarchy", "sam"):
         index.tell_turned(photos, job, f"proposals in {config.path}")
-    source = source_of(index, inputs, config, job)
     builder, missing = InstancesBuilder({}), []
     for i in job.progress(photos, total=len(photos), what="proposals"):
         found = source(i)
@@ -114,8 +114,8 @@ def by_sam(config, job):
     return sam.proposer(config, device=job.device)
 
 
-def proposed(photo, *, config, salient=None, **leads):
-    """(list of n RLE dicts, score (n,) float32) of `photo` (H, W, 3) uint8 RGB, best first; the rest : see `propose`.
+def proposed(photo, *, config, **leads):
+    """(list of n RLE dicts, score (n,) float32) of `photo` (H, W, 3) uint8 RGB, best first; leads : see `propose`.
 
     A photo with a longer side than config.max_side is scaled down for the work; its masks are of its own size.
     """
@@ -127,10 +127,10 @@ def proposed(photo, *, config, salient=None, **leads):
     from tag2mask.data.labelmaps import resized
 
     small = bounded(photo, config.max_side)
-    if salient is not None:
-        leads["salient"] = np.array([resized(one.view(np.uint8), small.shape[:2]) for one in salient], bool).reshape(
-            -1, *small.shape[:2]
-        )
+    size = small.shape[:2]
+    if "salient" in leads and small is not photo:
+        masks = [resized(mask.astype(np.uint8), size) for mask in leads["salient"]]
+        leads["salient"] = np.array(masks, bool).reshape(-1, *size)
     membership, labels, score = propose(small, config=config, **leads)
     labels = resized(labels.astype(np.min_scalar_type(labels.max())), photo.shape[:2])
     return [rle.from_counts(runs, labels.shape) for runs in run_lengths(membership, labels)], score
