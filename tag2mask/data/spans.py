@@ -1,0 +1,37 @@
+"""The masks of one photo as runs of pixels: sums over all of them at once, without a mask being decoded."""
+
+import numpy as np
+
+from tag2mask.data.rle import Size
+
+
+class Spans:
+    """Foreground runs of n masks of one size.
+
+    runs : (R,) uint32 COCO run lengths, column-major, background first. bounds : (n + 1,) int64, those of mask k are
+    runs[bounds[k]:bounds[k + 1]]. size : (H, W). area : (n,) float64, pixels.
+    """
+
+    def __init__(self, runs: np.ndarray, bounds: np.ndarray, size: Size) -> None:
+        self.size, self.count = size, len(bounds) - 1
+        lengths = np.diff(bounds)
+        runs = runs[bounds[0] : bounds[-1]].astype(np.int64)
+        number = np.arange(len(runs)) - np.repeat(bounds[:-1] - bounds[0], lengths)
+        inside = number % 2 == 1
+        self.mask_of = np.repeat(np.arange(self.count), lengths)[inside]
+        self.stop = np.cumsum(runs)[inside] - self.mask_of * (size[0] * size[1])  # a mask's runs sum to its pixels
+        self.start = self.stop - runs[inside]
+        self.area = np.bincount(self.mask_of, self.stop - self.start, self.count)
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """(n,) float64: the sum of `values` (H, W) inside each mask."""
+        total = np.concatenate([[0.0], np.cumsum(values.ravel(order="F"), dtype=np.float64)])
+        return np.bincount(self.mask_of, total[self.stop] - total[self.start], self.count)
+
+    def mask(self, k: int) -> np.ndarray:
+        """(H, W) int8, 0 or 1: mask k."""
+        step = np.zeros(self.size[0] * self.size[1] + 1, np.int8)
+        here = self.mask_of == k
+        step[self.start[here]] = 1
+        step[self.stop[here]] -= 1  # runs of length 0 cancel
+        return np.cumsum(step[:-1], dtype=np.int8).reshape(self.size, order="F")
