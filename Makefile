@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo test test-slow lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
+.PHONY: demo photos test test-slow test-exports lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -15,6 +15,15 @@ test: $(ENV)
 
 test-slow: $(ENV)
 	$(RUN) pytest -q -m slow tests
+
+# The exports in the tools that they are meant for, in an environment of its own.
+test-exports: .venv-exports/.synced
+	.venv-exports/bin/python -m pytest -q tests/exports
+
+.venv-exports/.synced: pyproject.toml | .uv/bin/uv
+	test -x .venv-exports/bin/python || $(UV) venv --quiet --python "$$(command -v python3)" .venv-exports
+	$(UV) pip install --quiet --python .venv-exports/bin/python --group exports
+	touch $@
 
 # Three seeds of the demo, their median into docs/benchmarks.md.
 bench-demo: $(ENV)
@@ -105,7 +114,7 @@ lock: .venv/.synced
 	$(UV) pip compile pyproject.toml --group dev --generate-hashes --no-header --universal --python-version 3.11 -o requirements.txt
 
 clean:
-	rm -rf .venv .uv
+	rm -rf .venv .venv-exports .uv
 
 .uv/bin/uv:
 	command -v uv || (python3 -m venv .uv && .uv/bin/pip install --quiet uv)
