@@ -12,7 +12,7 @@ from tag2mask.run import recipes
 from tag2mask.run.config import Section, mapping, ordered, parse, strings
 from tag2mask.run.registry import Read, dataset, stages
 
-OUTSIDE = ("weights", "path", "labelled_folder")  # keys that name files and folders from outside the run
+OUTSIDE = ("weights", "path", "labelled_folder", "corrections")  # keys that name files and folders from outside the run
 NAME = r"^[A-Za-z0-9_-]+$"
 
 
@@ -138,9 +138,10 @@ class Plan(Section):
         order = list(stages())
         return sorted(found, key=lambda pair: (order.index(pair[0]), pair[1]))
 
-    def outside(self, stage: str, variant: str = "default") -> dict[str, str]:
-        """{key: path} of the files and folders from outside the run that the stage reads in this variant."""
+    def outside(self, stage: str, variant: str = "default", recipe: str | None = None) -> dict[str, str]:
+        """{key: path} of the files and folders from outside the run that the stage reads in this variant or recipe."""
         config = self.config(stage, variant)
+        config = config if recipe is None else stages()[stage].fill(config, self, recipe)
         return {key: config[key] for key in OUTSIDE if config.get(key) not in (None, "", "imagenet", "none")}
 
     def look_outside(self) -> None:
