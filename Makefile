@@ -10,6 +10,12 @@ PHOTOS ?= photos20
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
 
+# Your own photos: make photos ROOT=my-photos [SHOW=transfer]. Short schedules where there is no GPU.
+photos: $(ENV)
+	@test -d "$(ROOT)" || { echo "Name your folder of photos: make photos ROOT=my-photos"; exit 1; }
+	.venv/bin/snakemake --cores all --resources gpu=8 --configfile config/folder.yaml $(SMALL) --config 'dataset={root: $(ROOT)}' run=$(shell basename "$(ROOT)" | tr -c 'A-Za-z0-9_\n-' -) $(if $(SHOW),'show=[$(SHOW)]')
+SMALL = $(shell nvidia-smi -L >/dev/null 2>&1 || echo config/cpu.yaml)
+
 test: $(ENV)
 	$(RUN) pytest -q -n 2 --dist loadfile -m "not slow" tests
 
