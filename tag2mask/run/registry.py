@@ -106,7 +106,8 @@ class Stage:
 
     labels : the output whose rows can become pseudo labels, or "". whole_proposals : whether these rows are whole
     proposals (box NMS is due). kind : what a recipe with these labels is in the table: "method", "full", "bound",
-    "baseline". supervision : "points", "boxes", "masks", ... where the variant uses more than tags, else "".
+    "baseline". supervision : "points", "boxes", "masks", ... where the variant uses more than tags, else ""; of a shared
+    stage what it adds to every method.
     extras : what else it rests on that was trained or made elsewhere.
 
     runs_for : (plan, recipe) -> bool, for a shared stage. fill : (config, plan, recipe) -> config, keys that the plan
