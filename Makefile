@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo photos test test-slow test-exports lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
+.PHONY: demo photos test test-slow test-exports test-slurm lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -21,6 +21,11 @@ test: $(ENV)
 
 test-slow: $(ENV)
 	$(RUN) pytest -q -m slow tests
+
+# A small chain through a real Slurm on this machine (root; apt-get install slurm-wlm munge).
+test-slurm: $(ENV)
+	$(UV) pip install --quiet --python .venv/bin/python "snakemake-executor-plugin-slurm>=2.8,<3"
+	.venv/bin/pytest -m slow tests/workflow/test_slurm.py
 
 # The exports in the tools that they are meant for, in an environment of its own.
 test-exports: .venv-exports/.synced
@@ -67,10 +72,12 @@ bench-cim: $(ENV)
 bench-prm: $(ENV)
 	$(RUN) benchmarks.prm_maps
 
-# LIID's Tables 2 to 6 and 8 on generated scenes (resumable row by row).
+# LIID's Tables 1 to 8 on generated scenes that nothing is learned from, three seeds (resumable row by row).
+LIID := --cores 2 --configfile config/config.yaml benchmarks/config/ablate_liid.yaml --config
+SEEDS ?= 0 1 2
 ablate-liid: $(ENV)
-	.venv/bin/snakemake --cores 2 --configfile config/config.yaml benchmarks/config/ablate_liid.yaml
-	$(RUN) benchmarks.ablate_liid results/ablate-liid
+	for seed in $(SEEDS); do .venv/bin/snakemake $(LIID) seed=$$seed run=ablate-liid-$$seed || exit 1; done
+	$(RUN) benchmarks.ablate_liid $(SEEDS:%=results/ablate-liid-%)
 
 # BESTIE's Tables 3 and 4 and Figure 6 on generated scenes (resumable row by row); the points are made from true masks.
 ABLATE := --cores 2 --configfile config/config.yaml benchmarks/config/ablate_bestie.yaml --config

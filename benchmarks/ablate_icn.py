@@ -36,7 +36,8 @@ PARTS = [
 # Table 3: (recipe, the paper's mAP25, mAP50, mAP75, ABO)
 METHODS = [
     ("prm", "44.3 / 26.8 / 9.0 / 37.6"), ("icn_no_network", "-"), ("icn", "47.1 / 29.2 / 12.5 / 42.8"),
-    ("icn_salient", "47.7 / 29.4 / 13.1 / 43.7"), ("transfer", "-"), ("cim", "-"), ("full", "-"),
+    ("icn_salient", "47.7 / 29.4 / 13.1 / 43.7"), ("naive_undivided", "-"), ("icn_undivided", "-"), ("transfer", "-"),
+    ("cim", "-"), ("full", "-"),
 ]  # fmt: skip
 STEPS = {1: 27.3, 2: 28.2, 3: 29.4, 4: 29.1}  # Table 4, the paper's mAP50
 KEYS = ("mAP25", "mAP50", "mAP75", "ABO", "mIoU")

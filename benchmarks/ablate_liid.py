@@ -1,6 +1,6 @@
 """LIID's ablation tables beside ours, and whether each difference that the paper states has its sign on our scenes.
 
-    python -m benchmarks.ablate_liid results/ablate-liid [results/ablate-liid-1 ...]
+    python -m benchmarks.ablate_liid results/ablate-liid-0 [results/ablate-liid-1 ...]
 
 Several folders are seeds of one configuration (benchmarks/config/ablate_liid.yaml). Rows whose recipes are not built
 yet are left out, so a run that was stopped can be read. Tables and the paper's numbers: benchmarks/liid_tables.yaml.
@@ -18,7 +18,7 @@ from benchmarks import sections
 from stages.report.runs import busy, read_json
 
 TABLES = Path(__file__).with_name("liid_tables.yaml")
-MEASURES = {"AP50": "mAP50", "AP75": "mAP75", "ABO": "ABO"}  # the paper's names -> ours
+MEASURES = ("AP50", "AP75", "ABO")  # LIID, Sec. 6.1: COCO's AP, "see in [37]"
 SIMILAR = 0.5  # points; what the paper calls similar in its Table 6 differs by at most 0.4
 ROUNDS = 0.05  # points; less is no difference at the paper's precision
 SIDES = {"without": "no graph", "with": "graph"}
@@ -80,7 +80,7 @@ def read(run):
 def values(runs, recipe, part):
     """(seeds, 3) float64 in per cent: AP50, AP75, ABO of a recipe in each run that has it."""
     held = [run[recipe][part] for run in runs if run.get(recipe, {}).get(part)]
-    return np.array([[100 * one[key] for key in MEASURES.values()] for one in held]).reshape(-1, len(MEASURES))
+    return np.array([[100 * one[key] for key in MEASURES] for one in held]).reshape(-1, len(MEASURES))
 
 
 def differences(runs, claim, part):
@@ -243,7 +243,9 @@ def section(runs, tables, *, command, minutes=None):
     labels = next((run["liid"]["labels"] for run in runs if run.get("liid", {}).get("labels")), None)
     facts = [
         f"**{tally(everything)}** over all comparisons at AP50, AP75, ABO; AP50 alone: {tally(at_ap50(everything))}.",
-        f"Labels: {labels['photos']} training photos, {labels['objects']} objects." if labels else "",
+        f"Labels: {labels['photos']} photos that nothing is learned from, {labels['objects']} objects."
+        if labels
+        else "",
         f"All jobs: {minutes:.0f} minutes on two cores." if minutes else "",
         "A mean difference within two standard errors (the deviation between seeds, pooled over all comparisons), or "
         "one that rounds to 0, is a tie;",

@@ -72,9 +72,9 @@ def scene(given):
     """(network x -> class maps, x (1, 3, size, size)), on the device."""
     import torch
 
-    from tag2mask.learn import backbone
+    from tag2mask.learn import backbone, pretrained
 
-    weights = "imagenet" if given.backbone == backbone.PACKAGED else "none"
+    weights = "imagenet" if given.backbone in pretrained.PACKAGED else "none"
     net = backbone.create(given.backbone, weights, output_stride=16, head=True)
     score = torch.nn.Conv2d(net.channels[-1], CLASSES, 1, bias=False)
     for module in (net, score):

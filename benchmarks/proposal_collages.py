@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stages.proposals import leads
 from stages.proposals.config import Config
 from stages.proposals.hierarchy import propose
 from tag2mask.data.photo import read_photo
@@ -23,6 +24,22 @@ SETTINGS = [
     for sigmas in ((1.0,), (1.0, 2.0, 4.0), (1.0, 2.0, 4.0, 8.0))
     for power in (0.0, 1.0, 2.0, 3.0)
 ] + [{"nms_iou": iou} for iou in (0.6, 0.8, 0.9)]
+LED = {"edges": True, "upstream": {"edges": {"side": 320}, "saliency": {"source": "u2netp"}}}
+SETTINGS += [
+    LED | {"trees": ("edges", "edges+colour", *beside)}
+    for beside in (
+        (),
+        ("lab+histogram", "lab+texture+place"),
+        ("lab+histogram", "lab+texture+place", "lab+place"),
+        ("histogram", "chroma+texture", "lab+texture+place"),
+        ("lab", "histogram", "texture"),
+        Config().trees,
+    )
+]
+SETTINGS += [
+    LED | {"trees": ("edges", "edges+colour", "lab", "histogram", "texture"), "salient": True, "salient_lead": lead}
+    for lead in (0.0, 1.0, 3.0)
+]
 
 
 def blob(rng, shape, *, centre, radius):
@@ -82,7 +99,7 @@ def collage(files, *, seed):
 
 def best_overlaps(photo, masks, *, config):
     """(3, n): the best IoU of each mask among the first 20, 100 and 500 proposals."""
-    membership, labels, _ = propose(photo, config=config)
+    membership, labels, _ = propose(photo, config=config, **leads.alone(photo, config))
     superpixels = membership.shape[1]
     inside = np.stack([np.bincount(labels[mask], minlength=superpixels) for mask in masks], 1)
     area = membership @ np.bincount(labels.ravel(), minlength=superpixels)

@@ -13,10 +13,10 @@ def train(inputs, config, job):
     of a peaks/1, optional). Image ids of snapshots are "<iterations, six digits>/<image id>"; config.snapshots 0: an
     empty table.
     """
-    from stages.bestie.data import LabelMaps
     from stages.bestie.learn import learn
     from tag2mask.data.index import Index
     from tag2mask.data.instances import Instances
+    from tag2mask.data.labelmaps import LabelMaps
     from tag2mask.data.maps import Maps
     from tag2mask.data.tables import Table
 
@@ -41,7 +41,7 @@ def run(inputs, config, job):
     from tag2mask.data.tables import Table
 
     index = Index.load(inputs.index)
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     points = getattr(inputs, "points", None)
     marks = None
     if points:

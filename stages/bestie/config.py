@@ -26,8 +26,8 @@ class Config(Section):
     backbone: str = Field("efficientnet_lite0", description="timm architecture; BESTIE 4.2: hrnet_w48")
     weights: str = Field(
         "imagenet",
-        description="`imagenet`: the packaged weights (efficientnet_lite0, _lite2); `none`: random; else a local file "
-        "of the backbone's ImageNet tensors",
+        description="`imagenet`: the packaged weights (efficientnet_lite0, _lite2); `none`: random; `hub`: timm's "
+        "from the Hugging Face Hub (see `classifier.weights`); else a local file of the backbone's ImageNet tensors",
     )
     output_stride: Literal[8, 16, 32] = Field(
         32, description="stride of the deepest features, by dilation; Panoptic-DeepLab 3.1: 16 (HRNet: 32)"

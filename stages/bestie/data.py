@@ -1,6 +1,5 @@
 """From a photo, its semantic map and its instances to a training sample: scaling, flip, crop, jitter. No I/O."""
 
-import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -47,28 +46,6 @@ class Sample(NamedTuple):
     column: np.ndarray
     center: np.ndarray
     points: Marks | None
-
-
-class LabelMaps:
-    """Semantic maps by image id, compressed one by one (some kB each), so that those of a large dataset fit.
-
-    stores : iterable of Maps, asked for one at a time; of an id that stands in several the last counts.
-    """
-
-    def __init__(self, stores):
-        self.packed = {}
-        for store in stores:
-            for k, name in enumerate(store.image_id):
-                label = store.of(k)[1][0]
-                self.packed[name] = label.shape, zlib.compress(label.tobytes(), 1)
-
-    def __contains__(self, name):
-        return name in self.packed
-
-    def __getitem__(self, name):
-        """(H, W) uint8 category ids, 0 background, 255 not decided."""
-        size, data = self.packed[name]
-        return np.frombuffer(zlib.decompress(data), np.uint8).reshape(size)
 
 
 def numbered(masks):

@@ -38,7 +38,7 @@ def run(inputs, config, job):
     column = {category: k for k, category in enumerate(weights.meta["classes"])}
     if set(index.categories) - set(column):
         raise UserError(f"{inputs.weights} was trained on other classes than the index has; train it again.")
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     side = config.size or weights.meta["size"]
     if config.peaks == "median":
         find = partial(response_peaks, enlarge=model.enlarge, floor=config.peak_floor)

@@ -21,7 +21,9 @@ class Config(Section):
         None, description="Stride of the maps in network pixels, by dilation; none: the classifier's; ours."
     )
     scales: tuple[float, ...] = Field(
-        (1.0,), description="Factors of `size` over which maps are averaged, on the grid of the largest; BESTIE 1."
+        (1.0,),
+        description="Factors of `size` over which maps are averaged, on the grid of the largest; BESTIE 1, IRN's code "
+        "0.5, 1, 1.5 and 2.",
     )
     normalise: Literal["maximum", "sigmoid"] = Field(
         "maximum",

@@ -42,7 +42,7 @@ def run(inputs, config, job):
     from tag2mask.data.index import Index
 
     index = Index.load(inputs.index)
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     return {"instances": answered(index, photos, inputs, inputs.proposals, config, job, clean=True)}
 
 

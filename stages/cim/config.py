@@ -56,8 +56,8 @@ class Config(Section):
     backbone: str = Field("efficientnet_lite0", description="timm architecture; CIM 4.2: resnet50, vgg16, hrnet_w48")
     weights: str = Field(
         "imagenet",
-        description="`imagenet`: the packaged weights (efficientnet_lite0, _lite2); `none`: random; else a local file "
-        "of the backbone's ImageNet tensors",
+        description="`imagenet`: the packaged weights (efficientnet_lite0, _lite2); `none`: random; `hub`: timm's "
+        "from the Hugging Face Hub (see `classifier.weights`); else a local file of the backbone's ImageNet tensors",
     )
     from_classifier: bool = Field(
         False,

@@ -46,6 +46,8 @@ class Photos:
             ):
                 if name not in number:
                     raise UserError(f"The proposals hold the photo {name}, which the index lacks: build them again.")
+                if not index.train[number[name]]:
+                    continue
                 rows = chosen(proposals, k, config.most)
                 if not len(rows):
                     found["without_proposals"] += 1

@@ -29,12 +29,23 @@ class Config(Section):
         0.7, ge=0, le=1, description="PAM controller alpha: values below alpha x channel maximum become 0; BESTIE 3.3."
     )
     pam_layers: int = Field(3, ge=1, le=8, description="Number of 3x3 convolution + ReLU + PAM blocks; BESTIE's code.")
+    pam_context: int | None = Field(
+        None,
+        ge=0,
+        description="Most network pixels around a cell that the blocks see: a 3x3 convolution adds two strides, "
+        "those for which there is no room are 1x1. BESTIE's three at stride 8 see 48. null: all are 3x3; ours.",
+    )
     pam_channels: int = Field(512, ge=1, description="Channels of those convolutions; VGG-16's width in BESTIE's code.")
-    backbone: str = Field("efficientnet_lite0", description="timm architecture (LIID resnet50, BESTIE vgg16).")
+    backbone: str = Field(
+        "efficientnet_lite0",
+        description="timm architecture, with or without its tag (LIID resnet50, BESTIE vgg16). Maps of a vision "
+        "transformer have its patch's stride, those of DINOv2 (vit_small_patch14_dinov2) 14.",
+    )
     weights: str = Field(
         "imagenet",
-        description="imagenet: packaged weights (efficientnet_lite0, _lite2); none: random; else the path of a local "
-        ".pth, .pt or .safetensors file with this backbone's tensors.",
+        description="imagenet: packaged weights (efficientnet_lite0, _lite2); none: random; hub: timm's own, from the "
+        "cache of the Hugging Face Hub or downloaded once (hub:<repository>@<revision>, as the manifest has it, holds "
+        "on to one); else the path of a local .pth, .pt or .safetensors file with this backbone's tensors.",
     )
     output_stride: Literal[8, 16, 32] = Field(
         16,
@@ -54,11 +65,16 @@ class Config(Section):
     size: int = Field(448, ge=32, le=2048, description="Side of the square training crop in pixels; LIID and PRM 448.")
     crop_area: tuple[float, float] = Field(
         (0.5, 1.0),
-        description="Share of the photo that a random crop covers, least and most, in (0, 1]; ours. [1, 1] with "
-        "`crop_aspect` 1 is the whole photo squashed to a square (PRM's code).",
+        description="Share of the photo that a random crop covers, least and most, in (0, 1], so that objects appear "
+        "at several scales; ours. [1, 1] with `crop_aspect` 1 is the whole photo squashed to a square (PRM's code).",
     )
     crop_aspect: float = Field(
         1.33, ge=1, le=3, description="A crop's side ratio is changed by at most this factor, log-uniform; ours."
+    )
+    keep_aspect: bool = Field(
+        False,
+        description="true: crops are cut as squares, the largest that fits where `crop_area` asks for more, so that "
+        "objects have the proportions of testing; false: of the photo's shape, squashed to squares; ours.",
     )
     flip: bool = Field(True, description="Mirror half of the crops left to right; PRM's code too.")
     jitter: float = Field(

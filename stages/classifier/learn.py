@@ -12,8 +12,8 @@ from tag2mask.store.weights import Weights
 
 # the keys of the configuration that say what the network is
 BUILD = (
-    "backbone", "head", "alpha", "pam_layers", "pam_channels", "enlarge", "output_stride", "dilate", "last_conv",
-    "frozen_norm", "size",
+    "backbone", "head", "alpha", "pam_layers", "pam_context", "pam_channels", "enlarge", "output_stride", "dilate",
+    "last_conv", "frozen_norm", "size",
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def learn(index, config, job):
         shown = [
             crops.augment(
                 index.photo(photos[n]), rng, size=config.size, area=config.crop_area, aspect=config.crop_aspect,
-                flip=config.flip, jitter=config.jitter,
+                keep=config.keep_aspect, flip=config.flip, jitter=config.jitter,
             )
             for n in positions
         ]  # fmt: skip

@@ -46,7 +46,7 @@ def peak_scores(maps):
 
 @torch.no_grad()
 def pass_on(weight):
-    """Let a 3x3 convolution, weight (D, C, 3, 3), hand on all its inputs in place: the identity where D = C.
+    """Let a convolution, weight (D, C, k, k), k odd, hand on all its inputs in place: the identity where D = C.
 
     With fewer outputs than inputs each is the mean of the inputs c, c + D, c + 2 D, ..., which for features that are
     not negative lets all of them through a ReLU; with more, the inputs are repeated.
@@ -54,7 +54,7 @@ def pass_on(weight):
     outputs, inputs = (torch.arange(n) % min(weight.shape[:2]) for n in weight.shape[:2])
     share = (outputs[:, None] == inputs).float()
     weight.zero_()
-    weight[:, :, 1, 1] = share / share.sum(1, keepdim=True)
+    weight[:, :, weight.shape[2] // 2, weight.shape[3] // 2] = share / share.sum(1, keepdim=True)
 
 
 class Classifier(nn.Module):
@@ -66,14 +66,14 @@ class Classifier(nn.Module):
     stimulation) and released code (prm).
     """
 
-    def __init__(self, net, classes, *, head, alpha, pam_layers, pam_channels, enlarge):
+    def __init__(self, net, classes, *, head, alpha, pam_sides, pam_channels, enlarge):
         super().__init__()
         self.head, self.enlarge = head, enlarge
         self.backbone, self.stride = net, net.strides[-1]
         width, blocks = net.channels[-1], []
         if head == "pam":
-            for _ in range(pam_layers):
-                blocks += [nn.Conv2d(width, pam_channels, 3, padding=1), nn.ReLU(), PeakAttention(alpha)]
+            for side in pam_sides:
+                blocks += [nn.Conv2d(width, pam_channels, side, padding=side // 2), nn.ReLU(), PeakAttention(alpha)]
                 width = pam_channels
         self.blocks = nn.Sequential(*blocks)
         self.score = nn.Conv2d(width, classes, 1, bias=False)
@@ -119,20 +119,31 @@ def build(meta, *, weights="none", output_stride=None):
         head=meta["last_conv"],
         frozen_norm=meta["frozen_norm"],
     )
+    stride = meta.get("stride", net.strides[-1])  # of training
     model = Classifier(
         net,
         len(meta["classes"]),
         head=meta["head"],
         alpha=meta["alpha"],
-        pam_layers=meta["pam_layers"],
+        pam_sides=sides_of(meta["pam_layers"], meta["pam_context"], stride=stride),
         pam_channels=meta["pam_channels"],
         enlarge=meta["enlarge"],
     )
-    step = max(1, meta.get("stride", model.stride) // model.stride)
+    step = max(1, stride // model.stride)
     for block in model.blocks:
         if isinstance(block, nn.Conv2d):
-            block.dilation, block.padding = (step, step), (step, step)
+            block.dilation = (step, step)
+            block.padding = tuple(step * (side // 2) for side in block.kernel_size)
     return model
+
+
+def sides_of(layers, context, *, stride):
+    """Sides, 3 or 1, of the convolutions of so many PAM blocks that see at most `context` px beyond a cell of `stride`.
+
+    A 3x3 convolution adds a cell on either side; None: all are 3x3. Source: ours (BESTIE: 48 px, three at stride 8).
+    """
+    wide = layers if context is None else min(layers, context // (2 * stride))
+    return [3] * wide + [1] * (layers - wide)
 
 
 def restore(weights, *, output_stride=None):

@@ -4,5 +4,5 @@ from tag2mask.run.registry import Job, Stage, Write, always
 
 STAGE = Stage(
     jobs={"train": Job(writes={"weights": Write("weights/1")}, mem_mb=6000, minutes=600, seeded=always)},
-    peak_mb=2000,
+    peak_mb=4900,
 )

@@ -3,6 +3,8 @@
 `run` makes those of a shard's training photos, `predict` those of the validation photos. Settings: config.py.
 """
 
+import functools
+
 
 def run(inputs, config, job):
     """{"edges": Maps} of one shard, of all training photos without job.shard.
@@ -14,7 +16,7 @@ def run(inputs, config, job):
     from tag2mask.errors import UserError
 
     index = Index.load(inputs.index)
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     maps, missing = found(index, photos, config, job)
     if missing:
         raise UserError(f"edges.path, {config.path}, has no {missing[0]}.png; add it or drop the photo.")
@@ -72,3 +74,29 @@ def opened(config, job):
     from tag2mask.data.greymaps import read_grey
 
     return lambda index, i: read_grey(config.path, index.image_id[i], index.size[i], key="edges.path")
+
+
+def alone(photo, section):
+    """(h, w) float16 in [0, 1]: the edges of any photo, outside a run, as a store has them: `registry.alone` gives it.
+
+    photo : (H, W, 3) uint8 RGB. section : the stage's keys as a plain dict; those not given are the defaults. Raises
+    UserError for source folder, which knows its own photos only.
+    """
+    from stages.edges.config import Config
+    from stages.edges.hed import edges
+    from tag2mask.data.greymaps import kept
+    from tag2mask.errors import UserError
+    from tag2mask.run.config import parse
+
+    config = parse(Config, section, where="edges")
+    if config.source == "folder":
+        raise UserError(f"edges.path, {config.path}, has no map of a photo of no run; only source hed makes one.")
+    return kept(edges(network(), photo, side=config.side))
+
+
+@functools.cache
+def network():
+    """HED for `alone`, which is called photo by photo; read once a process."""
+    from stages.edges import hed
+
+    return hed.packaged()

@@ -12,6 +12,7 @@ STAGE = Stage(
     },
     extras=lambda view: [RESTS_ON[view.config["source"]]],
     pictures={"edges": Picture("heat", maps="edges", title="edges")},
+    alone={"edges": "stages.edges:alone"},
     disk_kb=140,
     peak_mb=1500,
 )

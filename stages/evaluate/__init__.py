@@ -1,7 +1,7 @@
 """evaluate: pseudo labels, predictions and proposals against the ground truth.
 
 mAP at several mask IoUs and average best overlap with void pixels left out, COCO's AP by pycocotools, the mean IoU of
-the merged instances and of semantic maps. Pseudo labels and proposals are measured on the training photos with masks,
+the merged instances and of semantic maps. Pseudo labels and proposals are measured on the photos with masks,
 predictions (of Mask R-CNN and of a recipe's own network) and segmentation on the validation split.
 Also on its own: `tag2mask evaluate GROUND_TRUTH PREDICTIONS`.
 """

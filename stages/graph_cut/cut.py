@@ -37,7 +37,7 @@ def cut(inputs, config, job):
     meta = {name: getattr(solution, name) for name in ("energy", "bound", "gap", "component_gap", "status")}
     score = score_of(prob, solution.label)
     return {
-        "instances": chosen(inputs.proposals, shards, solution.label, score=score, labels=labels),
+        "instances": chosen(inputs.proposals or inputs.salient, shards, solution.label, score=score, labels=labels),
         "labels": Table("labels/1", {"label": labels[solution.label].astype(np.int16)}, meta),
     }
 
@@ -108,10 +108,10 @@ def score_of(prob, label):
 
 
 def chosen(stores, shards, label, *, score, labels):
-    """Instances of all shards: the proposals whose label is not the background, in node order, ids from 1.
+    """Instances of all shards: the nodes whose label is not the background, in node order, ids from 1.
 
-    stores : paths of the shards' proposals. shards : the rows in them of the shards' nodes. label, score : (N,) columns
-    and p. labels : (L,) ids.
+    stores : paths of the shards' proposals or salient instances. shards : the rows in them of the shards' nodes.
+    label, score : (N,) columns and p. labels : (L,) ids.
     """
     parts, at = [], 0
     for path, row in zip(stores, shards):

@@ -2,13 +2,20 @@
 
 from tag2mask.run.registry import Command, Job, Read, Stage, Write
 
+
+def salient(view):
+    """Whether the nodes are salient instances, not proposals."""
+    return view.of("mil").config["nodes"] == "salient"
+
+
 STAGE = Stage(
     jobs={
         "run": Job(
             reads={
                 "mil": Read("mil.mil"),
                 "edges": Read("graph.edges", when=lambda view: view.config["solver"] != "argmax"),
-                "proposals": Read("proposals.proposals"),
+                "proposals": Read("proposals.proposals", when=lambda view: not salient(view)),
+                "salient": Read("saliency.salient", when=salient),
             },
             writes={"instances": Write("instances/1"), "labels": Write("labels/1")},
             mem_mb=8000,

@@ -21,7 +21,7 @@ def targets(inputs, config, job):
     index, maps = Index.load(inputs.index), Maps.load(inputs.prm)
     table = Instances.load(inputs.salient if config.target == "salient" else inputs.proposals)
     of_map, of_table = ({name: k for k, name in enumerate(one.image_id)} for one in (maps, table))
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     builder = MapsBuilder(np.float16, {"title": "targets of ICN", "normalise": "none"})
     for i in job.progress(photos, total=len(photos), what="targets"):
         name = index.image_id[i]
@@ -61,7 +61,7 @@ def run(inputs, config, job):
     from tag2mask.store.weights import Weights
 
     index = Index.load(inputs.index)
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     weights = Weights.load(inputs.weights, "icn")
     return {"enhanced": enhance(index, photos, Maps.load(inputs.prm), weights, config=config, job=job)}
 

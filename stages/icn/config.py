@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from tag2mask.run.config import Section
 
+RANKING = ("most", "area", "side", "outline", "background", "alpha", "beta", "gamma", "rebalance")
+
 
 class Config(Section):
     """Defaults are ICN's (Sec. 3.2, 4.2, 4.6) where it names a number; no code was released."""
@@ -25,14 +27,19 @@ class Config(Section):
         ge=1,
         description="`target: proposals`: so many are united, none that those before cover; ICN's k, Sec. 3.2: 3.",
     )
-    matching: dict = Field({}, description="Filled in: the keys of the section `match`, by which Eq. 5 ranks.")
+    matching: dict = Field(
+        {},
+        description="keys of Eq. 5 by which proposals are ranked for the targets, where they differ from those of the "
+        "section `match`.",
+    )
     # --- network
     backbone: str = Field(
         "efficientnet_lite0", description="timm architecture; its five levels are fused (ICN, Sec. 3.2: vgg16)."
     )
     weights: str = Field(
         "imagenet",
-        description="what it starts with: imagenet (packaged), none (random) or a local .pth, .pt, .safetensors file.",
+        description="what it starts with: imagenet (packaged), none (random), hub (timm's, see `classifier.weights`) "
+        "or a local .pth, .pt, .safetensors file.",
     )
     frozen_norm: bool = Field(True, description="batch norm keeps its ImageNet statistics, scale and shift; ours.")
     channels: int = Field(64, ge=1, description="of every fused map; ICN names none; ours.")
@@ -95,4 +102,6 @@ class Config(Section):
             raise ValueError("crop must be a multiple of 32")
         if not 0 < self.scales[0] <= self.scales[1]:
             raise ValueError("scales must be two numbers above 0, the smaller one first")
+        if unknown := sorted(set(self.matching) - set(RANKING)):
+            raise ValueError(f"matching: {', '.join(unknown)} is none of {', '.join(RANKING)}")
         return self

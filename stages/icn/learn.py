@@ -53,13 +53,13 @@ def learn(index, shards, *, config, job):
 
 
 def taught(index, shards):
-    """[(photo of `index`, map (h, w) float16, target (h, w) uint8)] of the maps and targets that are not 0."""
-    place = {name: i for i, name in enumerate(index.image_id)}
+    """[(photo of `index`, map (h, w) float16, target (h, w) uint8)] of training photos, where neither is 0."""
+    place = {name: i for i, name in enumerate(index.image_id) if index.train[i]}
     return [
         (place[maps.image_id[maps.image[k]]], maps.map(k), targets.map(k).astype(np.uint8))
         for maps, targets in shards
         for k in range(len(maps))
-        if maps.map(k).any() and targets.map(k).any()
+        if maps.image_id[maps.image[k]] in place and maps.map(k).any() and targets.map(k).any()
     ]
 
 

@@ -1,16 +1,16 @@
 """What `icn` makes: peak response maps that cover whole instances, by a network that learns from proposals."""
 
+from stages.icn.config import RANKING
 from tag2mask.run.registry import Job, Picture, Read, Stage, Write, always
 
-RANKING = ("most", "area", "side", "outline", "background", "alpha", "beta", "gamma", "rebalance")
 
-
-def fill(config, plan, recipe):
-    """Proposals are ranked for the targets as `match` ranks them for the answers (Sec. 3.2): by its section's keys."""
+def fill(config, view, recipe):
+    """Proposals are ranked for the targets as `match` ranks them for the answers (Sec. 3.2): by its section's keys, but
+    for those that the variant names itself."""
     if "matching" not in config:
         return config
-    keys = plan.config("match")
-    return config | {"matching": {name: keys[name] for name in RANKING}}
+    keys = view.plan.config("match")
+    return config | {"matching": {name: keys[name] for name in RANKING} | config["matching"]}
 
 
 STAGE = Stage(

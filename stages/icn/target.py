@@ -42,7 +42,7 @@ def salient(instances, image, maps):
     its mean; of equal ones the first.
     """
     made = empty(maps)
-    rows = np.arange(len(instances))[instances.rows(image)]
+    rows = instances.numbers(image)
     if not len(rows) or not len(maps):
         return made
     masks = painted(instances.rles(rows), instances.size[image], made.shape[1:])

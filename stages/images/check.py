@@ -46,17 +46,18 @@ def make_index(listing, config, job):
         raise UserError("The split train has no usable photo; see the warnings, or name another list.")
     if any(entry.val for entry in listing.entries) and not index.val.any():
         raise UserError("The split val has no usable photo; see the warnings, or name another list.")
-    if config.shards > index.train.sum():
+    labelled = len(index.of_shard(None))
+    if config.shards > labelled:
         raise UserError(
-            f"dataset.shards is {config.shards}, but there are only {index.train.sum()} training photos; "
+            f"dataset.shards is {config.shards}, but there are only {labelled} training photos; "
             "use at most as many shards as photos."
         )
     return index
 
 
 def tagged(entries, problems, config, job):
-    """`entries` without the training photos that have no tag; those go to `problems` or are counted."""
-    untagged = [entry for entry in entries if entry.train and not entry.tags]
+    """`entries` without those that are to get labels and have no tag; these go to `problems` or are counted."""
+    untagged = [entry for entry in entries if not entry.val and not entry.tags]
     if untagged and config.on_untagged == "skip":
         job.warn(f"{len(untagged)} training photos without a tag are left out, the first is {untagged[0].image_id}.")
         job.count(untagged=len(untagged))
@@ -65,7 +66,7 @@ def tagged(entries, problems, config, job):
             (entry.image_id, f"{entry.path} has no tag; give it one, take it out of the training list, "
              "or set dataset.on_untagged: skip.") for entry in untagged
         )  # fmt: skip
-    return [entry for entry in entries if entry.tags or not entry.train]
+    return [entry for entry in entries if entry.tags or entry.val]
 
 
 def refuse(problems, config, job):

@@ -45,11 +45,14 @@ class Config(Section):
     train: str = Field(
         "liid",
         description="voc: list file below ImageSets, without .txt, such as Main/train; or liid = Main/trainval without "
-        "Segmentation/val (LIID, Sec. 6.1); or augmented = the 10,582 photos of train_aug (BESTIE, Sec. 4.1)",
+        "Segmentation/val, liid_ablation = also without Segmentation/train (LIID, Sec. 6.1); or augmented = the 10,582 "
+        "photos of train_aug (BESTIE, Sec. 4.1)",
     )
     with_masks: str | None = Field(
         "Segmentation/train",
-        description="voc: list file of the training photos that have ground-truth masks; null = none",
+        description="voc: list file of the photos with ground-truth masks, on which labels are measured; those that "
+        "are not in train get labels too, and nothing is learned from them (LIID, Sec. 6.1, ablation studies); null = "
+        "none",
     )
     val: str | None = Field(
         None,
@@ -75,6 +78,12 @@ class Config(Section):
 
     n_train: int = Field(200, ge=1, description="scenes: training photos")
     n_val: int = Field(60, ge=0, description="scenes: held-out photos")
+    n_measured: int = Field(
+        0,
+        ge=0,
+        description="scenes: photos that get labels, alone measured, and from which nothing is learned (with_masks "
+        "outside train); 0: labels are measured on the training photos",
+    )
     size: int = Field(160, ge=64, description="scenes: height and width, pixels")
 
     @field_validator("classes")

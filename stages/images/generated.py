@@ -13,26 +13,26 @@ from tag2mask.data.instances import InstancesBuilder
 
 
 def read(config, job):
-    """The Listing of `n_train` + `n_val` scenes of the seed `job.seed`; photos go to `job.folder`/photos."""
+    """The Listing of all scenes of the seed `job.seed`; photos go to `job.folder`/photos."""
     root = (job.folder / "photos").absolute()
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    train, val = scene_numbers(config.n_train, config.n_val)
+    numbers = scene_numbers(config.n_train, config.n_val, config.n_measured)
+    scenes = [(f"{split}_{k:06d}", split, i) for split, own in numbers.items() for k, i in enumerate(own)]
 
-    def draw(i):
-        scene = make_scene(job.seed, i, size=config.size)
-        name = f"train_{i:06d}" if i in numbers else f"val_{i - (val[0] if val else 0):06d}"
-        write_photo(scene.photo, root / f"{name}.png")
-        return name, scene.tags, rle.encode(scene.masks), scene.category
+    def draw(scene):
+        name, _, i = scene
+        made = make_scene(job.seed, i, size=config.size)
+        write_photo(made.photo, root / f"{name}.png")
+        return made.tags, rle.encode(made.masks), made.category
 
-    numbers = set(train)
-    entries, masks = [], {}
-    drawn = parallel(draw, [*train, *val], threads=job.threads)
-    for i, (name, tags, rles, category) in zip(
-        [*train, *val], job.progress(drawn, total=len(train) + len(val), unit="scenes", what="drawing")
+    entries, masks, masked = [], {}, "measured" if config.n_measured else "train"
+    drawn = parallel(draw, scenes, threads=job.threads)
+    for (name, split, _), (tags, rles, category) in zip(
+        scenes, job.progress(drawn, total=len(scenes), unit="scenes", what="drawing")
     ):
-        here = i in numbers
-        entries.append(Entry(name, f"{name}.png", tags, train=here, with_masks=here, val=not here))
+        splits = {"train": split == "train", "with_masks": split == masked, "val": split == "val"}
+        entries.append(Entry(name, f"{name}.png", tags, **splits))
         masks[name] = rles, category
     return Listing(root, dict(CLASSES), entries, partial(read_truth, masks=masks))
 

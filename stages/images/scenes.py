@@ -13,9 +13,10 @@ import numpy as np
 from stages.images.colours import GROUND_CONTRAST, colour, rgb, slope, texture
 from stages.images.shapes import CLASSES, SHAPES
 
-__all__ = ["CLASSES", "VAL_FIRST", "Scene", "make_scene", "scene_numbers"]
+__all__ = ["CLASSES", "MEASURED_FIRST", "VAL_FIRST", "Scene", "make_scene", "scene_numbers"]
 
 VAL_FIRST = 1_000_000  # number of the first validation scene, whatever the number of training scenes
+MEASURED_FIRST = 2_000_000  # and of the first of those that only labels are measured on
 
 OBJECTS = (0.16, 0.26, 0.26, 0.19, 0.13)  # share of scenes with 1, 2, ... 5 objects
 TWO_CLASSES = 0.45  # of the scenes with at least two objects; the others hold one class
@@ -60,9 +61,10 @@ class _Sprite:
     partner: int = -1
 
 
-def scene_numbers(n_train, n_val):
-    """Scene numbers of a dataset: two lists of `i` for `make_scene`; a longer list begins with the shorter one."""
-    return list(range(n_train)), list(range(VAL_FIRST, VAL_FIRST + n_val))
+def scene_numbers(n_train, n_val, n_measured=0):
+    """{split: list of `i` for `make_scene`} of a dataset; a longer list begins with the shorter one."""
+    count = {"train": (0, n_train), "val": (VAL_FIRST, n_val), "measured": (MEASURED_FIRST, n_measured)}
+    return {split: list(range(first, first + number)) for split, (first, number) in count.items()}
 
 
 def make_scene(seed, i, *, size=160, touch=0.3):

@@ -17,6 +17,8 @@ CLASSES = (
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 AUGMENTED = ("train_aug", "trainaug")  # the names the 10,582-photo list goes by
+# LIID, Sec. 6.1: Main/trainval without these lists, for its results and for its ablation studies
+LIID = {"liid": ("Segmentation/val",), "liid_ablation": ("Segmentation/train", "Segmentation/val")}
 VALUES = {"1": True, "0": False, "-1": False}
 
 
@@ -33,17 +35,9 @@ def read(config, job):
     val_list = config.val or "Segmentation/val"
     train, val = split_ids(root, config.train, "train"), split_ids(root, val_list, "val")
     disjoint(train, val)
-    masked = set()
-    if config.with_masks is not None:
-        masked = set(split_ids(root, config.with_masks, "with_masks"))
-        outside = masked - set(train)
-        if outside:
-            job.warn(
-                f"{len(outside)} of the {len(masked)} photos of dataset.with_masks are not in dataset.train and are "
-                f"left out of with_masks, the first is {min(outside)}."
-            )
+    masked, only_measured = measured_ids(root, config, {*train}, {*val}, job)
     listing = Listing(root, categories, [])
-    for ids, name, is_train in ((train, config.train, True), (val, val_list, False)):
+    for ids, name in ((train, config.train), (only_measured, config.with_masks), (val, val_list)):
         tags = main_tags(root, main_name(name), categories)
         for image_id in ids:
             try:
@@ -51,10 +45,30 @@ def read(config, job):
             except UserError as error:
                 listing.problems.append((image_id, str(error)))
                 continue
-            entry.train, entry.val, entry.with_masks = is_train, not is_train, is_train and image_id in masked
+            entry.train, entry.val, entry.with_masks = ids is train, ids is val, ids is not val and image_id in masked
             listing.entries.append(entry)
     listing.truth = partial(read_truth, config=config, job=job)
     return listing
+
+
+def measured_ids(root, config, train, val, job):
+    """(the ids of with_masks, those of them that are in neither `train` nor `val`, sorted), with a warning of each.
+
+    Nothing is learned from the latter, but they get labels (LIID, Sec. 6.1, ablation studies); those of val get none.
+    """
+    if config.with_masks is None:
+        return set(), []
+    masked = set(split_ids(root, config.with_masks, "with_masks"))
+    held, outside = masked & val, masked - train - val
+    of = f"of the {len(masked)} photos of dataset.with_masks are"
+    if held:
+        job.warn(f"{len(held)} {of} in dataset.val and are left out of with_masks, the first is {min(held)}.")
+    if outside:
+        job.warn(
+            f"{len(outside)} {of} not in dataset.train, the first is {min(outside)}: they get labels, which are "
+            "measured, and nothing is learned from them."
+        )
+    return masked, sorted(outside)
 
 
 def make_entry(root, image_id, tags, categories):
@@ -70,9 +84,9 @@ def make_entry(root, image_id, tags, categories):
 
 
 def split_ids(root, name, key):
-    """The ids of the split `name`: a list file below ImageSets, `liid` or `augmented`. key : its configuration key."""
-    if name == "liid":
-        held_out = set(list_ids(root, "Segmentation/val", key))
+    """The ids of the split `name`: a list file below ImageSets, `augmented`, one of LIID. key : that names it."""
+    if name in LIID:
+        held_out = {one for part in LIID[name] for one in list_ids(root, part, key)}
         return [one for one in list_ids(root, "Main/trainval", key) if one not in held_out]
     if name != "augmented":
         return list_ids(root, name, key)
@@ -102,7 +116,7 @@ def list_ids(root, name, key):
 
 def main_name(split):
     """The class lists' suffix for a split: <class>_<suffix>.txt."""
-    return "trainval" if split in ("liid", "augmented") else split.rsplit("/", 1)[-1]
+    return "trainval" if split in (*LIID, "augmented") else split.rsplit("/", 1)[-1]
 
 
 def main_tags(root, name, categories):

@@ -23,7 +23,7 @@ def run(inputs, config, job):
     maps = Maps.load(inputs.prm if config.maps == "prm" else inputs.enhanced)
     cam = Maps.load(inputs.cam) if config.background_of == "class" else None
     places = [{name: k for k, name in enumerate(store.image_id)} for store in (proposals, maps, cam or maps)]
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     builder = InstancesBuilder(index.categories)
     merged = MapsBuilder(np.float16, {"title": "merged PRM", "normalise": "maximum"})
     for i in job.progress(photos, total=len(photos), what="match"):

@@ -27,12 +27,13 @@ def train(inputs, config, job):
 
 
 def run(inputs, config, job):
-    """inputs : index, proposals, cam, of one shard; weights, but for scores cam. Returns mil: Table "mil/1".
+    """inputs : index, cam, and proposals or, with `nodes: salient`, salient (instances/1), of one shard; weights, but
+    for scores cam. Returns mil: Table "mil/1".
 
     image_id (I,) str. first (I + 1,) int64: nodes first[i]:first[i + 1] belong to image i. row (N,) int64: the node's
-    row in the proposals store. p (N, K + 1) float32, column c is class labels[c], labels[0] = 0; rows sum to 1, but
-    for scores attention, whose columns are independent probabilities. f (N, D) float16, unit length. Attributes
-    labels: list of K + 1 category ids; scores: the configuration's word.
+    row in the store of proposals or of salient instances. p (N, K + 1) float32, column c is class labels[c],
+    labels[0] = 0; rows sum to 1, but for scores attention, whose columns are independent probabilities. f (N, D)
+    float16, unit length. Attributes labels: list of K + 1 category ids; scores: the configuration's word.
     """
     from stages.mil import infer
 

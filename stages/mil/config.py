@@ -10,11 +10,10 @@ from tag2mask.run.config import Section
 class Config(Section):
     """Defaults are LIID's (Sec. 4, 6.1); the variant `attention` is Fan's (Sec. 3.1, 3.2)."""
 
-    ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"relative", "features"})
+    ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"relative", "features", "nodes"})
     TEST: ClassVar[frozenset[str]] = ONLY_TEST | {
-        "scores", "keep", "select", "hcp_area", "hcp_aspect", "salient_nms", "salient_margin", "salient_floor",
-        "salient_area", "salient_size", "salient_superpixels", "salient_colour", "salient_border", "salient_place",
-        "salient_smooth", "backbone", "weights", "size", "output_stride", "dilate", "last_conv", "roi", "roi_kind",
+        "scores", "keep", "select", "hcp_area", "hcp_aspect", "backbone", "weights", "size", "output_stride", "dilate",
+        "last_conv", "roi", "roi_kind",
     }  # fmt: skip
 
     # --- what p and f are
@@ -34,17 +33,18 @@ class Config(Section):
         description="f: roi, pooled from the whole photo's feature map (LIID 4.1); crop, the box cut out, resized to "
         "size x size and averaged after the backbone (Fan 3.2)",
     )
-    # --- which proposals
-    keep: int = Field(
-        20,
-        ge=1,
-        le=2000,
-        description="proposals per photo: 20 for VOC, 40 for COCO (LIID 6.1); 2 in the variant attention, ours",
-    )
-    select: Literal["ranking", "hcp", "salient"] = Field(
+    # --- what is learned from, and what is scored
+    keep: int = Field(20, ge=1, le=2000, description="proposals per photo: 20 for VOC, 40 for COCO (LIID 6.1)")
+    select: Literal["ranking", "hcp"] = Field(
         "ranking",
         description="ranking, the first `keep` in rank order (ours); hcp, the filter that LIID 6.1 names "
-        "(arXiv 1406.5726): one of each cluster of boxes; salient, salient instances (LIID 6.1, Fan 3)",
+        "(arXiv 1406.5726): one of each cluster of boxes",
+    )
+    nodes: Literal["proposals", "salient"] = Field(
+        "proposals",
+        description="what gets p and f and is a node of the graph: proposals, those that `select` keeps for the "
+        "training; salient, all salient instances of the photo from the stage saliency (LIID 6.1, Fan 3), where a "
+        "photo without any has no node and so no label",
     )
     hcp_area: float = Field(
         0.005, ge=0, lt=1, description="hcp drops boxes of a smaller share of the photo; ours (30 x 30 px of VOC's)"
@@ -52,41 +52,6 @@ class Config(Section):
     hcp_aspect: float = Field(
         4.0, ge=1, description="hcp drops boxes whose longer side is more than so many times the shorter; ours"
     )
-    salient_nms: float = Field(
-        0.3,
-        ge=0,
-        le=1,
-        description="a salient instance shares at most this part of the smaller mask with a better one; ours",
-    )
-    salient_margin: float = Field(
-        0.5,
-        ge=0,
-        le=4,
-        description="mask and saliency are compared in the proposal's box enlarged by so many sides each way; ours",
-    )
-    salient_floor: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="a salient instance agrees with the saliency at least this much of what the best one does; ours: "
-        "leaves 1.7 a photo of keep 2, Fan has 1.8",
-    )
-    salient_area: float = Field(0.01, ge=0, lt=1, description="a salient instance's least share of the photo; ours")
-    salient_size: int = Field(
-        300,
-        ge=32,
-        le=2048,
-        description="square root of the area in px at which larger photos enter the saliency; ours",
-    )
-    salient_superpixels: int = Field(250, ge=4, le=2000, description="most superpixels of it; ours")
-    salient_colour: float = Field(
-        10.0, gt=0, description="Lab units that are one colour; Zhu et al. 2014 (RBD), Sec. 3.2, sigma_clr"
-    )
-    salient_border: float = Field(1.0, gt=0, description="border connectivity of background; RBD, Sec. 4, sigma_bndCon")
-    salient_place: float = Field(
-        0.25, gt=0, description="reach of contrast, parts of the photo's longer side; RBD, Sec. 4, sigma_spa"
-    )
-    salient_smooth: float = Field(0.1, ge=0, description="least pull between neighbouring superpixels; RBD, Sec. 5, mu")
     # --- pseudo labels and losses (LIID 4.2)
     pooling: Literal["box", "mask"] = Field("box", description="region of R in Eq. 3; LIID 4.2.1 box, Table 4 both")
     terms: Literal["both", "mean", "max"] = Field("both", description="terms of R in Eq. 3; LIID both, Table 3 each")
@@ -111,7 +76,8 @@ class Config(Section):
     backbone: str = Field("efficientnet_lite0", description="timm architecture (LIID 4.1: ResNet-50; Fan 3.2: ResNet)")
     weights: str = Field(
         "imagenet",
-        description="what it starts with: imagenet (packaged), none (random) or a local .pth, .pt, .safetensors file",
+        description="what it starts with: imagenet (packaged), none (random), hub (timm's, see `classifier.weights`) "
+        "or a local .pth, .pt, .safetensors file",
     )
     size: int = Field(
         448,

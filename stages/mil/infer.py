@@ -1,4 +1,4 @@
-"""Reads the shard's photos, proposals, maps and weights, and makes the table of p and f."""
+"""Reads the shard's photos, proposals or salient instances, maps and weights, and makes the table of p and f."""
 
 import numpy as np
 import torch
@@ -20,38 +20,46 @@ from tag2mask.store.weights import Weights
 def infer(inputs, config, job):
     """See `stages.mil.run`."""
     index = Index.load(inputs.index)
-    ((proposals, cam),) = pairs(inputs.proposals, inputs.cam)
+    store = inputs.salient if config.nodes == "salient" else inputs.proposals
+    ((table, cam),) = pairs(store, inputs.cam)
     number = {name: i for i, name in enumerate(index.image_id)}
     labels = [0, *sorted(index.categories)]
     column = {category: k for k, category in enumerate(labels)}
     model, net, trained_on = networks(inputs, config, labels)
     (net if model is None else model).to(job.device).eval()
     counts, p, f, row = [], [], [], []
-    for i, name in job.progress(enumerate(proposals.image_id), total=proposals.images, what="p and f"):
+    for i, name in job.progress(enumerate(table.image_id), total=table.images, what="p and f"):
         if name not in number:
-            raise UserError(f"{inputs.proposals} has the photo {name}, which {inputs.index} lacks: build it again.")
-        photo = index.photo(number[name])
-        kept = chosen(proposals, i, photo, config=config)
+            raise UserError(f"{store} has the photo {name}, which {inputs.index} lacks: build it again.")
+        kept = nodes(table, i, config=config)
         counts.append(len(kept))
         columns, maps = tagged_maps(cam, i, index.tags(number[name]), column)
         if not len(kept):
             continue
-        boxes = proposals.bbox[kept]
+        photo, boxes = index.photo(number[name]), table.bbox[kept]
         f_i, p_i = features(model, net, photo, boxes, config=config)
         if model is None:
-            p_i = map_scores(maps, columns, boxes, size=proposals.size[i], labels=len(labels), config=config)
+            p_i = map_scores(maps, columns, boxes, size=table.size[i], labels=len(labels), config=config)
         p.append(p_i)
         f.append(f_i)
         row.append(kept)
     p = np.concatenate(p) if p else np.zeros((0, len(labels)), np.float32)
     f = np.concatenate(f) if f else np.zeros((0, net.channels[-1]), np.float16)
     row = np.concatenate(row) if row else np.zeros(0, np.int64)
-    job.count(images=proposals.images, proposals=len(row), without_proposals=counts.count(0))
-    arrays = {"image_id": np.array(proposals.image_id, dtype=str), "first": starts(counts), "row": row, "p": p, "f": f}
+    job.count(images=table.images, nodes=len(row), without_nodes=counts.count(0))
+    arrays = {"image_id": np.array(table.image_id, dtype=str), "first": starts(counts), "row": row, "p": p, "f": f}
     meta = {"labels": labels, "scores": config.scores}
     if trained_on:
         meta["features_trained_on"] = trained_on
     return {"mil": Table("mil/1", arrays, meta)}
+
+
+def nodes(table, i, *, config):
+    """(n,) int64: the rows of photo i that get p and f, best first: all of salient instances, else what is trained on.
+
+    Source: LIID, Sec. 6.1 (salient instances in the graph, filtered proposals in the training).
+    """
+    return np.arange(*table.first[i : i + 2]) if config.nodes == "salient" else chosen(table, i, config=config)
 
 
 def networks(inputs, config, labels):

@@ -40,8 +40,7 @@ def prepare(index, shards, labels, config, job):
             if name not in number:
                 raise UserError(f"The proposals hold the photo {name}, which the index lacks: build them again.")
             n = number[name]
-            photo = index.photo(n) if config.select == "salient" else None
-            rows = chosen(proposals, i, photo, config=config)
+            rows = chosen(proposals, i, config=config) if index.train[n] else ()
             if not len(rows):
                 continue
             tags = index.tags(n)

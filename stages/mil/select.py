@@ -1,49 +1,21 @@
-"""Which of a photo's proposals are used: the first of the ranking, HCP's filter, or salient instances."""
+"""Which of a photo's proposals are used: the first of the ranking, or HCP's filter."""
 
 import numpy as np
 from scipy.linalg import eigh
 
 from tag2mask.data import rle
-from tag2mask.data.saliency import saliency_map, salient
 
 
-def chosen(proposals, i, photo, *, config):
+def chosen(proposals, i, *, config):
     """(n,) int64: rows of `proposals` (Instances) of photo i, best first, n <= config.keep.
 
-    photo : (H, W, 3) uint8; only `select: salient` looks at it, else None will do. Sources: LIID, Sec. 6.1.
+    Source: LIID, Sec. 6.1.
     """
     first, stop = int(proposals.first[i]), int(proposals.first[i + 1])
     if config.select == "ranking":
         return np.arange(first, min(stop, first + config.keep))
-    if config.select == "hcp":
-        found = hcp(
-            proposals.bbox[first:stop], proposals.size[i], keep=config.keep, area=config.hcp_area,
-            aspect=config.hcp_aspect,
-        )  # fmt: skip
-        return first + found
-    return standing_out(proposals, i, photo, config=config)
-
-
-def standing_out(proposals, i, photo, *, config):
-    """(n,) int64: the rows of photo i that are its salient instances, best first, n <= config.keep."""
-    seen = saliency_map(
-        photo,
-        size=config.salient_size,
-        superpixels=config.salient_superpixels,
-        sigma_colour=config.salient_colour,
-        sigma_border=config.salient_border,
-        sigma_place=config.salient_place,
-        smooth=config.salient_smooth,
-    )
-    return salient(
-        proposals,
-        i,
-        seen,
-        keep=config.keep,
-        nms=config.salient_nms,
-        margin=config.salient_margin,
-        floor=config.salient_floor,
-        least_area=config.salient_area,
+    return first + hcp(
+        proposals.bbox[first:stop], proposals.size[i], keep=config.keep, area=config.hcp_area, aspect=config.hcp_aspect
     )
 
 

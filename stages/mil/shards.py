@@ -1,4 +1,4 @@
-"""Proposals and class maps of the same photos, shard by shard, and what is checked about them."""
+"""Regions (proposals, salient instances) and class maps of the same photos, and what is checked about them."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from tag2mask.data.maps import Maps
 from tag2mask.errors import UserError
 
 
-def pairs(proposals, cam):
-    """(Instances, Maps) of each shard. proposals, cam : a path each, or lists of paths in the same order."""
-    lists = [[one] if isinstance(one, str | Path) else list(one) for one in (proposals, cam)]
+def pairs(regions, cam):
+    """(Instances, Maps) of each shard. regions, cam : a path each, or lists of paths in the same order."""
+    lists = [[one] if isinstance(one, str | Path) else list(one) for one in (regions, cam)]
     if len(lists[0]) != len(lists[1]):
-        raise UserError(f"There are {len(lists[0])} stores of proposals and {len(lists[1])} of maps: build both again.")
+        raise UserError(f"There are {len(lists[0])} stores of regions and {len(lists[1])} of maps: build both again.")
     for first, second in zip(*lists):
         left, right = Instances.load(first), Maps.load(second)
         if left.image_id != right.image_id:

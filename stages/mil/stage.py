@@ -13,14 +13,17 @@ def learns(view):
     return view.config["scores"] != "cam"
 
 
+def salient(view):
+    """Whether p and f are those of salient instances (LIID, Sec. 6.1; Fan, Sec. 3), not of proposals."""
+    return view.config["nodes"] == "salient"
+
+
 def extras(view):
-    """Fan's salient instances, and what the extractor was trained on."""
-    config, found = view.config, []
-    if config["select"] == "salient":
-        found.append("salient instances of our own")
+    """What Fan's extractor was trained on."""
+    config = view.config
     if config["scores"] == "attention" and config["epochs"]:
-        found.append(f"features trained on {config['labelled_folder'] or 'single-tag training photos'}")
-    return found
+        return [f"features trained on {config['labelled_folder'] or 'single-tag training photos'}"]
+    return []
 
 
 STAGE = Stage(
@@ -38,7 +41,8 @@ STAGE = Stage(
         "run": Job(
             reads={
                 "weights": Read("mil.weights", when=learns),
-                "proposals": Read("proposals.proposals"),
+                "proposals": Read("proposals.proposals", when=lambda view: not salient(view)),
+                "salient": Read("saliency.salient", when=salient),
                 "cam": Read("cam.cam"),
             },
             writes={"mil": Write("mil/1")},

@@ -30,7 +30,7 @@ def run(inputs, config, job):
     if set(peaks["category"].tolist()) - set(column):
         raise UserError(f"{inputs.weights} was trained on other classes than {inputs.peaks} has; build both again.")
     at_once = config.peaks_at_once or (1 if job.device == "cpu" else AT_ONCE)
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     place = {str(name): k for k, name in enumerate(peaks["image_id"])}
     rows = [slice(*peaks["first"][k : k + 2]) for k in (place[index.image_id[i]] for i in photos)]
     named = {"title": "PRM", "normalise": "maximum", "side": config.side}

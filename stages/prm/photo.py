@@ -3,7 +3,9 @@
 import torch
 
 from stages.prm.backpropagation import responses, starts, traced
+from tag2mask.errors import UserError
 from tag2mask.learn.crops import network_size, resize
+from tag2mask.learn.transformer import PatchMaps
 
 
 def peak_maps(model, photo, yx, columns, *, size, side, at_once):
@@ -11,8 +13,14 @@ def peak_maps(model, photo, yx, columns, *, size, side, at_once):
 
     model : Classifier in evaluation mode. photo : (H, W, 3) uint8 RGB. yx : (P, 2) int, the photo's pixels. columns :
     (P,) int, the model's class columns. size : square root of the area at which the photo enters. side : that of the
-    maps' own area, which is never more. at_once : see `responses`.
+    maps' own area, which is never more. at_once : see `responses`. Raises UserError where the network has attention in
+    place of convolutions, of which PRM says nothing.
     """
+    if isinstance(model.backbone.net, PatchMaps):
+        raise UserError(
+            f"prm goes back through convolutions, which {model.backbone.name} has not: train the classifier on a "
+            "backbone that has, as resnet50."
+        )
     entering = network_size(photo.shape[:2], side=size, stride=model.stride)
     x = model.backbone.normalise(resize(photo, entering)[None]).contiguous()
     x, maps = traced(lambda x: model(x)[1], x)

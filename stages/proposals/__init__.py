@@ -1,4 +1,5 @@
-"""`proposals`: class-agnostic segment proposals of every photo, made without learning or imported.
+"""`proposals`: class-agnostic segment proposals of every photo: made without learning, led by edges and saliency that
+learned from other photos, made by SAM, or imported.
 
 `run` makes those of a shard's training photos, `predict` those of the validation photos, for networks that answer with
 proposals. Both write an instance table: category 0, rows of a photo in rank order, score the rank score in (0, 1]. The
@@ -7,75 +8,117 @@ ranking formula stands in docs/papers.md as ours.
 
 
 def run(inputs, config, job):
-    """{"proposals": Instances} for the photos of shard `job.shard`. inputs.index : path of the index.
+    """{"proposals": Instances} for the photos of shard `job.shard`.
 
-    Raises UserError where an imported list lacks a photo or a mask is of another size than its photo.
+    inputs : paths of index and, where the configuration asks for them, edges (maps/1) and salient (instances/1). Raises
+    UserError where an imported list or the edges lack a photo or a mask is of another size than its photo.
     """
-    from stages.proposals.imported import absent
     from tag2mask.data.index import Index
     from tag2mask.errors import UserError
 
     index = Index.load(inputs.index)
-    table, missing = table_of(index, index.of_shard(job.shard), config, job, stop=True)
+    table, missing = table_of(index, index.of_shard(job.shard), inputs, config, job, stop=True)
     if missing:
         raise UserError(absent(missing[0], config=config))
     return {"proposals": table}
 
 
 def predict(inputs, config, job):
-    """{"held_out": Instances} of the validation photos, by the same code. inputs.index : path of the index.
+    """{"held_out": Instances} of the validation photos, by the same code. inputs : as for `run`.
 
-    A photo that an imported list lacks has none, with one warning for all of them: nothing is learned from it.
+    A photo that an imported list or the edges lack has none, with one warning for all of them: nothing is learned from
+    it.
     """
     from tag2mask.data.index import Index
 
     index = Index.load(inputs.index)
     photos = index.where("val")
-    table, missing = table_of(index, photos, config, job)
+    table, missing = table_of(index, photos, inputs, config, job)
     if missing:
+        hierarchy = config.source == "hierarchy"
+        what = "edges" if hierarchy else f"proposals in {config.path}"
         job.warn(
-            f"{len(missing)} of {len(photos)} validation photos have no proposals in {config.path}, the first is "
-            f"{missing[0]}: a network that answers with proposals finds nothing there; add them, or make all with "
-            "source: hierarchy."
+            f"{len(missing)} of {len(photos)} validation photos have no {what}, the first is {missing[0]}: a network "
+            "that answers with proposals finds nothing there; add them, or make all with source: "
+            f"{'hed (section edges)' if hierarchy else 'hierarchy'}."
         )
     return {"held_out": table}
 
 
-def table_of(index, photos, config, job, *, stop=False):
-    """(Instances of `photos`, list of the ids that an imported list lacks). photos : places in the index.
+def absent(name, *, config):
+    """One sentence: the training photo `name` is lacking in what its proposals come from."""
+    from stages.proposals import imported
+
+    if config.source == "hierarchy":
+        return f"The edges hold no map of the photo {name}: add it, or set proposals.edges: false."
+    return imported.absent(name, config=config)
+
+
+def table_of(index, photos, inputs, config, job, *, stop=False):
+    """(Instances of `photos`, list of the ids that have no source), places in the index.
 
     stop : whether to end at the first id that is lacking.
     """
-    from stages.proposals import imported, ranking
     from tag2mask.data.instances import InstancesBuilder
 
-    source = None if config.source == "hierarchy" else imported.open_source(config)
+    source = source_of(index, inputs, config, job)
     builder, missing = InstancesBuilder({}), []
     for i in job.progress(photos, total=len(photos), what="proposals"):
-        name, size = index.image_id[i], tuple(index.size[i].tolist())
-        if source is None:
-            rles, score = proposed(index.photo(i), config=config)
-        else:
-            found = source(name, size)
-            if found is None:
-                missing.append(name)
-                if stop:
-                    break
-            rles = imported.select(found or [], config=config)
-            score = ranking.scores(len(rles), count=config.count)
-        builder.add(name, size, rles, category=0, score=score)
+        found = source(i)
+        if found is None:
+            missing.append(index.image_id[i])
+            if stop:
+                break
+        rles, score = found or ([], [])
+        builder.add(index.image_id[i], tuple(index.size[i].tolist()), rles, category=0, score=score)
     table = builder.finish()
     job.count(photos=len(photos), proposals=len(table))
     return table, missing
 
 
-def proposed(photo, *, config):
-    """(list of n RLE dicts, score (n,) float32) of `photo` (H, W, 3) uint8 RGB, best first."""
+def source_of(index, inputs, config, job):
+    """A function: place in the index -> (list of RLE dicts, score), best first, or None where the source lacks it."""
+    from stages.proposals import imported, leads, ranking
+
+    if config.source == "hierarchy":
+        leading = leads.opened(inputs, config)
+
+        def made(i):
+            keywords = leading(index.image_id[i])
+            return None if keywords is None else proposed(index.photo(i), config=config, **keywords)
+
+        return made
+    if config.source == "sam":
+        segment = by_sam(config, job)
+        return lambda i: segment(index.photo(i))
+    given = imported.open_source(config)
+
+    def chosen(i):
+        found = given(index.image_id[i], tuple(index.size[i].tolist()))
+        if found is None:
+            return None
+        rles = imported.select(found, config=config)
+        return rles, ranking.scores(len(rles), count=config.count)
+
+    return chosen
+
+
+def by_sam(config, job):
+    """A function: photo (H, W, 3) uint8 RGB -> (list of n RLE dicts, score (n,) float32), best first."""
+    from stages.proposals import sam
+    from tag2mask.learn.loop import start
+
+    start(job)
+    return sam.proposer(config, device=job.device)
+
+
+def proposed(photo, *, config, **leads):
+    """(list of n RLE dicts, score (n,) float32) of `photo` (H, W, 3) uint8 RGB, best first; leads : see `propose`."""
     from stages.proposals.cues import run_lengths
     from stages.proposals.hierarchy import propose
     from tag2mask.data import rle
 
-    membership, labels, score = propose(photo, config=config)
+    membership, labels, score = propose(photo, config=config, **leads)
     return [rle.from_counts(runs, labels.shape) for runs in run_lengths(membership, labels)], score
 
 
@@ -84,10 +127,17 @@ def alone(photo, section):
 
     photo : (H, W, 3) uint8 RGB. section : the stage's keys as a plain dict, as the manifest of a run's proposals has
     them in section.config; those not given are the defaults. Imported proposals exist for known photos only, so that
-    `source` and `path` do not count: these are always made here (`hierarchy`), by the other keys.
+    for a run that has these they are made here (`hierarchy`), by the other keys. Edges and salient instances that lead
+    them are made on the way.
     """
+    from stages.proposals import leads
     from stages.proposals.config import Config
     from tag2mask.run.config import parse
+    from tag2mask.run.job import Job
 
-    keys = {key: value for key, value in section.items() if key not in ("source", "path")}
-    return proposed(photo, config=parse(Config, keys, where="proposals"))
+    made_here = section.get("source") == "sam"
+    keys = {key: value for key, value in section.items() if made_here or key not in ("source", "path")}
+    config = parse(Config, keys, where="proposals")
+    if made_here:
+        return by_sam(config, Job())(photo)
+    return proposed(photo, config=config, **leads.alone(photo, config))

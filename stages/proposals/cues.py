@@ -63,6 +63,17 @@ def cues(colour, labels, *, sigma):
     }
 
 
+def covered(labels, masks):
+    """(k, S) bool: the superpixels of which at least half lie in each of `masks` (k, H, W) bool.
+
+    labels : (H, W) int32 in 0..S-1.
+    """
+    flat = labels.ravel()
+    sizes = np.bincount(flat)
+    inside = [np.bincount(flat, weights=mask.ravel(), minlength=len(sizes)) for mask in masks]
+    return np.array(inside).reshape(len(masks), len(sizes)) >= sizes / 2
+
+
 def run_lengths(membership, labels):
     """COCO run lengths of sets of superpixels, without a mask being painted.
 

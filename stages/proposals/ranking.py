@@ -32,6 +32,15 @@ def overlaps(membership, area, sizes):
     return sparse.csr_matrix((iou.astype(np.float32), (row, column)), (len(area), len(area)))
 
 
+def leading(membership, area, leaders, sizes, *, lead):
+    """(n,) float64: 1 + `lead` times the largest IoU of each candidate with one of `leaders`.
+
+    membership : (n, S) sparse. area : (n,) pixels. leaders : (k, S) bool, k > 0. sizes : (S,) pixels. Ours.
+    """
+    inner = membership @ (leaders * np.asarray(sizes, np.float64)).T
+    return 1 + lead * (inner / (area[:, None] + leaders @ sizes - inner)).max(1)
+
+
 def rank(iou, weight, *, count, nms_iou):
     """The first `count` candidates by greedy coverage; returns their numbers in rank order, (m,) int64.
 

@@ -1,5 +1,7 @@
 """Binary partition trees over one superpixel graph, each by another cue; their nodes as sets of superpixels."""
 
+import heapq
+
 import higra as hg
 import numpy as np
 from scipy import sparse
@@ -26,18 +28,58 @@ def boundary_tree(edges, length, strength, number):
     return np.asarray(tree.parents()).astype(np.int64)
 
 
-def grow(names, cue, *, edges, length, strength, sizes):
-    """One tree per name: "boundary", or cues joined by "+" ("lab+place"), each cue scaled alike.
+def balanced_tree(edges, length, strength, sizes, *, power):
+    """Parents of the tree that merges first where mean boundary times (smaller area)^power is least.
 
-    cue : dict of (S, C). Returns a list of (2 S - 1,) int64 parents.
+    As `boundary_tree`, which it is where `power` is 0; sizes : (S,) pixels. Without areas a large region swallows its
+    small neighbours one by one, so that small objects are nodes of no tree; the higher the power, the longer large
+    regions wait. Of equal pairs the lower numbers merge first. Ours.
+    """
+    leaves = len(sizes)
+    if power == 0:
+        return boundary_tree(edges, length, strength, leaves)
+    size = np.asarray(sizes, np.float64).tolist()
+    near = [{} for _ in range(leaves)]  # node -> {neighbour: (length, sum of the boundary)}, None once it is merged
+    for (a, b), pixels, mean in zip(edges.tolist(), length.tolist(), strength.tolist()):
+        near[a][b] = near[b][a] = (pixels, pixels * mean)
+    queue = [(mean * min(size[a], size[b]) ** power, a, b) for (a, b), mean in zip(edges.tolist(), strength.tolist())]
+    heapq.heapify(queue)
+    parents = list(range(2 * leaves - 1))
+    for new in range(leaves, 2 * leaves - 1):
+        a = b = None
+        while a is None or near[a] is None or near[b] is None:
+            _, a, b = heapq.heappop(queue)
+        few, many = sorted((near[a], near[b]), key=len)
+        for node, (pixels, total) in few.items():
+            more, sum_ = many.get(node, (0.0, 0.0))
+            many[node] = (pixels + more, total + sum_)
+        near[a] = near[b] = None
+        parents[a] = parents[b] = new
+        del many[a], many[b]
+        near.append(many)
+        size.append(size[a] + size[b])
+        for node, (pixels, total) in many.items():
+            near[node].pop(a, None)
+            near[node].pop(b, None)
+            near[node][new] = (pixels, total)
+            heapq.heappush(queue, (total / pixels * min(size[node], size[new]) ** power, node, new))
+    return np.array(parents, np.int64)
+
+
+def grow(names, cue, *, edges, length, contours, sizes, powers=(0.0,)):
+    """One tree per name: cues joined by "+" ("lab+place"), each cue scaled alike, or contours.
+
+    cue : dict of (S, C). contours : dict of (E,) mean boundaries; "boundary" is one tree, others are one for each of
+    `powers` of the smaller area. Returns a list of (2 S - 1,) int64 parents.
     """
     number = len(sizes)
     if number == 1:
         return [np.zeros(1, np.int64)]
     made = []
     for name in names:
-        if name == "boundary":
-            made.append(boundary_tree(edges, length, strength, number))
+        if name in contours:
+            for power in (0.0,) if name == "boundary" else powers:
+                made.append(balanced_tree(edges, length, contours[name], sizes, power=power))
             continue
         features = np.concatenate([scaled(cue[part], edges) for part in name.split("+")], 1)
         made.append(ward(edges, features, sizes))
@@ -96,46 +138,66 @@ def contour_sums(parents, edges, values, border):
     return accumulated(parents, total)
 
 
-def candidates(parents, *, sizes, edges, length, strength, border, min_area, contour_power):
+def nodes(parents, names, *, sizes, edges, length, strength, border, min_area):
+    """The nodes of one tree of at least `min_area` pixels and its root, as `candidates` joins them.
+
+    names : (S,) uint64. Returns (membership (n, S) float32 CSR, area (n,), sum of the names (n,) uint64, logarithm of
+    the parent's area over its own (n,), mean contrast of the contour (n,)).
+    """
+    order, first, last = node_spans(parents)
+    area = interval_sums(sizes[order], first, last)
+    key = interval_sums(names[order], first, last)
+    contour = contour_sums(parents, edges, length, border)
+    contrast = contour_sums(parents, edges, length * strength, np.zeros(len(sizes))) / np.maximum(contour, 1)
+    stays = np.log(area[parents] / area)
+    keep = np.flatnonzero((area >= min_area) | (np.arange(len(parents)) == len(parents) - 1))
+    span = last[keep] - first[keep]
+    inner = np.arange(span.sum()) - np.repeat(np.cumsum(span) - span, span) + np.repeat(first[keep], span)
+    starts = np.concatenate(([0], np.cumsum(span)))
+    membership = sparse.csr_matrix((np.ones(len(inner), np.float32), order[inner], starts), (len(keep), len(sizes)))
+    return membership, area[keep], key[keep], stays[keep], np.maximum(contrast[keep], 0)
+
+
+def sets(given, names, *, stays, sizes, edges, length, strength, border, min_area):
+    """The same of sets (k, S) bool of superpixels that are nodes of no tree; stays : float, of all of them."""
+    given = given[given @ sizes >= min_area]
+    cut = (given[:, edges[:, 0]] != given[:, edges[:, 1]]).astype(np.float64)
+    contrast = cut @ (length * strength) / np.maximum(cut @ length + given @ border, 1)
+    key = np.where(given, names, np.uint64(0)).sum(1, dtype=np.uint64)
+    return sparse.csr_matrix(given, dtype=np.float32), given @ sizes, key, np.full(len(given), stays), contrast
+
+
+def candidates(parents, *, sizes, edges, length, strength, border, min_area, contour_power, given=()):
     """All nodes of all trees of at least `min_area` pixels, equal sets once, with their weight.
 
     parents : list of (2 S - 1,). sizes : (S,) pixels. edges : (E, 2), length : (E,) pixels, strength : (E,) contrast.
-    border : (S,) pixels on the photo's border. Returns (membership (n, S) float32 CSR of 0 and 1, area (n,) float64,
-    weight (n,) float64), larger first, ties by first appearance. The whole photo is always one of them.
+    border : (S,) pixels on the photo's border. given : (k, S) bool, more sets. Returns (membership (n, S) float32 CSR
+    of 0 and 1, area (n,) float64, weight (n,) float64), larger first, ties by first appearance. The whole photo is
+    always one of them.
 
     The weight before contours is the chance that a node is met when a pixel, a logarithm of area and a tree are drawn
     evenly: area(node) / area(photo) * ln(area(parent) / area(node)) / trees, summed over equal sets. So every octave
     of area weighs the same, and a region that stays as it is over a wide range of scales weighs more. It is then
     multiplied by the mean contrast of the contour, where the photo's border counts as contrast 0, to the power
-    `contour_power`, and scaled so that every octave keeps its weight. Ours.
+    `contour_power`, and scaled so that every octave keeps its weight. A given set counts as one that stays as it is
+    over an octave in every tree. Ours.
     """
     sizes = np.asarray(sizes, np.float64)
-    total, leaves = sizes.sum(), len(sizes)
     # Sums of random numbers name the sets: integers, so that equal sets have equal sums whatever the order.
-    names = np.random.default_rng(0).integers(1, 2**62, size=leaves, dtype=np.uint64)
-    parts, columns = [], []
-    for up in parents:
-        order, first, last = node_spans(up)
-        area = interval_sums(sizes[order], first, last)
-        key = interval_sums(names[order], first, last)
-        contour = contour_sums(up, edges, length, border)
-        contrast = contour_sums(up, edges, length * strength, np.zeros(leaves)) / np.maximum(contour, 1)
-        chance = area / total * np.log(area[up] / area) / len(parents)
-        root = len(up) - 1
-        keep = np.flatnonzero((area >= min_area) | (np.arange(len(up)) == root))
-        span = last[keep] - first[keep]
-        inner = np.arange(span.sum()) - np.repeat(np.cumsum(span) - span, span) + np.repeat(first[keep], span)
-        data = np.ones(len(inner), np.float32)
-        starts = np.concatenate(([0], np.cumsum(span)))
-        parts.append(sparse.csr_matrix((data, order[inner], starts), (len(keep), leaves)))
-        columns.append([column[keep] for column in (area, key, chance, np.maximum(contrast, 0))])
-    area, key, chance, contrast = (np.concatenate(column) for column in zip(*columns))
+    names = np.random.default_rng(0).integers(1, 2**62, size=len(sizes), dtype=np.uint64)
+    graph = dict(sizes=sizes, edges=edges, length=length, strength=strength, border=border, min_area=min_area)
+    parts = [nodes(up, names, **graph) for up in parents]
+    if len(given):
+        parts.append(sets(given, names, stays=len(parents) * np.log(2), **graph))
+    membership, *columns = zip(*parts)
+    area, key, stays, contrast = (np.concatenate(column) for column in columns)
+    chance = area / sizes.sum() * stays / len(parents)
     _, once, same = np.unique(key, return_index=True, return_inverse=True)
     chance = np.bincount(same, weights=chance, minlength=len(once))
     by_size = np.lexsort((once, -area[once]))
     rows = once[by_size]
     weight = weigh(chance[by_size], area[rows], contrast[rows], power=contour_power)
-    return sparse.vstack(parts, format="csr")[rows], area[rows], weight
+    return sparse.vstack(membership, format="csr")[rows], area[rows], weight
 
 
 def interval_sums(values, first, last):

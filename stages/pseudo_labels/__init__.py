@@ -5,7 +5,7 @@ The store is an open Zarr directory (docs/stores.md); `coco` loads into any COCO
 
 
 def run(inputs, config, job):
-    """{"labels": Instances, "coco": dict} of all training photos in index order, ids 1..N.
+    """{"labels": Instances, "coco": dict} of all photos that get labels, in index order, ids 1..N.
 
     inputs : index; instances, one store or a list of one a shard.
     """
@@ -21,7 +21,7 @@ def run(inputs, config, job):
     index = Index.load(inputs.index)
     given = inputs.instances if isinstance(inputs.instances, list) else [inputs.instances]
     labels = Instances.concat([Instances.load(path) for path in given])
-    photos = index.where("train")
+    photos = index.of_shard(None)
     place = {name: k for k, name in enumerate(labels.image_id)}
     labels = labels.images_subset([place[index.image_id[i]] for i in photos])
     found = len(labels)
@@ -54,7 +54,7 @@ def report(labels, found, index, job):
     """Counts for the manifest, and a warning where a class or everything is missing."""
     number = {name: int((labels.category == key).sum()) for key, name in index.categories.items()}
     job.count(before_nms=found, photos_without=int((labels.first[1:] == labels.first[:-1]).sum()), per_class=number)
-    tagged = {key for i in index.where("train") for key in index.tags(i)}
+    tagged = {key for i in index.of_shard(None) for key in index.tags(i)}
     missing = [index.categories[key] for key in sorted(tagged) if not number[index.categories[key]]]
     if missing:
         job.warn(f"No pseudo label of {', '.join(missing)}: these classes cannot be learned.")

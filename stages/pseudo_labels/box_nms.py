@@ -3,6 +3,7 @@
 import numpy as np
 
 from tag2mask.data import rle
+from tag2mask.data.scores import best_first
 
 
 def box_nms(boxes, scores, categories, *, threshold):
@@ -14,9 +15,4 @@ def box_nms(boxes, scores, categories, *, threshold):
     """
     categories = np.asarray(categories)
     clash = (rle.box_iou(boxes, boxes) > threshold) & (categories[:, None] == categories)
-    alive = np.ones(len(categories), bool)
-    for n in np.argsort(-np.asarray(scores, np.float64), kind="stable"):
-        if alive[n]:
-            alive &= ~clash[n]
-            alive[n] = True
-    return alive
+    return best_first(scores, clash)

@@ -4,10 +4,10 @@ from tag2mask.run import recipes
 from tag2mask.run.registry import Job, Stage, Write
 
 
-def fill(config, plan, recipe):
+def fill(config, view, recipe):
     """NMS where the instances are whole proposals, and nowhere else (LIID, Sec. 5.3); references are not corrected."""
-    nms = config["box_nms"] if recipes.whole_proposals(plan, recipe) else None
-    corrections = config["corrections"] if recipes.kind(plan, recipe) == "method" else None
+    nms = config["box_nms"] if recipes.whole_proposals(view.plan, recipe) else None
+    corrections = config["corrections"] if recipes.kind(view.plan, recipe) == "method" else None
     return {**config, "box_nms": nms, "corrections": corrections}
 
 

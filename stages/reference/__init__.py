@@ -8,13 +8,14 @@ def run(inputs, config, job):
 
     Without job.shard: of all training photos.
 
-    inputs : index; truth for full and oracle_boxes; proposals for oracle_boxes and top_proposal.
+    inputs : index; truth for full and oracle_boxes; proposals for oracle_boxes and top_proposal, or salient where
+    config.nodes is that.
     """
     from tag2mask.data.index import Index
     from tag2mask.data.instances import Instances, InstancesBuilder
 
     index = Index.load(inputs.index)
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     make = {"full": full, "oracle_boxes": oracle_boxes, "whole_photo": whole_photo, "top_proposal": top_proposal}
     read = {
         "full": ("truth",),
@@ -22,7 +23,8 @@ def run(inputs, config, job):
         "whole_photo": (),
         "top_proposal": ("proposals",),
     }
-    stores = {name: Instances.load(getattr(inputs, name)) for name in read[config.kind]}
+    paths = vars(inputs) | ({"proposals": inputs.salient} if config.nodes == "salient" else {})
+    stores = {name: Instances.load(paths[name]) for name in read[config.kind]}
     places = {name: {photo: k for k, photo in enumerate(table.image_id)} for name, table in stores.items()}
     builder = InstancesBuilder(index.categories)
     for i in job.progress(photos, total=len(photos), what=f"reference {config.kind}"):
@@ -52,14 +54,12 @@ def full(index, i, config, *, truth):
 
 def oracle_boxes(index, i, config, *, truth, proposals):
     """Proposals that a true box labels; score = the overlap of the boxes."""
-    import numpy as np
-
     from stages.reference.oracle import label_by_boxes
 
     (table, k), (pool, p) = truth, proposals
     if k is None or p is None or not index.with_masks[i]:
         return NOTHING
-    rows, chosen = counted(table, k), np.arange(len(pool))[pool.rows(p)]
+    rows, chosen = counted(table, k), pool.numbers(p)
     category, overlap = label_by_boxes(
         pool.bbox[chosen], table.bbox[rows], table.category[rows], box_iou=config.box_iou
     )
@@ -93,7 +93,5 @@ def top_proposal(index, i, config, *, proposals):
 
 def counted(table, k):
     """Row numbers of the objects of image k that are neither crowd nor difficult."""
-    import numpy as np
-
-    rows = np.arange(len(table))[table.rows(k)]
+    rows = table.numbers(k)
     return rows[table.ignore[rows] == 0]

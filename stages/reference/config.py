@@ -15,6 +15,11 @@ class Config(Section):
         description="full: true masks; oracle_boxes: proposals labelled by true boxes (LIID, Table 7); whole_photo: "
         "one mask a tag; top_proposal: per tag the proposal ranked first. The last two read no ground truth",
     )
+    nodes: Literal["proposals", "salient"] = Field(
+        "proposals",
+        description="what oracle_boxes labels and top_proposal takes: proposals, or the salient instances of which "
+        "LIID's graph is",
+    )
     box_iou: float = Field(
         0.5,
         ge=0,

@@ -8,12 +8,18 @@ def kind(*names):
     return lambda view: view.config["kind"] in names
 
 
+def regions(nodes):
+    """The condition that the reference reads these regions."""
+    return lambda view: kind("oracle_boxes", "top_proposal")(view) and view.config["nodes"] == nodes
+
+
 STAGE = Stage(
     jobs={
         "run": Job(
             reads={
                 "truth": Read("images.truth", when=kind("full", "oracle_boxes")),
-                "proposals": Read("proposals.proposals", when=kind("oracle_boxes", "top_proposal")),
+                "proposals": Read("proposals.proposals", when=regions("proposals")),
+                "salient": Read("saliency.salient", when=regions("salient")),
             },
             writes={"instances": Write("instances/1")},
             mem_mb=2000,

@@ -6,12 +6,23 @@ Mask R-CNN"), BESTIE Sec. 4.2 (MRCNN refinement), CIM Sec. 4.2; settings: config
 
 
 def train(inputs, config, job):
-    """{"weights": Weights} of a Mask R-CNN trained on inputs.labels (Instances) over the photos of inputs.index."""
+    """{"weights": Weights of a Mask R-CNN trained on inputs.labels (Instances) over the photos of inputs.index,
+    "added": Instances that joined these labels for the last of config.rounds, without an image where there is one}.
+
+    inputs.semantic : paths of the shards' maps/1, where config.ignore is set; optional.
+    """
     from stages.refine.learn import learn
     from tag2mask.data.index import Index
     from tag2mask.data.instances import Instances
+    from tag2mask.data.labelmaps import LabelMaps
+    from tag2mask.data.maps import Maps
 
-    return {"weights": learn(Index.load(inputs.index), Instances.load(inputs.labels), config=config, job=job)}
+    maps = getattr(inputs, "semantic", None)
+    foreground = LabelMaps(Maps.load(path) for path in maps) if maps and config.ignore is not None else None
+    weights, added = learn(
+        Index.load(inputs.index), Instances.load(inputs.labels), foreground, config=config, job=job
+    )  # fmt: skip
+    return {"weights": weights, "added": added}
 
 
 def run(inputs, config, job):

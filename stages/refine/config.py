@@ -23,8 +23,8 @@ class Config(Section):
     )
     weights: str = Field(
         "imagenet",
-        description="`imagenet`: the packaged weights; `none`: random; else a file of the backbone's tensors "
-        "(for R-50 by torchvision's or timm's names)",
+        description="`imagenet`: the packaged weights; `none`: random; `hub`: timm's from the Hugging Face Hub (see "
+        "`classifier.weights`); else a file of the backbone's tensors (for R-50 by torchvision's or timm's names)",
     )
     freeze_stages: int = Field(
         2, ge=0, le=5, description="first stages of the backbone that are not trained (strides 2, 4, ...); det2: 2"
@@ -79,6 +79,31 @@ class Config(Section):
     )
     max_side: int = Field(1333, ge=32, description="pixels, the longer side is never more; det2")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a left-right flip in training; det2")
+    # --- incomplete labels
+    ignore: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="an anchor or proposal that matches no label is not sampled as background where at least this "
+        "share of its pixels is foreground without a label: a tag's class in the recipe's semantic maps, or void; "
+        "null: all are background, as in the papers; ours",
+    )
+    score_weight: bool = Field(
+        False,
+        description="what is sampled for a label weighs in all losses as much as the label's score over the mean score "
+        "of all labels, background 1; ours",
+    )
+    rounds: int = Field(
+        1,
+        ge=1,
+        le=4,
+        description="trainings from the start, each of the whole schedule; from the second on the one before adds what "
+        "it sees on its training photos to the labels; 1: none, as in the papers; ours",
+    )
+    round_score: float = Field(0.7, ge=0, le=1, description="least score of what a round adds; ours")
+    round_iou: float = Field(
+        0.3, ge=0, le=1, description="a round adds no mask that overlaps a label, or a better one added, by more; ours"
+    )
     # --- predictions
     test_short_side: int = Field(800, ge=32, description="pixels; det2")
     score_threshold: float = Field(0.05, ge=0, le=1, description="detections below it are dropped; det2")

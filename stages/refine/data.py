@@ -37,12 +37,15 @@ def scaled_masks(masks, size):
     return new
 
 
-def training_sample(photo, masks, classes, *, config, rng):
+def training_sample(photo, masks, classes, *, config, rng, weights=None, hidden=None):
     """One photo with its objects, scaled and perhaps flipped at random.
 
     photo : (H, W, 3) uint8 RGB. masks : (n, H, W) bool. classes : (n,) int in [0, K). rng : np.random.Generator.
-    Returns {"image": (3, h, w) float32 0..255, "instances": detectron2 Instances with gt_boxes, gt_classes, gt_masks};
-    objects that vanish when scaled are left out.
+    weights : (n,) float32, how much each object counts, or None. hidden : (H, W) bool, where an object may be that is
+    none of these, or None.
+    Returns {"image": (3, h, w) float32 0..255, "instances": detectron2 Instances with gt_boxes, gt_classes, gt_masks,
+    and gt_weight where weights are given, "hidden": (h, w) bool where it is given}; objects that vanish when scaled are
+    left out.
     """
     short_side = config.short_side[rng.integers(len(config.short_side))]
     flip = rng.random() < config.flip
@@ -56,7 +59,12 @@ def training_sample(photo, masks, classes, *, config, rng):
     targets.gt_boxes = boxes_of(masks[seen])
     targets.gt_classes = torch.as_tensor(np.asarray(classes)[seen], dtype=torch.int64)
     targets.gt_masks = bits
-    return {"image": image, "instances": targets}
+    if weights is not None:
+        targets.gt_weight = torch.as_tensor(np.asarray(weights, np.float32)[seen])
+    if hidden is None:
+        return {"image": image, "instances": targets}
+    hidden = torch.from_numpy(scaled_masks(hidden[None], size)[0])
+    return {"image": image, "instances": targets, "hidden": hidden.flip(1) if flip else hidden}
 
 
 def boxes_of(masks):

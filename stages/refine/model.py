@@ -14,12 +14,16 @@ from detectron2.solver.build import get_default_optimizer_params
 from detectron2.utils.events import EventStorage
 from torch import nn
 
+import stages.refine.taught  # noqa: F401  registers its parts
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone as networks
+from tag2mask.learn import pretrained
 
 RESNET = "R-50"
 RESNET_MEAN = (123.675, 116.28, 103.53)  # torchvision's, RGB in 0..255
 RESNET_STD = (58.395, 57.12, 57.375)
+PLAIN = "GeneralizedRCNN", "RPN", "StandardROIHeads"  # detectron2's network and its parts, by their names in registries
+TAUGHT = "TaughtRCNN", "TaughtRPN", "TaughtHeads"  # those of taught.py
 
 
 class TimmBackbone(Backbone):
@@ -98,7 +102,8 @@ def detectron_config(config, classes, *, mean, std):
     m.DEVICE = "cpu"
     m.WEIGHTS = ""
     m.MASK_ON = True
-    m.META_ARCHITECTURE = "GeneralizedRCNN"
+    names = TAUGHT if taught(config) else PLAIN
+    m.META_ARCHITECTURE, m.PROPOSAL_GENERATOR.NAME, m.ROI_HEADS.NAME = names
     m.PIXEL_MEAN, m.PIXEL_STD = list(mean), list(std)
     m.TIMM = CfgNode({"NAME": config.backbone, "WEIGHTS": config.weights})
     m.BACKBONE.NAME = "build_resnet_fpn" if config.backbone == RESNET else "build_timm_fpn"
@@ -114,7 +119,6 @@ def detectron_config(config, classes, *, mean, std):
     m.RPN.BATCH_SIZE_PER_IMAGE = config.rpn_batch
     m.RPN.PRE_NMS_TOPK_TRAIN, m.RPN.PRE_NMS_TOPK_TEST = config.rpn_pre_nms
     m.RPN.POST_NMS_TOPK_TRAIN, m.RPN.POST_NMS_TOPK_TEST = config.rpn_post_nms
-    m.ROI_HEADS.NAME = "StandardROIHeads"
     m.ROI_HEADS.IN_FEATURES = pyramid
     m.ROI_HEADS.NUM_CLASSES = classes
     m.ROI_HEADS.BATCH_SIZE_PER_IMAGE = config.roi_batch
@@ -136,6 +140,11 @@ def detectron_config(config, classes, *, mean, std):
     return cfg
 
 
+def taught(config):
+    """Whether labels are taught otherwise than in detectron2 (taught.py)."""
+    return config.ignore is not None or config.score_weight
+
+
 def build(config, classes, *, seed=0):
     """A GeneralizedRCNN for `classes` categories on the CPU, new layers drawn from `seed`, backbone from the file.
 
@@ -150,6 +159,8 @@ def build(config, classes, *, seed=0):
             model = build_model(detectron_config(config, classes, mean=(0.0,) * 3, std=(1.0,) * 3))
             net = model.backbone.bottom_up.net
             set_pixels(model, mean=[255 * v for v in net.mean], std=[255 * v for v in net.std])
+    if taught(config):
+        model.proposal_generator.ignore = model.roi_heads.ignore = config.ignore
     for pooler in (model.roi_heads.box_pooler, model.roi_heads.mask_pooler):
         # detectron2 fixes these two in code, not in its configuration (FPN, eq. 1)
         pooler.canonical_box_size = config.roi_canonical_size
@@ -175,7 +186,7 @@ def load_resnet(bottom_up, weights):
         raise UserError(
             f"refine.weights: there are no packaged weights for {RESNET}; name a local file of them, or `none`"
         )
-    content = networks.read(weights)
+    content = pretrained.read(weights, RESNET)
     if any(name.removeprefix("backbone.bottom_up.").startswith(("stem.", "res2.", "res2_")) for name in content):
         raise UserError(
             f"{weights} has detectron2's tensor names, whose R-50 takes other pixels (BGR, unit deviation) and other "

@@ -6,8 +6,11 @@ from tag2mask.run.registry import Job, Read, Stage, Write, always
 STAGE = Stage(
     jobs={
         "train": Job(
-            reads={"labels": Read("pseudo_labels.labels")},
-            writes={"weights": Write("weights/1")},
+            reads={
+                "labels": Read("pseudo_labels.labels"),
+                "semantic": Read("semantic.semantic", when=lambda view: view.config["ignore"] is not None),
+            },
+            writes={"weights": Write("weights/1"), "added": Write("instances/1")},
             mem_mb=8000,
             minutes=2880,
             seeded=always,
@@ -18,6 +21,7 @@ STAGE = Stage(
     },
     shared=True,
     runs_for=recipes.trains,
+    of_recipe=("ignore", "score_weight", "rounds", "round_score", "round_iou"),
     predict="stages.refine.command",
     disk_mb=50,
     peak_mb=2600,

@@ -74,7 +74,7 @@ def build(inputs, config, job):
         ],
         tags={photo.name: [(index.categories[c], colours[c]) for c in photo.tags] for photo in training + validation},
         classes=[
-            ("Pseudo labels", "training photos with masks", charts.per_class(rows, "labels", colours)),
+            ("Pseudo labels", "photos with masks", charts.per_class(rows, "labels", colours)),
             ("Mask R-CNN", "validation photos", charts.per_class(rows, "predictions", colours)),
         ],
         curves=curves.true_positives(rows),

@@ -82,6 +82,8 @@ def training_rows(inputs, index, recipes, palette, *, shown, count, truth=None, 
         add[one["kind"]](photos, index, stores, palette, title=one["title"], peaks=peaks)
     for recipe, path in zip(recipes, given(inputs, "labels")):
         add_instances(photos, Instances.load(path), palette, title=recipe["name"], group="labels")
+    for recipe, path in zip([one for one in recipes if one["trains"]], given(inputs, "added")):
+        add_instances(photos, Instances.load(path), palette, title=f"{recipe['name']}, added", group="labels")
     if truth is not None:
         add_instances(photos, truth, palette, title="truth", group="truth")
     return photos
@@ -121,7 +123,7 @@ def add_proposals(photos, index, paths, palette, *, title, peaks=()):
         table = Instances.load(path)
         place = {name: i for i, name in enumerate(table.image_id)}
         for photo in own:
-            rows = np.arange(len(table))[table.rows(place[photo.name])] if photo.name in place else np.zeros(0, int)
+            rows = table.numbers(place[photo.name]) if photo.name in place else np.zeros(0, int)
             masks = scaled(table, rows[:TOP], photo)
             note = f"best {len(masks)} of {len(rows):,}" if len(rows) > TOP else str(len(rows))
             photo.add(title, note, "made", draw.proposals(photo.pixels, masks))
@@ -178,7 +180,7 @@ def add_instances(photos, table, palette, *, title, group):
     for photo in photos:
         if photo.name not in place:
             continue
-        rows = np.arange(len(table))[table.rows(place[photo.name])]
+        rows = table.numbers(place[photo.name])
         rows = rows[np.argsort(-table.score[rows], kind="stable")]
         shown, note = rows, plural(len(rows), "mask")
         if group == "predictions":

@@ -5,11 +5,11 @@ from tag2mask.run.code_digest import module_digest
 from tag2mask.run.registry import Command, Job, Read, Stage, Write
 
 
-def fill(config, plan, recipe):
+def fill(config, view, recipe):
     """What the page must know of the recipes, the pictures and the panels."""
-    drawn = [{"kind": one.kind, "title": one.title} for one, _, _ in recipes.pictures(plan)]
-    panels = [{"module": module, "code": module_digest(module)} for module, _ in recipes.panels(plan)]
-    return {**config, "recipes": recipes.table(plan), "pictures": drawn, "panels": panels}
+    drawn = [{"kind": one.kind, "title": one.title} for one, _, _ in recipes.pictures(view.plan)]
+    panels = [{"module": module, "code": module_digest(module)} for module, _ in recipes.panels(view.plan)]
+    return {**config, "recipes": recipes.table(view.plan), "pictures": drawn, "panels": panels}
 
 
 STAGE = Stage(
@@ -18,6 +18,7 @@ STAGE = Stage(
             reads={
                 "truth": Read("images.truth"),
                 "labels": Read("pseudo_labels.labels"),
+                "added": Read("refine.added"),
                 "predictions": Read("refine.predictions"),
                 "segmentation": Read("segment.predictions"),
                 "metrics": Read("evaluate.metrics"),

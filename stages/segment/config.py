@@ -23,8 +23,9 @@ class Config(Section):
     )
     weights: str = Field(
         "imagenet",
-        description="`imagenet`: the packaged weights (efficientnet_lite0, _lite2); `none`: random; else a local file "
-        "of the backbone's ImageNet tensors (for a ResNet by torchvision's or timm's names)",
+        description="`imagenet`: the packaged weights (efficientnet_lite0, _lite2); `none`: random; `hub`: timm's "
+        "from the Hugging Face Hub (see `classifier.weights`); else a local file of the backbone's ImageNet tensors "
+        "(for a ResNet by torchvision's or timm's names)",
     )
     output_stride: Literal[8, 16, 32] = Field(
         8, description="photo pixels a cell of the map; later stages are dilated instead of strided; v2 Sec. 3.1: 8"

@@ -12,6 +12,7 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.ops import FrozenBatchNorm2d
 
 from tag2mask.learn import backbone as networks
+from tag2mask.learn import pretrained
 
 RESNETS = {"resnet50": resnet.resnet50, "resnet101": resnet.resnet101}
 RESNET_MEAN, RESNET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, RGB in 0..1
@@ -66,9 +67,10 @@ def dilated_resnet(config):
     )
     backbone = IntermediateLayerGetter(net, return_layers={"layer4": "out"})
     if config.weights == "imagenet":
-        networks.packaged(config.backbone)  # says that there are none
+        pretrained.packaged(config.backbone)  # says that there are none
     if config.weights != "none":
-        networks.fit(backbone, networks.read(config.weights), name=config.backbone, source=config.weights)
+        state = pretrained.read(config.weights, config.backbone)
+        pretrained.fit(backbone, state, name=config.backbone, source=config.weights)
     for name in RESNET_STAGES[: config.freeze]:
         backbone[name].requires_grad_(False)
     return backbone

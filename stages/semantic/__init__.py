@@ -9,7 +9,7 @@ from tag2mask.errors import UserError
 def run(inputs, config, job):
     """{"semantic": Maps} of the photos of one shard; without job.shard, of all training photos.
 
-    inputs : index, and cam (source cam) or truth (source truth).
+    inputs : index, and cam (source cam; with a `saliency_share`, saliency too) or truth (source truth).
     """
     import numpy as np
 
@@ -19,7 +19,7 @@ def run(inputs, config, job):
     index = Index.load(inputs.index)
     if max(index.categories, default=0) > 254:
         raise UserError(f"Category id {max(index.categories)} does not fit a semantic map: ids must be at most 254.")
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     make = {"cam": from_cam, "folder": from_folder, "truth": from_truth}[config.source](inputs, config, index)
     builder = MapsBuilder(np.uint8, {"background": 0, "ignore": 255})
     share = np.zeros(3)
@@ -34,13 +34,20 @@ def run(inputs, config, job):
 
 
 def from_cam(inputs, config, index):
-    """A function: photo number -> label map, from the shard's CAMs."""
+    """A function: photo number -> label map, from the shard's CAMs, and its saliency if that has a share."""
     from stages.semantic import label_map
     from tag2mask.data.maps import Maps
 
-    cam = Maps.load(inputs.cam)
-    place = {name: k for k, name in enumerate(cam.image_id)}
-    return lambda i: label_map.from_cam(index.photo(i), *cam.of(place[index.image_id[i]]), config)
+    def maps_of(path):
+        maps = Maps.load(path)
+        place = {name: k for k, name in enumerate(maps.image_id)}
+        return lambda i: maps.of(place[index.image_id[i]])
+
+    cam = maps_of(inputs.cam)
+    if not config.saliency_share:
+        return lambda i: label_map.from_cam(index.photo(i), *cam(i), config)
+    saliency = maps_of(inputs.saliency)
+    return lambda i: label_map.from_cam(index.photo(i), *cam(i), config, saliency=saliency(i)[1][0])
 
 
 def from_folder(inputs, config, index):

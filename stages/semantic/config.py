@@ -25,6 +25,19 @@ class Config(Section):
         description="how a CAM follows the photo's edges: random walk with priors (Grady 2005); crf: fully connected "
         "CRF (Kraehenbuehl 2011), for source folder too; or not. crf needs the package pydensecrf2",
     )
+    saliency_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="source cam: share of the photo's saliency in a class's score, before the walk: (1 - share) CAM + "
+        "share x saliency x CAM / best class's CAM; 0: the CAM alone, no saliency is read; ours",
+    )
+    saliency_floor: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="the saliency counts for a class where its CAM is above this; elsewhere its term is 0; ours",
+    )
     foreground: float = Field(
         0.3, gt=0, le=1, description="least score of a class pixel, as share of the class's maximum; IRN, conf_fg_thres"
     )

@@ -11,11 +11,12 @@ from tag2mask.data.labelmaps import resized
 IGNORE = 255
 
 
-def from_cam(photo, categories, cams, config):
+def from_cam(photo, categories, cams, config, *, saliency=None):
     """The semantic label map of one photo.
 
     photo : (H, W, 3) uint8 RGB. categories : (n,) int of the CAMs, ascending. cams : list of n (h, w) float16 in
-    [0, 1] at network stride. config : semantic.config.Config. Returns (H, W) uint8.
+    [0, 1] at network stride. config : semantic.config.Config. saliency : (h, w) float16 in [0, 1], cells that tile the
+    photo, mixed into the scores by `saliency_share`; None: they are the CAMs. Returns (H, W) uint8.
     """
     height, width = photo.shape[:2]
     if not len(cams):
@@ -24,6 +25,10 @@ def from_cam(photo, categories, cams, config):
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     scores = np.stack([cv2.resize(cam.astype(np.float32), size) for cam in cams], -1)
     small = photo if scale == 1 else cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    # Mixing and walk level a map; thresholds are shares of the maximum before and after them (IRN does the same).
+    if saliency is not None:
+        saliency = cv2.resize(saliency.astype(np.float32), size)
+        scores = over_maximum(mixed(scores, saliency, share=config.saliency_share, floor=config.saliency_floor))
     if config.refine == "random_walk":
         scores = random_walk(
             scores,
@@ -33,9 +38,7 @@ def from_cam(photo, categories, cams, config):
             edge=config.edge,
             restart=config.restart,
         )
-        # The walk levels a map; thresholds are shares of the maximum before it and after it (IRN does the same).
-        peak = scores.max((0, 1))
-        scores = np.divide(scores, peak, out=np.zeros_like(scores), where=peak > 0)
+        scores = over_maximum(scores)
     if scale < 1 and config.refine != "crf":
         scores = np.stack([cv2.resize(scores[..., c], (width, height)) for c in range(len(cams))], -1)
     least = np.full(len(cams), config.foreground)
@@ -45,6 +48,23 @@ def from_cam(photo, categories, cams, config):
         label = twice(scores, categories, small, foreground=least, config=config)
         return resized(label, (height, width))
     return threshold(scores, categories, foreground=least, background=config.background)
+
+
+def mixed(scores, saliency, *, share, floor):
+    """Class scores in which the saliency of a pixel is given to its classes, by how near each is to the best one.
+
+    scores : (H, W, n) float32 in [0, 1]. saliency : (H, W) float32 in [0, 1]. Returns (H, W, n) float32 in [0, 1]:
+    (1 - share) s + share saliency s / max s over the classes, the second term 0 where s <= floor. Source: ours.
+    """
+    best = scores.max(-1, keepdims=True)
+    nearness = np.divide(scores, best, out=np.zeros_like(scores), where=scores > floor)
+    return (1 - share) * scores + share * saliency[..., None] * nearness
+
+
+def over_maximum(scores):
+    """Every class's map of scores (H, W, n), not negative, over its own maximum; one of zeros stays so."""
+    peak = scores.max((0, 1))
+    return np.divide(scores, peak, out=np.zeros_like(scores), where=peak > 0)
 
 
 def twice(scores, categories, photo, *, foreground, config):

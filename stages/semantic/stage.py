@@ -1,6 +1,11 @@
-"""What `semantic` makes: label maps from CAMs, or imported ones, or (the upper bound alone) from the ground truth."""
+"""What `semantic` makes: label maps from CAMs (and saliency), imported, or (the bound alone) from the ground truth."""
 
 from tag2mask.run.registry import Job, Picture, Read, Stage, Write
+
+
+def salient(view):
+    """Whether saliency has a share in the scores."""
+    return source("cam")(view) and view.config["saliency_share"] > 0
 
 
 def source(name):
@@ -13,6 +18,7 @@ STAGE = Stage(
         "run": Job(
             reads={
                 "cam": Read("cam.cam", when=source("cam")),
+                "saliency": Read("saliency.saliency", when=salient),
                 "truth": Read("images.truth", when=source("truth")),
             },
             writes={"semantic": Write("maps/1")},

@@ -25,7 +25,7 @@ def run(inputs, config, job):
     peaks = Table.load(getattr(inputs, config.cues), "peaks/1")
     maps = {name: k for k, name in enumerate(semantic.image_id)}
     cues = {str(name): k for k, name in enumerate(peaks["image_id"])}
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     builder, totals = InstancesBuilder(index.categories), Counter()
     for i in job.progress(photos, total=len(photos), what="transfer"):
         name = index.image_id[i]

@@ -22,8 +22,9 @@ class Index:
     """I photos in the order of their ids.
 
     image_id : list of I str. path : list of I str, relative to `root`. size : (I, 2) int32 height, width in pixels
-    after EXIF rotation. train, with_masks, val : (I,) bool; with_masks is a part of train. shard : (I,) int32, -1
-    for a photo that is not for training. tag_first : (I + 1,) int64, tag : (T,) int16 category ids > 0, ascending
+    after EXIF rotation. train, with_masks, val : (I,) bool: networks learn from train, labels are measured on
+    with_masks, answers of networks on val. shard : (I,) int32 of a photo that gets labels, one of train or with_masks;
+    -1 for the others. tag_first : (I + 1,) int64, tag : (T,) int16 category ids > 0, ascending
     within a photo. digest : (I,) uint64 of the photos' bytes. skipped : [(image id, sentence)] of bad photos.
     """
 
@@ -60,7 +61,7 @@ class Index:
         digest: ArrayLike | None = None,
         skipped: Iterable[tuple[str, str]] = (),
     ) -> "Index":
-        """An index of photos given in the order of their ids; `shards` equal blocks of the training photos.
+        """An index of photos given in the order of their ids; `shards` equal blocks of those that get labels.
 
         tags : one sequence of category ids a photo. with_masks, val : (I,) bool, default none. digest : (I,) uint64,
         default 0. Shards differ by at most one photo.
@@ -68,14 +69,15 @@ class Index:
         number = len(image_id)
         train = np.asarray(train, bool)
         none = np.zeros(number, bool)
+        with_masks = none if with_masks is None else np.asarray(with_masks, bool)
         shard = np.full(number, -1, np.int32)
-        for k, part in enumerate(np.array_split(np.flatnonzero(train), shards)):
+        for k, part in enumerate(np.array_split(np.flatnonzero(train | with_masks), shards)):
             shard[part] = k
         own = [sorted(set(one)) for one in tags]
         return cls(
             root=Path(root), categories={int(key): str(name) for key, name in categories.items()},
             image_id=list(image_id), path=list(path), size=np.array(size, np.int32).reshape(-1, 2), train=train,
-            with_masks=none if with_masks is None else np.asarray(with_masks, bool),
+            with_masks=with_masks,
             val=none if val is None else np.asarray(val, bool), shard=shard,
             tag_first=starts([len(one) for one in own]), tag=np.array([k for one in own for k in one], np.int16),
             digest=np.zeros(number, np.uint64) if digest is None else np.array(digest, np.uint64),
@@ -91,16 +93,16 @@ class Index:
 
     @property
     def shards(self) -> int:
-        """Number of shards of the training photos."""
+        """Number of shards of the photos that get labels."""
         return int(self.shard.max(initial=-1)) + 1
 
     def tags(self, i: int) -> tuple[int, ...]:
         """The category ids of photo i, ascending; () where it has none."""
         return tuple(self.tag[self.tag_first[i] : self.tag_first[i + 1]].tolist())
 
-    def of_shard(self, k: int) -> np.ndarray:
-        """(n,) int64: the photos of shard k."""
-        return np.flatnonzero(self.shard == k)
+    def of_shard(self, k: int | None) -> np.ndarray:
+        """(n,) int64: the photos of shard k; None: of all shards, those that get labels."""
+        return np.flatnonzero(self.shard >= 0 if k is None else self.shard == k)
 
     def where(self, split: str) -> np.ndarray:
         """(n,) int64: the photos of the split "train", "with_masks" or "val"."""

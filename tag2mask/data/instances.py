@@ -68,14 +68,25 @@ class Instances:
         """The slice of rows of image i."""
         return slice(int(self.first[i]), int(self.first[i + 1]))
 
+    def numbers(self, i: int) -> np.ndarray:
+        """(n,) int64: the numbers of the rows of image i."""
+        return np.arange(self.first[i], self.first[i + 1])
+
     def rles(self, rows: slice | np.ndarray) -> list[Rle]:
         """Compressed RLE dicts of `rows`: a slice, or an array of row numbers or flags."""
-        numbers = np.arange(len(self))[rows]
+        numbers = self.asked(rows)
         sizes = self.size[np.searchsorted(self.first, numbers, side="right") - 1]
         return [
             rle.from_counts(self.rle[self.rle_first[n] : self.rle_first[n + 1]], size)
             for n, size in zip(numbers, sizes)
         ]
+
+    def asked(self, rows: slice | np.ndarray) -> np.ndarray:
+        """(n,) int64: row numbers of `rows`. A slice costs its own length, not the table's."""
+        if isinstance(rows, slice):
+            return np.arange(*rows.indices(len(self)))
+        rows = np.asarray(rows)
+        return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
 
     def masks(self, i: int) -> np.ndarray:
         """(n, H, W) bool: the masks of image i."""
@@ -100,7 +111,7 @@ class Instances:
 
         Row numbers must not leave image order.
         """
-        numbers = np.arange(len(self))[keep]
+        numbers = self.asked(np.asarray(keep))
         image = self.image_of_row[numbers]
         if np.any(np.diff(image) < 0):
             raise ValueError("rows must stay in image order")
@@ -121,6 +132,15 @@ class Instances:
             image_id=[self.image_id[i] for i in images], size=self.size[images], first=starts(counts),
             rle=runs, rle_first=rle_first, void=void, void_first=void_first, **columns,
         )  # fmt: skip
+
+    def merged(self, other: "Instances") -> "Instances":
+        """The rows of both tables, which are of the same images; of each image those of `self` first. Void is kept."""
+        image = np.concatenate([self.image_of_row, other.image_of_row])
+        order = np.argsort(image, kind="stable")
+        lengths = np.concatenate([np.diff(self.rle_first), np.diff(other.rle_first)])
+        runs, rle_first = take_ragged(np.concatenate([self.rle, other.rle]), starts(lengths), order)
+        columns = {name: np.concatenate([getattr(self, name), getattr(other, name)])[order] for name in COLUMNS}
+        return self.replaced(first=self.first + other.first, rle=runs, rle_first=rle_first, **columns)
 
     def replaced(self, **fields: Any) -> "Instances":
         """A copy with some fields replaced."""

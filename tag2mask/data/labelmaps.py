@@ -1,6 +1,7 @@
 """Label maps: the class of every pixel of a photo, of instances merged by class or of one byte a pixel in a store."""
 
-from collections.abc import Collection, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ from pycocotools import mask as coco_mask
 
 from tag2mask.data import rle
 from tag2mask.data.instances import Instances
+from tag2mask.data.maps import Maps
 from tag2mask.data.rle import Rle
 from tag2mask.errors import UserError
 
@@ -22,7 +24,7 @@ def merge(table: Instances, i: int, *, floor: float = 0.0, truth: bool = False) 
     below `floor` are left out. truth : void pixels, and those that only a crowd covers, become -1 (NONE).
     Source: ICN 4.4 and LIID 6.5 merge the instances of a class; the order is ours.
     """
-    rows = np.arange(len(table))[table.rows(i)]
+    rows = table.numbers(i)
     rows = rows[(table.score[rows] >= floor) & ((table.category[rows] > 0) | (table.ignore[rows] == 1))]
     crowd = (table.ignore[rows] == 1) & truth
     values = np.where(crowd, NONE, table.category[rows]).astype(np.int16)
@@ -76,3 +78,25 @@ def resized(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if tuple(labels.shape) == tuple(size):
         return labels
     return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+class LabelMaps:
+    """Semantic maps by image id, compressed one by one (some kB each), so that those of a large dataset fit.
+
+    stores : Maps, asked for one at a time; of an id that stands in several the last counts.
+    """
+
+    def __init__(self, stores: Iterable[Maps]) -> None:
+        self.packed: dict[str, tuple[tuple[int, ...], bytes]] = {}
+        for store in stores:
+            for k, name in enumerate(store.image_id):
+                label = store.of(k)[1][0]
+                self.packed[name] = label.shape, zlib.compress(label.tobytes(), 1)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.packed
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """(H, W) uint8 category ids, 0 background, 255 not decided."""
+        size, data = self.packed[name]
+        return np.frombuffer(zlib.decompress(data), np.uint8).reshape(size)

@@ -22,7 +22,7 @@ KEYS = frozenset({"score", "most", "area", "side", "outline", "background", *FAC
 
 def allowed(proposals: Instances, image: int, *, most: int, area: tuple[float, float]) -> np.ndarray:
     """(n,) int64: rows of the first `most` proposals of an image that cover a share of it in [least, most)."""
-    rows = np.arange(len(proposals))[proposals.rows(image)][:most]
+    rows = proposals.numbers(image)[:most]
     share = rle.area(proposals.rles(rows)) / np.prod(proposals.size[image], dtype=float)
     return rows[(share >= area[0]) & (share < area[1])]
 

@@ -154,7 +154,7 @@ def table(points: Iterable[Point], index: "Index", *, job: Any) -> "Table":
 
     place = {name: i for i, name in enumerate(index.image_id)}
     skipped = {name for name, _ in index.skipped}
-    of_photo: dict[int, list[tuple[int, float, int, int]]] = {i: [] for i in index.where("train").tolist()}
+    of_photo: dict[int, list[tuple[int, float, int, int]]] = {i: [] for i in index.of_shard(None).tolist()}
     unused = 0
     for one in points:
         i = place.get(one.image_id)

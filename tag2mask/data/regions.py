@@ -38,22 +38,25 @@ def magnitude(image: np.ndarray) -> np.ndarray:
     return np.sqrt((gy**2 + gx**2).reshape(*image.shape[:2], -1).sum(-1))
 
 
-def superpixels(colour: np.ndarray, *, count: int, sigma: float = 1.0, compact: float = 0.0) -> np.ndarray:
+def superpixels(
+    colour: np.ndarray, *, count: int, sigma: float = 1.0, compact: float = 0.0, relief: np.ndarray | None = None
+) -> np.ndarray:
     """At most `count` 4-connected superpixels: watershed basins of the smoothed gradient, merged by Ward's rule.
 
     colour : (H, W, 3) float32 Lab. sigma : pixels. compact : Lab units that the side of a superpixel counts as when
-    two are merged; 0: colour alone, so that a plain area is one superpixel however large. Returns (H, W) int32 labels
-    0..S-1, every label present. Source: ours; the balance of colour and place is that of SLIC (Achanta et al. 2012).
+    two are merged; 0: colour alone, so that a plain area is one superpixel however large. relief : (H, W) float32 whose
+    basins are taken in place of the gradient's. Returns (H, W) int32 labels 0..S-1, every label present. Source: ours;
+    the balance of colour and place is that of SLIC (Achanta et al. 2012).
     """
     height, width = colour.shape[:2]
     if height * width == 1:
         return np.zeros((1, 1), np.int32)
     features = blur(colour, sigma)
-    relief = magnitude(features)
+    relief = magnitude(features) if relief is None else relief
     if compact:
         y, x = np.mgrid[:height, :width].astype(np.float32) / max(1.0, np.sqrt(height * width / count))
         # Where nothing else does, ramps towards the cells of a grid part what is of one colour.
-        relief += SLOPE * compact * np.maximum(abs(y % 1 - 0.5), abs(x % 1 - 0.5))
+        relief = relief + SLOPE * compact * np.maximum(abs(y % 1 - 0.5), abs(x % 1 - 0.5))
         features = np.dstack([features, compact * y, compact * x])
     pixels = hg.get_4_adjacency_graph((height, width))
     weights = hg.weight_graph(pixels, relief, hg.WeightFunction.mean)

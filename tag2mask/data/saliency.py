@@ -1,8 +1,7 @@
-"""Class-agnostic saliency that learns from nothing, and the proposals that agree with it: salient instances.
+"""Class-agnostic saliency that learns from nothing: robust background detection (RBD).
 
-In the place of the saliency network of Fan, Sec. 3 (S4Net), which learns from masks. The map is robust background
-detection (RBD; Zhu, Liang, Wei, Sun: Saliency Optimization from Robust Background Detection, CVPR 2014): background is
-what the photo's border holds much of, and only contrast against background counts.
+Zhu, Liang, Wei, Sun: Saliency Optimization from Robust Background Detection, CVPR 2014. Background is what the photo's
+border holds much of, and only contrast against background counts.
 """
 
 import cv2
@@ -12,8 +11,6 @@ from scipy.sparse import coo_matrix, csgraph
 from scipy.spatial.distance import cdist
 
 from tag2mask.data import regions
-from tag2mask.data.instances import Instances
-from tag2mask.data.spans import Spans
 
 
 def saliency_map(
@@ -93,52 +90,3 @@ def optimised(
     weight = np.where(near, np.exp(-(apart**2) / (2 * sigma**2)) + smooth, 0)  # the diagonal cancels below
     system = np.diag(weight.sum(1) + background + foreground + 1e-9) - weight
     return linalg.solve(system, foreground, assume_a="pos")
-
-
-def salient(
-    proposals: Instances,
-    i: int,
-    saliency: np.ndarray,
-    *,
-    keep: int,
-    nms: float = 0.3,
-    margin: float = 0.5,
-    floor: float = 0.5,
-    least_area: float = 0.01,
-) -> np.ndarray:
-    """(n,) int64: the rows of photo i that agree best with its saliency, best first, n <= keep.
-
-    proposals : Instances. saliency : (H, W) float32 in [0, 1]. A proposal's agreement is the overlap (sum of the
-    smaller over sum of the larger, IoU for a saliency of 0 and 1) of its mask and of the saliency above the photo's
-    mean, stretched to [0, 1], inside its box enlarged by `margin` sides in each direction: a part of an object, an
-    object with its surroundings and a whole photo all score low, and another object far away costs nothing. A row is
-    left out when it shares more than `nms` of the smaller mask with a better one, when its area is below
-    `least_area` of the photo, or its agreement below `floor` of the best one's. Ties go to the first row. Ours.
-    """
-    first, stop = int(proposals.first[i]), int(proposals.first[i + 1])
-    size = tuple(int(t) for t in proposals.size[i])
-    spans = Spans(proposals.rle, proposals.rle_first[first : stop + 1], size)
-    mean = float(saliency.mean())
-    stretched = np.clip((saliency - mean) / max(1 - mean, 1e-6), 0, None)
-    inside = spans.sums(stretched)
-    agreement = inside / np.maximum(spans.area + around(stretched, proposals.bbox[first:stop], margin) - inside, 1e-9)
-    free = (spans.area >= least_area * size[0] * size[1]) & (agreement > 0)
-    taken: list[int] = []
-    while free.any() and len(taken) < keep:
-        best = int(np.argmax(np.where(free, agreement, -1)))
-        if taken and agreement[best] < floor * agreement[taken[0]]:
-            break
-        taken.append(best)
-        free &= spans.sums(spans.mask(best)) <= nms * np.minimum(spans.area, spans.area[best])
-        free[best] = False
-    return first + np.array(taken, np.int64)
-
-
-def around(values: np.ndarray, boxes: np.ndarray, margin: float) -> np.ndarray:
-    """(n,) float64: sums of `values` (H, W) in the boxes (n, 4) x, y, width, height, `margin` sides wider each way."""
-    total = cv2.integral(values, sdepth=cv2.CV_64F)
-    corner, side = np.split(np.asarray(boxes, np.float64), 2, axis=1)
-    limit = (values.shape[1], values.shape[0])
-    x0, y0 = np.round(np.clip(corner - margin * side, 0, limit)).astype(np.int64).T
-    x1, y1 = np.round(np.clip(corner + (1 + margin) * side, 0, limit)).astype(np.int64).T
-    return total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]

@@ -1,4 +1,4 @@
-"""Scores of any size as scores in [0, 1], which tables hold."""
+"""Scores: of any size as scores in [0, 1], which tables hold; and which of several stay by theirs."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,3 +12,16 @@ def bounded(response: ArrayLike) -> np.ndarray:
     """
     r = np.asarray(response, np.float32)
     return 0.5 + r / (2 + 2 * np.abs(r))
+
+
+def best_first(scores: ArrayLike, clash: np.ndarray) -> np.ndarray:
+    """(n,) bool: which of n stay when, from the best score down, each removes those that it clashes with.
+
+    scores : (n,), of equal ones the earlier comes first. clash : (n, n) bool, symmetric.
+    """
+    stays = np.ones(len(clash), bool)
+    for k in np.argsort(-np.asarray(scores, np.float64), kind="stable"):
+        if stays[k]:
+            stays &= ~clash[k]
+            stays[k] = True
+    return stays

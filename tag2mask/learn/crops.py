@@ -14,23 +14,29 @@ import numpy as np
 from tag2mask.data.labelmaps import resized
 
 
-def crop_box(rng, size, *, area, aspect):
+def crop_box(rng, size, *, area, aspect, keep=False):
     """A random box (y, x, height, width) in pixels inside a photo of `size` (height, width).
 
     Its share of the photo is uniform in `area`, its side ratio the photo's times a factor in [1 / aspect, aspect],
-    log-uniform; clipped to the photo.
+    log-uniform; clipped to the photo. keep : the side ratio is that factor itself, whatever the photo's, and a box that
+    would be larger than the photo is made as much smaller as fits: objects keep their proportions in a square.
     """
     h, w = size
     share = rng.uniform(*area)
     factor = math.exp(rng.uniform(-1, 1) * math.log(aspect)) ** 0.5
-    bh = int(np.clip(round(h * math.sqrt(share) * factor), 1, h))
-    bw = int(np.clip(round(w * math.sqrt(share) / factor), 1, w))
+    tall, wide = (math.sqrt(h * w),) * 2 if keep else (h, w)
+    tall, wide = tall * math.sqrt(share) * factor, wide * math.sqrt(share) / factor
+    fit = min(1.0, h / tall, w / wide) if keep else 1.0
+    bh, bw = int(np.clip(round(tall * fit), 1, h)), int(np.clip(round(wide * fit), 1, w))
     return int(rng.integers(0, h - bh + 1)), int(rng.integers(0, w - bw + 1)), bh, bw
 
 
-def augment(photo, rng, *, size, area, aspect, flip, jitter):
-    """A (size, size, 3) uint8 crop of `photo` (H, W, 3) uint8 RGB: random crop, mirror, brightness and contrast."""
-    y, x, h, w = crop_box(rng, photo.shape[:2], area=area, aspect=aspect)
+def augment(photo, rng, *, size, area, aspect, flip, jitter, keep=False):
+    """A (size, size, 3) uint8 crop of `photo` (H, W, 3) uint8 RGB: random crop, mirror, brightness and contrast.
+
+    area, aspect, keep : see `crop_box`.
+    """
+    y, x, h, w = crop_box(rng, photo.shape[:2], area=area, aspect=aspect, keep=keep)
     crop = resize(photo[y : y + h, x : x + w], (size, size))
     mirrored = bool(rng.integers(2)) and flip
     if mirrored:

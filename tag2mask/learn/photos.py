@@ -20,7 +20,7 @@ def labelled_photos(index, labels, used, *, images, stage):
         k = place.get(index.image_id[i])
         if k is None:
             continue
-        rows = np.arange(len(labels))[labels.rows(k)]
+        rows = labels.numbers(k)
         rows = rows[used[rows]]
         if len(rows):
             found.append((int(i), k, rows))

@@ -36,8 +36,12 @@ def available() -> list[str]:
 
 
 def lock_folder() -> Path:
-    """The folder of the locks: TAG2MASK_LOCKS, else one of this machine that every user may write to."""
-    folder = Path(os.environ.get("TAG2MASK_LOCKS", Path(tempfile.gettempdir()) / "tag2mask-devices"))
+    """The folder of the locks: TAG2MASK_LOCKS, else one of this machine that every user may write to.
+
+    Under Slurm there is one for each of its jobs, which may number its devices from 0 as others do.
+    """
+    name = "-".join(["tag2mask-devices", *filter(None, [os.environ.get("SLURM_JOB_ID")])])
+    folder = Path(os.environ.get("TAG2MASK_LOCKS", Path(tempfile.gettempdir()) / name))
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(OSError):
         folder.chmod(0o777)
@@ -59,15 +63,11 @@ def try_lock(path: Path) -> int | None:
 def lease(wanted: int, log: logging.Logger) -> Iterator[list[str]]:
     """Hold `wanted` devices together, or none; yields their ids ([] on a machine without a device).
 
-    Waits until enough are free. Under Slurm the scheduler's choice stands as it is. Raises UserError when the
-    machine has fewer devices than wanted.
+    Waits until enough are free. Raises UserError when the machine, or the allocation of a scheduler, has fewer.
     """
     ids = available()
     if wanted == 0 or not ids:
         yield []
-        return
-    if "SLURM_JOB_ID" in os.environ:
-        yield ids[:wanted]
         return
     if wanted > len(ids):
         raise UserError(f"gpus: {wanted} devices are asked for, this machine has {len(ids)}; set gpus to fewer.")

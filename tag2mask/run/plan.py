@@ -11,6 +11,7 @@ from tag2mask.errors import UserError
 from tag2mask.run import recipes
 from tag2mask.run.config import Section, mapping, ordered, parse, strings
 from tag2mask.run.registry import Read, dataset, stages
+from tag2mask.store import hub
 
 OUTSIDE = ("weights", "path", "labelled_folder", "corrections")  # keys that name files and folders from outside the run
 NAME = r"^[A-Za-z0-9_-]+$"
@@ -30,7 +31,11 @@ class Plan(Section):
         "several is not built",
     )
     variants: dict[str, dict[str, dict]] = Field({}, description="stage -> variant -> its keys and `from`")
-    recipes: dict[str, dict[str, str]] = Field({}, description="recipe -> {stage: variant} whose instances it takes")
+    recipes: dict[str, dict[str, str | dict]] = Field(
+        {},
+        description="recipe -> {stage: variant} whose instances it takes; beside it keys of its own of what "
+        "all recipes share, as {transfer: default, refine: {rounds: 2}}",
+    )
     show: list[str] = Field([], description="the recipes to build and compare, in the table's order")
     train: list[str] | None = Field(
         None, description="shown recipes that train a Mask R-CNN; null: all but the two baselines, []: none"
@@ -40,7 +45,7 @@ class Plan(Section):
     )
     sections: dict[str, dict] = Field({}, description="stage -> keys, merged under every variant's own")
 
-    _configs: dict = PrivateAttr(default_factory=dict)  # (stage, variant) -> what `config` found
+    _configs: dict = PrivateAttr(default_factory=dict)  # (stage, variant, recipe) -> what `config` found
     TOP: ClassVar[tuple[str, ...]] = (
         "run", "seed", "threads", "gpus", "variants", "recipes", "show", "train", "train_segment",
     )  # fmt: skip
@@ -77,20 +82,29 @@ class Plan(Section):
         """What the configuration says of a variant."""
         return (self.variants.get(stage) or {"default": {}}).get(variant, {})
 
-    def config(self, stage: str, variant: str = "default") -> dict:
-        """The stage's whole configuration in this variant as a plain dict, defaults included."""
-        if (stage, variant) in self._configs:
-            return self._configs[stage, variant]
+    def config(self, stage: str, variant: str = "default", recipe: str | None = None) -> dict:
+        """The stage's whole configuration in this variant as a plain dict, defaults included.
+
+        recipe : whose keys of a shared stage are meant, where it has any.
+        """
+        if (stage, variant, recipe) in self._configs:
+            return self._configs[stage, variant, recipe]
         section = stages()[stage].section or stage
         own = {key: value for key, value in self.entry(stage, variant).items() if key != "from"}
         where = f"variants.{stage}.{variant}" if own else section
+        if recipe and (keys := self.own_keys(recipe).get(stage)):
+            own, where = keys, f"recipes.{recipe}.{stage}"
         found = parse(model_of(stage), {**self.sections.get(section, {}), **own}, where=where).model_dump(mode="json")
-        self._configs[stage, variant] = found
+        self._configs[stage, variant, recipe] = found
         return found
 
-    def view(self, stage: str, variant: str = "default") -> "View":
-        """One variant of a stage, as the stages' declarations look at it."""
-        return View(self, stage, variant)
+    def own_keys(self, recipe: str) -> dict[str, dict]:
+        """Shared stage -> the keys that this recipe sets for itself."""
+        return {stage: keys for stage, keys in self.recipes[recipe].items() if isinstance(keys, dict)}
+
+    def view(self, stage: str, variant: str = "default", recipe: str | None = None) -> "View":
+        """One variant of a stage, or a shared stage for a recipe, as the stages' declarations look at it."""
+        return View(self, stage, variant, recipe)
 
     def section(
         self, stage: str, variant: str = "default", function: str = "run", *, recipe: str | None = None, **more: Any
@@ -101,32 +115,43 @@ class Plan(Section):
         (`Config.ONLY_TEST`: changing them trains nothing) and which `run` reads at all (`Config.TEST`); a further
         function has its own set (`Config.TARGETS` of `targets`), or that of `run`.
         """
-        config, model, job = self.config(stage, variant), model_of(stage), stages()[stage].jobs[function]
+        config, model, job = self.config(stage, variant, recipe), model_of(stage), stages()[stage].jobs[function]
         if hasattr(model, "TEST") and hasattr(model, "ONLY_TEST"):
             own = getattr(model, function.upper(), model.TEST)
             kept = config.keys() - model.ONLY_TEST if function == "train" else own
             config = {key: value for key, value in config.items() if key in kept}
-        config = stages()[stage].fill(config, self, recipe)
+        config = stages()[stage].fill(config, self.view(stage, variant), recipe)
+        if hub.named(config.get("weights")):
+            config = {**config, "weights": self.hub_weights(stage, variant)}
         found = {"stage": stage, "function": function, "config": config, **more}
-        reads = self.reads(stage, variant, function).values()
+        reads = self.reads(stage, variant, function, recipe).values()
         found["schemas"] = {read.what: stages()[read.stage].writes(read.artifact).schema for read in reads}
-        if job.seeded(self.view(stage, variant)):
+        if job.seeded(self.view(stage, variant, recipe)):
             found["seed"] = self.seed
         return ordered(found)
 
     def upstream(self, stage: str, variant: str, wanted: str) -> str:
-        """The variant of stage `wanted` that (stage, variant) reads, directly or through what it reads."""
+        """The variant of stage `wanted` that (stage, variant) reads, directly or through what it reads.
+
+        Where it does not name one, that of the first variant it names which does: a cut of salient instances takes
+        those that `mil` scored.
+        """
         entry = self.entry(stage, variant).get("from") or {}
         if wanted in entry:
             return entry[wanted]
+        for near, name in entry.items():
+            if wanted in (self.entry(near, name).get("from") or {}):
+                return self.upstream(near, name, wanted)
         if wanted in stages()[stage].upstream:
             return "default" if "default" in self.declared(wanted) else self.declared(wanted)[0]
         through = next(word for word in stages()[stage].upstream if wanted in reachable(word))
         return self.upstream(through, self.upstream(stage, variant, through), wanted)
 
-    def reads(self, stage: str, variant: str, function: str | None = None) -> dict[str, Read]:
+    def reads(
+        self, stage: str, variant: str = "default", function: str | None = None, recipe: str | None = None
+    ) -> dict[str, Read]:
         """Input -> Read of this variant, without what falls away; of one function, or of all."""
-        view = self.view(stage, variant)
+        view = self.view(stage, variant, recipe)
         jobs = [job for name, job in stages()[stage].jobs.items() if function in (None, name)]
         return {name: read for job in jobs for name, read in job.reads.items() if read.when(view)}
 
@@ -141,18 +166,33 @@ class Plan(Section):
     def outside(self, stage: str, variant: str = "default", recipe: str | None = None) -> dict[str, str]:
         """{key: path} of the files and folders from outside the run that the stage reads in this variant or recipe."""
         config = self.config(stage, variant)
-        config = config if recipe is None else stages()[stage].fill(config, self, recipe)
-        return {key: config[key] for key in OUTSIDE if config.get(key) not in (None, "", "imagenet", "none")}
+        config = config if recipe is None else stages()[stage].fill(config, self.view(stage, variant), recipe)
+        given = {key: config.get(key) for key in OUTSIDE}
+        no_file = (None, "", "imagenet", "none")
+        return {key: path for key, path in given.items() if path not in no_file and not hub.named(path)}
+
+    def hub_weights(self, stage: str, variant: str) -> str:
+        """Its `weights` of the Hub with name and revision; UserError where they cannot be had."""
+        config = self.config(stage, variant)
+        try:
+            return hub.pinned(config["weights"], config["backbone"])
+        except UserError as error:
+            raise UserError(f"{stage}.weights ({variant}): {error}") from None
 
     def look_outside(self) -> None:
-        """UserError where a file or folder that a shown recipe needs is not there, before any work is done."""
+        """UserError where a file, a folder, a package or the Hub's weights that a shown recipe needs are not to be had,
+        before any work is done."""
         used = {pair for recipe in self.show for pair in self.closure(*self.source(recipe))}
         shared = [word for word, stage in stages().items() if stage.shared]
         used |= {(word, "default") for word in shared if any(self.runs(word))}
         for stage, variant in sorted(used):
+            if lacks := stages()[stage].lacks(self.view(stage, variant)):
+                raise UserError(lacks)
             for key, path in self.outside(stage, variant).items():
                 if not Path(path).exists():
                     raise UserError(f"{stage}.{key} ({variant}): {path} does not exist; name one that does.")
+            if hub.named(self.config(stage, variant).get("weights")):
+                self.hub_weights(stage, variant)
 
     def writes(self, artifact: str) -> bool:
         """Whether the dataset gives this artifact: "truth", "points"."""
@@ -160,7 +200,7 @@ class Plan(Section):
 
     def source(self, recipe: str) -> tuple[str, str]:
         """(stage, variant) whose instances become this recipe's pseudo labels."""
-        return next(iter(self.recipes[recipe].items()))
+        return next((stage, variant) for stage, variant in self.recipes[recipe].items() if isinstance(variant, str))
 
     def runs(self, stage: str) -> list[str]:
         """The shown recipes that run a shared stage."""
@@ -169,20 +209,26 @@ class Plan(Section):
 
 @dataclass(frozen=True)
 class View:
-    """One variant of a stage: its configuration, and the variants that it reads."""
+    """One variant of a stage, or a shared stage for a recipe: its configuration, and the variants that it reads."""
 
     plan: Plan
     stage: str
     variant: str
+    recipe: str | None = None
 
     @property
     def config(self) -> dict:
         """Its whole configuration, defaults included."""
-        return self.plan.config(self.stage, self.variant)
+        return self.plan.config(self.stage, self.variant, self.recipe)
+
+    def names(self, stage: str) -> bool:
+        """Whether its own `from` names a variant of this stage."""
+        return stage in (self.plan.entry(self.stage, self.variant).get("from") or {})
 
     def of(self, stage: str) -> "View":
-        """The variant of another stage that it reads, directly or not."""
-        return self.plan.view(stage, self.plan.upstream(self.stage, self.variant, stage))
+        """The variant of another stage that it reads, directly or not; of a shared stage, what its labels rest on."""
+        reader = self.plan.source(self.recipe) if self.recipe else (self.stage, self.variant)
+        return self.plan.view(stage, self.plan.upstream(*reader, stage))
 
 
 def reachable(stage: str) -> set[str]:

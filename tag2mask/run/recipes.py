@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from tag2mask.errors import UserError
 from tag2mask.run.config import mapping
 from tag2mask.run.registry import Picture, dataset, stages
+from tag2mask.store import hub
 
 if TYPE_CHECKING:
     from tag2mask.run.plan import Plan
@@ -28,11 +29,13 @@ def check(plan: "Plan") -> None:
                     raise UserError(f"variants.{word}.{variant}.from.{wanted}: {word} reads {known}.")
                 require(plan, wanted, name, f"variants.{word}.{variant}.from")
     for recipe, entry in plan.recipes.items():
-        if len(entry) != 1 or next(iter(entry)) not in labelling:
+        sources = [word for word, variant in entry.items() if isinstance(variant, str)]
+        if len(sources) != 1 or sources[0] not in labelling:
             raise UserError(
                 f"recipes.{recipe} names one of {', '.join(labelling)} and its variant, as {{transfer: default}}."
             )
         require(plan, *plan.source(recipe), f"recipes.{recipe}")
+        check_own_keys(plan, recipe)
     named = {"show": plan.show, "train": plan.train or [], "train_segment": plan.train_segment}
     for key, recipe in ((key, recipe) for key, recipes in named.items() for recipe in recipes):
         if recipe not in plan.recipes:
@@ -47,6 +50,35 @@ def check(plan: "Plan") -> None:
             for read in plan.reads(*pair).values():
                 if read.stage == dataset().word and not plan.writes(read.artifact):
                     raise UserError(f"show: {recipe} {dataset().writes(read.artifact).missing}")
+        check_reads(plan, recipe)
+
+
+def check_own_keys(plan: "Plan", recipe: str) -> None:
+    """UserError unless the keys that a recipe sets for itself are those that it may set, and fit."""
+    for word, keys in plan.own_keys(recipe).items():
+        own = {word: stage.of_recipe for word, stage in stages().items() if stage.of_recipe}
+        if word not in own:
+            raise UserError(f"recipes.{recipe}.{word}: a recipe has no keys of it; of its own it has {', '.join(own)}.")
+        for key in keys:
+            if key not in own[word]:
+                raise UserError(
+                    f"recipes.{recipe}.{word}.{key} would make rows that do not compare; set it for all recipes, as "
+                    f"{word}.{key}. A recipe's own are: {', '.join(own[word])}."
+                )
+        plan.config(word, recipe=recipe)
+
+
+def check_reads(plan: "Plan", recipe: str) -> None:
+    """UserError where a shared stage would read what the recipe's labels are not made from."""
+    made = {word for word, _ in plan.closure(*plan.source(recipe))}
+    for word, stage in stages().items():
+        if stage.shared and stage.runs_for(plan, recipe):
+            for name, read in plan.reads(word, recipe=recipe).items():
+                if not stages()[read.stage].shared and read.stage not in {*made, dataset().word}:
+                    raise UserError(
+                        f"show: by its keys {word} reads {name} maps, and the labels of {recipe} are made without any; "
+                        f"set these keys in the recipes that have them (recipes.<name>.{word}), or show another recipe."
+                    )
 
 
 def require(plan: "Plan", stage: str, variant: str, where: str) -> None:
@@ -87,7 +119,14 @@ def supervision(plan: "Plan", recipe: str) -> str:
 def extras(plan: "Plan", recipe: str) -> list[str]:
     """What else the labels rest on that was trained or made elsewhere, for the table; usually nothing."""
     pairs = plan.closure(*plan.source(recipe))
-    return [one for stage, variant in pairs for one in stages()[stage].extras(plan.view(stage, variant))]
+    made = [one for stage, variant in pairs for one in stages()[stage].extras(plan.view(stage, variant))]
+    weights = dict.fromkeys(hub.title(plan.config(stage, variant)) for stage, variant in pairs)
+    return made + [f"weights {name}" for name in weights if name]
+
+
+def own_keys(plan: "Plan", recipe: str) -> list[str]:
+    """What the recipe sets otherwise than the others on the road that they share, for the table; usually nothing."""
+    return [f"{word}.{key} {value}" for word, keys in plan.own_keys(recipe).items() for key, value in keys.items()]
 
 
 def table(plan: "Plan") -> list[dict]:
@@ -96,17 +135,22 @@ def table(plan: "Plan") -> list[dict]:
         {
             "name": recipe, "stage": plan.source(recipe)[0], "variant": plan.source(recipe)[1],
             "supervision": supervision(plan, recipe), "kind": kind(plan, recipe), "extras": extras(plan, recipe),
-            "trains": trains(plan, recipe),
+            "trains": trains(plan, recipe), "own_keys": own_keys(plan, recipe),
         }
         for recipe in plan.show
     ]  # fmt: skip
 
 
 def measured(plan: "Plan", recipe: str) -> dict[str, tuple[str, str, str]]:
-    """Part of the metrics -> (stage, variant, output): what `evaluate` measures of a recipe besides its labels."""
+    """Part of the metrics -> (stage, variant, output): what `evaluate` measures of a recipe besides its labels.
+
+    Of the stages that give labels its own alone: what the network of another one answers is not this recipe's.
+    """
+    source = plan.source(recipe)
     return {
         part: (stage, variant, output)
-        for stage, variant in plan.closure(*plan.source(recipe))
+        for stage, variant in plan.closure(*source)
+        if (stage, variant) == source or not stages()[stage].labels
         for part, output in stages()[stage].measured.items()
     }
 

@@ -63,7 +63,8 @@ class Job:
     """A function of a stage as a rule of the workflow runs it.
 
     reads : input -> Read; the index is an input of every job and needs no mention. writes : output -> Write. mem_mb,
-    minutes : what a scheduler is asked for. seeded : View -> bool, whether its result depends on the seed.
+    minutes : what a scheduler is asked for. seeded : View -> bool, whether its result depends on the seed. device :
+    View -> bool, whether a variant computes with a network and wants a device though its rule is a `cpu_job`.
     """
 
     reads: Mapping[str, Read] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class Job:
     mem_mb: int = 4000
     minutes: int = 60
     seeded: Callable[[Any], bool] = never
+    device: Callable[[Any], bool] = never
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,15 @@ class Stage:
 
     labels : the output whose rows can become pseudo labels, or "". whole_proposals : whether these rows are whole
     proposals (box NMS is due). kind : what a recipe with these labels is in the table: "method", "full", "bound",
-    "baseline". supervision : "points", "boxes", "masks", ... where the variant uses more than tags, else ""; of a shared
-    stage what it adds to every method.
-    extras : what else it rests on that was trained or made elsewhere.
+    "baseline". supervision : "points", "boxes", "masks", ... where the variant uses more than tags, else ""; of a
+    shared stage what it adds to every method. extras : what else it rests on that was trained or made elsewhere. lacks : one
+    sentence where the variant cannot run on this machine, for what it needs is not installed, else "".
 
-    runs_for : (plan, recipe) -> bool, for a shared stage. fill : (config, plan, recipe) -> config, keys that the plan
-    decides. measured : part of the metrics -> output. pictures : output -> Picture. panel : module with
-    `build(manifests, rows, recipes, colours)` for a part of the report, its template beside it; its input is the
-    manifests of the output `labels`.
+    runs_for : (plan, recipe) -> bool, for a shared stage. of_recipe : keys of a shared stage that a recipe may set for
+    itself; all others are the same for every row of the table, so that rows compare. fill : (config, view, recipe) ->
+    config, keys that the plan decides. measured : part of the metrics -> output. pictures : output -> Picture. panel :
+    module with `build(manifests, rows, recipes, colours)` for a part of the report, its template beside it; its input
+    is the manifests of the output `labels`.
 
     alone : output -> "module:function", what the stage makes of one photo outside any run, for commands of stages that
     answer with it: `function(photo, section)`, photo (H, W, 3) uint8 RGB, section the stage's keys as a plain dict;
@@ -139,8 +142,10 @@ class Stage:
     kind: Callable[[Any], str] = lambda view: "method"
     supervision: Callable[[Any], str] = lambda view: ""
     extras: Callable[[Any], list[str]] = lambda view: []
+    lacks: Callable[[Any], str] = lambda view: ""
     runs_for: Callable[[Any, str], bool] = lambda plan, recipe: True
-    fill: Callable[[dict, Any, str | None], dict] = lambda config, plan, recipe: config
+    of_recipe: tuple[str, ...] = ()
+    fill: Callable[[dict, Any, str | None], dict] = lambda config, view, recipe: config
     measured: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     panel: str = ""

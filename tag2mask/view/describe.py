@@ -88,8 +88,8 @@ def maps(store, names):
 def index(store, names):
     counts = store.counts()
     lines = [
-        f"{store.images} photos in {store.root}: {counts['train']} for training ({counts['with_masks']} of them with "
-        f"masks to measure by), {counts['val']} for validation; {store.shards} shards"
+        f"{store.images} photos in {store.root}: {counts['train']} for training, {counts['with_masks']} with "
+        f"masks to measure labels by, {counts['val']} for validation; {store.shards} shards"
     ]
     if store.skipped:
         lines += [f"skipped: {name}: {why}" for name, why in store.skipped[:ROWS]] + rest(len(store.skipped))
@@ -114,7 +114,7 @@ def peaks(table, names):
 
 
 def instances_of(table, i, names):
-    rows = np.arange(len(table))[table.rows(i)]
+    rows = table.numbers(i)
     kind = {0: "", 1: "crowd", 2: "difficult"}
     cells = [
         (

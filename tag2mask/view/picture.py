@@ -69,7 +69,7 @@ def instances(photo, table, i, *, names, side):
     """Image i of an instance table over its photo: colour = class, shade = instance; crowds and difficult ones hollow,
     void pixels striped. Of many masks the best-scored are drawn."""
     photo = draw.fitted(photo, side)
-    rows = np.arange(len(table))[table.rows(i)]
+    rows = table.numbers(i)
     rows = rows[np.argsort(-table.score[rows], kind="stable")][:MASKS]
     masks = np.stack([table.mask(n) for n in rows]) if len(rows) else np.zeros((0, 1, 1), bool)
     masks = draw.scaled_masks(masks, photo.shape[:2])

@@ -31,6 +31,12 @@ class Learner:
 
 
 FROM_TAGS = {"size": 32, "epochs": 2, "last_conv": False, "frozen_norm": False, "optimiser": "adamw", "rate": 0.003}
+MASK_RCNN = {
+    "fpn_channels": 8, "fpn_levels": [3, 4], "anchor_sizes": [16, 32], "box_channels": 8, "mask_layers": 1,
+    "mask_channels": 8, "rpn_batch": 16, "rpn_pre_nms": (20, 20), "rpn_post_nms": (10, 10), "roi_batch": 8,
+    "rate_batch": 2, "iterations": 4, "optimiser": "adamw", "learning_rate": 1e-3, "schedule": "one_cycle",
+    "short_side": [48, 56], "max_side": 96,
+}  # fmt: skip
 LEARNERS = {
     "classifier": Learner("classifier", FROM_TAGS),
     "classifier_pam": Learner("classifier", FROM_TAGS | {"head": "pam", "pam_channels": 8, "schedule": "one_cycle"}),
@@ -40,12 +46,8 @@ LEARNERS = {
     "segment": Learner(
         "segment", {"output_stride": 16, "atrous_rates": [1], "iterations": 4, "crop": 32, "schedule": "poly"}
     ),
-    "refine": Learner("refine", {
-        "fpn_channels": 8, "fpn_levels": [3, 4], "anchor_sizes": [16, 32], "box_channels": 8, "mask_layers": 1,
-        "mask_channels": 8, "rpn_batch": 16, "rpn_pre_nms": (20, 20), "rpn_post_nms": (10, 10), "roi_batch": 8,
-        "rate_batch": 2, "iterations": 4, "optimiser": "adamw", "learning_rate": 1e-3, "schedule": "one_cycle",
-        "short_side": [48, 56], "max_side": 96,
-    }),
+    "refine": Learner("refine", MASK_RCNN),
+    "refine_taught": Learner("refine", MASK_RCNN | {"ignore": 0.3, "score_weight": True}),
     "bestie": Learner("bestie", {
         "atrous_rates": [1], "aspp_channels": 8, "semantic_channels": 8, "instance_channels": 8, "head_channels": 8,
         "epochs": 2, "size": 64, "scales": (0.8, 1.2), "window": 9, "min_area": 4, "snapshots": 2, "snapshot_photos": 1,

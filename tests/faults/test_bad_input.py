@@ -197,7 +197,10 @@ def test_trained_weights_that_are_not_what_they_say(folder):
     from stages.classifier.config import Config
     from stages.classifier.model import build
 
-    keys = ("backbone", "output_stride", "dilate", "last_conv", "frozen_norm", "head", "alpha", "pam_layers", "enlarge")
+    keys = (
+        "backbone", "output_stride", "dilate", "last_conv", "frozen_norm", "head", "alpha", "pam_layers", "pam_context",
+        "enlarge",
+    )  # fmt: skip
     config = Config()
     meta = {"kind": "classifier", "classes": [1], "pam_channels": 8, **{key: getattr(config, key) for key in keys}}
     tensors = build(meta).state_dict()

@@ -37,11 +37,12 @@ def photos(tmp_path):
     return Workflow(tmp_path, config=[ROOT / "config/folder.yaml"])
 
 
+SHOWN = ["show=[transfer]"]  # needs no package
 TARGET = "results/my-photos/images/default/index.zarr.zip"
 
 
 def test_a_truncated_photo_stops_the_run(photos):
-    output = photos.run(TARGET, config=["dataset={root: photos, shards: 2}"], ok=False)
+    output = photos.run(TARGET, config=["dataset={root: photos, shards: 2}", *SHOWN], ok=False)
     told = [line for line in output.splitlines() if "3.jpg" in line]
     assert len(told) == 1 and "3.jpg is truncated or damaged" in told[0] and "dataset.on_bad_image: skip" in told[0]
     assert "Traceback" not in output
@@ -51,7 +52,7 @@ def test_a_truncated_photo_stops_the_run(photos):
 
 
 def test_a_truncated_photo_is_listed_and_the_rest_goes_on(photos):
-    photos.run(TARGET, config=["dataset={root: photos, shards: 2, on_bad_image: skip}"])
+    photos.run(TARGET, config=["dataset={root: photos, shards: 2, on_bad_image: skip}", *SHOWN])
     index = Index.load(photos.folder / TARGET)
     assert index.image_id == ["0", "1", "2", "4", "5"] and index.skipped[0][0] == "3"
     manifest = json.loads((photos.folder / TARGET).with_name("index.json").read_text())

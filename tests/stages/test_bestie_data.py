@@ -7,7 +7,6 @@ import torch
 from stages.bestie import data
 from stages.bestie.config import Config
 from stages.bestie.data import Marks
-from tag2mask.data.maps import MapsBuilder
 
 PLAIN = dict(size=64, scales=(1, 1), flip=0.0, jitter=0.0)
 
@@ -160,16 +159,3 @@ def test_points_of_a_batch():
     assert batch.points.score.tolist() == [0.5, 1] and batch.points.y.dtype == torch.float32
     # both points moved alike: the photo lies 24 rows and 4 columns short of the crop, somewhere in it
     assert (batch.points.y - batch.points.y[0]).tolist() == [0, 2]
-
-
-def test_semantic_maps_come_back_as_they_were():
-    maps = [np.random.default_rng(k).integers(0, 256, (5 + k, 7), np.uint8) for k in range(3)]
-    stores = []
-    for part in (maps[:2], maps[2:]):
-        builder = MapsBuilder(np.uint8)
-        for one in part:
-            builder.add(f"p{len(one)}", one.shape, [(0, one)])
-        stores.append(builder.finish())
-    found = data.LabelMaps(stores)
-    assert all(np.array_equal(found[f"p{len(one)}"], one) for one in maps)
-    assert "p5" in found and "p9" not in found

@@ -32,7 +32,7 @@ def inputs(tmp_path_factory):
     return given
 
 
-def prepared(masks, cues=(), categories=(), tags=(3, 7), **keys):
+def prepared(masks, cues=(), categories=(), tags=(3, 7), train=(True, True), **keys):
     """(Photos, job) of one photo with these masks (n, H, W), cues (x, y) of categories, and tags."""
     store = InstancesBuilder({})
     store.add("a", masks.shape[1:], masks, category=0)
@@ -40,7 +40,7 @@ def prepared(masks, cues=(), categories=(), tags=(3, 7), **keys):
     if not len(cues):  # somewhere there must be one
         store.add("b", SIZE, LEFT[None], category=0)
         more = {"b": (np.array([1]), np.array([[5, 5]]))}
-    index = SimpleNamespace(image_id=["a", "b"], categories=CATEGORIES, tags=lambda i: (tags, (3,))[i])
+    index = SimpleNamespace(image_id=["a", "b"], categories=CATEGORIES, tags=lambda i: (tags, (3,))[i], train=train)
     yx = np.reshape([(y, x) for x, y in cues], (-1, 2)).astype(np.int64)
     columns = np.array([[3, 7].index(c) + 1 for c in categories], np.int64)
     job = Job()
@@ -68,6 +68,11 @@ def test_a_photo_is_kept_as_boxes_grids_and_sets():
         "background": 1,
         "left_out": 0,
     }
+
+
+def test_a_photo_that_is_only_measured_teaches_nothing():
+    held, _ = prepared(np.stack([LEFT, TOP]), train=(False, True))  # without cues there is a second photo, b
+    assert [sample.number for sample in held.samples] == [1]
 
 
 def test_only_the_best_ranked_take_part():
@@ -318,7 +323,7 @@ def test_photos_without_cues_are_said_and_by_key_left_out():
 def test_no_cue_at_all_and_photos_that_the_peaks_lack_are_one_sentence():
     store = InstancesBuilder({})
     store.add("a", SIZE, LEFT[None], category=0)
-    index = SimpleNamespace(image_id=["a"], categories=CATEGORIES, tags=lambda i: (3,))
+    index = SimpleNamespace(image_id=["a"], categories=CATEGORIES, tags=lambda i: (3,), train=[True])
     none = (np.zeros(0, np.int64), np.zeros((0, 2), np.int64))
     for cues, keys, sentence in [
         ({"a": none}, {}, "no training photo has a peak: lower cam.peak_floor or cam.floor, or set cim.agpl to false"),

@@ -12,7 +12,7 @@ from PIL import Image
 from stages import classifier
 from stages.classifier.config import Config
 from stages.classifier.learn import mean_average_precision, optimiser_of, rate_of
-from stages.classifier.model import PeakAttention, build, peak_scores, restore
+from stages.classifier.model import PeakAttention, build, peak_scores, restore, sides_of
 from tag2mask.data.index import Index
 from tag2mask.errors import UserError
 from tag2mask.learn import crops
@@ -22,8 +22,8 @@ from tag2mask.store.weights import Weights
 
 META = {
     "backbone": "test_efficientnet", "classes": [2, 5, 9], "head": "plain", "alpha": 0.7, "pam_layers": 2,
-    "pam_channels": 8, "enlarge": 8, "output_stride": 16, "dilate": True, "last_conv": False, "frozen_norm": True,
-    "size": 64,
+    "pam_context": None, "pam_channels": 8, "enlarge": 8, "output_stride": 16, "dilate": True, "last_conv": False,
+    "frozen_norm": True, "size": 64,
 }  # fmt: skip
 TINY = {
     "backbone": "test_efficientnet", "weights": "none", "size": 32, "frozen_norm": False, "last_conv": False,
@@ -164,6 +164,36 @@ def test_pam_head_has_convolutions_relu_and_pam_in_this_order():
     names = [type(m).__name__ for m in build(META | {"head": "pam"}).blocks]
     assert names == ["Conv2d", "ReLU", "PeakAttention"] * 2
     assert len(build(META).blocks) == 0
+
+
+@pytest.mark.parametrize(
+    ("context", "stride", "sides"),
+    [
+        (None, 32, [3, 3, 3]),  # 192 px
+        (48, 8, [3, 3, 3]),  # BESTIE's
+        (48, 16, [3, 1, 1]),  # 32 px: two would see 64
+        (64, 16, [3, 3, 1]),
+        (48, 32, [1, 1, 1]),
+        (1000, 16, [3, 3, 3]),
+    ],
+)
+def test_the_context_of_pam_by_hand(context, stride, sides):
+    assert sides_of(3, context, stride=stride) == sides
+
+
+@pytest.mark.parametrize("finer", [1, 2])
+def test_no_cell_of_pam_s_maps_sees_beyond_its_context(finer):
+    """At stride 32 a context of 64 px is one cell each way, at 16 by dilation two; the middle of 15 x 15 cells."""
+    meta = META | {"head": "pam", "alpha": 0.0, "output_stride": 32, "stride": 32, "pam_context": 64}
+    model = build(meta, output_stride=32 // finer)
+    for block in model.blocks:
+        if isinstance(block, torch.nn.Conv2d):
+            torch.nn.init.uniform_(block.weight, 0.1, 1)
+    x = torch.rand(1, model.backbone.channels[-1], 15, 15, requires_grad=True)
+    given = model.blocks(x)
+    given[0, :, 7, 7].sum().backward()
+    seen = x.grad[0].abs().sum(0).nonzero()
+    assert given.shape[2:] == (15, 15) and seen.min() == 7 - finer and seen.max() == 7 + finer and len(seen) == 9
 
 
 def test_bestie_s_vgg_form_by_hand():

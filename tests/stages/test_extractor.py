@@ -170,24 +170,23 @@ def test_a_labelled_folder_is_named_and_the_index_left_alone(folder):
 
 
 def test_the_variant_attention_from_training_to_the_table(index, tmp_path, monkeypatch):
-    """Two photos, three proposals each, of which the square is salient; p is the mean of the attention map in it."""
+    """Two photos with one salient instance each; p is the mean of the attention map in its box. No proposal is read."""
     monkeypatch.setattr("tag2mask.store.store.verify", lambda *_: None)  # weights without a manifest are accepted
-    path = {name: tmp_path / f"{name}.zarr.zip" for name in ("index", "proposals", "cam")}
+    path = {name: tmp_path / f"{name}.zarr.zip" for name in ("index", "salient", "cam")}
     path["weights"] = tmp_path / "weights.pt"
     index.save(path["index"])
-    keys = TINY | {"select": "salient", "keep": 1, "epochs": 1}
+    keys = TINY | {"nodes": "salient", "epochs": 1}
     mil.train(SimpleNamespace(index=path["index"]), Config(**keys), Job())["weights"].save(path["weights"])
-    proposals, cam, squares = InstancesBuilder({}), MapsBuilder(np.float16), []
+    salient, cam, squares = InstancesBuilder({}), MapsBuilder(np.float16), []
     for n in (0, 4):  # photos with a bright square of the tag 3
         bright = index.photo(n).min(2) > 200
-        whole, part = np.ones((40, 48), bool), bright & (np.arange(48) < np.nonzero(bright)[1].mean())
-        proposals.add(index.image_id[n], (40, 48), np.array([whole, part, bright]), category=0)
+        salient.add(index.image_id[n], (40, 48), bright[None], category=0)
         cam.add(index.image_id[n], (40, 48), [(3, np.linspace(0, 1, 48)[None])])
         squares.append(np.linspace(0, 1, 48)[bright.any(0)].mean())
-    proposals.finish().save(path["proposals"])
+    salient.finish().save(path["salient"])
     cam.finish().save(path["cam"])
     table = mil.run(SimpleNamespace(**path), Config(**keys), Job())["mil"]
-    assert table["row"].tolist() == [2, 5] and table["first"].tolist() == [0, 1, 2]
+    assert table["row"].tolist() == [0, 1] and table["first"].tolist() == [0, 1, 2]
     assert table.meta["features_trained_on"] == "single-tag training photos"
     assert table["p"][:, 1] == pytest.approx(squares, abs=1e-3) and (table["p"][:, 2] == 0).all()
     assert table["p"][:, 0] == pytest.approx(1 - table["p"][:, 1])  # not divided by the row's sum

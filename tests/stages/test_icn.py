@@ -1,25 +1,29 @@
 """icn: Eq. 3 and 4, targets and testing by hand; shapes of every backbone; the stage on photos of discs and boxes."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from conftest import ROOT
 from learners import LEARNERS, SIZE, dataset
+from snakemake.utils import update_config
 
 from stages import icn
 from stages.icn import target
-from stages.icn.config import Config
+from stages.icn.config import RANKING, Config
 from stages.icn.infer import enhanced_maps, unit
 from stages.icn.learn import normalised, optimiser_of, pixel_loss, rate_of, sample, taught
 from stages.icn.network import Fusion, build
-from stages.icn.stage import RANKING
 from stages.match.config import Config as Matching
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import Maps, MapsBuilder
 from tag2mask.errors import UserError
 from tag2mask.run.job import Job
+from tag2mask.run.plan import Plan
 
 SIDE = 32
 KEYS = Matching(side=SIDE, outline=3).model_dump(include=set(RANKING))
@@ -274,6 +278,10 @@ def test_the_stage(inputs, tmp_path):
         assert np.array_equal(made.map(k), salient.map(k)) and made.map(k).any()
     pairs = [(maps, made)]
     assert [i for i, _, _ in taught(index, pairs)] == [0, 1, 2, 3]
+    held = replace(
+        index, train=np.array([True, True, False, True])
+    )  # of a photo that is only measured nothing is learned
+    assert [i for i, _, _ in taught(held, pairs)] == [0, 1, 3]
     weights = icn.train(inputs, config, Job(seed=1))["weights"]
     weights.save(tmp_path / "weights.pt")
     files = SimpleNamespace(index=inputs.index, prm=tmp_path / "prm.zarr.zip", weights=tmp_path / "weights.pt")
@@ -296,3 +304,15 @@ def test_nothing_to_learn_is_one_sentence(inputs, tmp_path):
     files = SimpleNamespace(index=inputs.index, prm=inputs.prm, targets=tmp_path / "targets.zarr.zip")
     with pytest.raises(UserError, match="icn: no peak response map has a target"):
         icn.train(files, Config(backbone="test_efficientnet", weights="none"), Job())
+
+
+def test_the_targets_rank_as_the_answers_but_for_the_variant_s_own_keys():
+    merged = {}
+    for name in ("recipes", "config"):
+        update_config(merged, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    plan = Plan.load({**merged, "match": {"alpha": 0.5}, "show": ["icn", "icn_undivided"]})
+    given, undivided = (plan.section("icn", name, "targets")["config"]["matching"] for name in ("default", "undivided"))
+    assert given["alpha"] == undivided["alpha"] == 0.5
+    assert given["rebalance"] and not undivided["rebalance"]
+    with pytest.raises(ValueError, match="matching: side_by_side is none of"):
+        Config(matching={"side_by_side": 1})

@@ -91,14 +91,21 @@ def test_augmented_and_liid(tmp_path):
     assert split_ids(root, "augmented", "train") == ["b", "a"]
     write(root / "ImageSets/Main/trainval.txt", "a\nb\nd\n")
     assert split_ids(root, "liid", "train") == ["a", "b"]
+    write(root / "ImageSets/Segmentation/train.txt", "b\n")
+    assert split_ids(root, "liid_ablation", "train") == ["a"]
 
 
-def test_voc_with_masks_is_a_part_of_train(tmp_path):
+def test_voc_photos_with_masks_outside_train_get_labels_and_teach_nothing(tmp_path):
     root = voc(tmp_path)
     write(root / "ImageSets/Main/train.txt", "a\nc\n")
     index, truth, job = read(root, **VOC)
-    assert index.where("with_masks").tolist() == [0] and truth.image_id == ["a", "d"]
-    assert "1 of the 2 photos of dataset.with_masks are not in dataset.train" in job.warnings[0]
+    assert index.where("with_masks").tolist() == [0, 1] and truth.image_id == ["a", "b", "d"]
+    assert index.where("train").tolist() == [0, 2] and index.of_shard(None).tolist() == [0, 1, 2]
+    assert "1 of the 2 photos of dataset.with_masks are not in dataset.train, the first is b" in job.warnings[0]
+    write(root / "ImageSets/Segmentation/train.txt", "a\nd\n")  # d is of val
+    index, truth, job = read(root, **VOC)
+    assert index.where("with_masks").tolist() == [0] and index.of_shard(None).tolist() == [0, 1]
+    assert "1 of the 2 photos of dataset.with_masks are in dataset.val" in job.warnings[0]
 
 
 def test_voc_without_any_mask_or_box_gives_the_same_index(tmp_path):

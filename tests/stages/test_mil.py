@@ -254,7 +254,7 @@ def test_stage(inputs):
     assert table["f"].dtype == np.float16 and np.linalg.norm(table["f"].astype(float), axis=1) == pytest.approx(
         [1, 1], abs=2e-3
     )
-    assert job.numbers == {"images": 2, "proposals": 2, "without_proposals": 1}
+    assert job.numbers == {"images": 2, "nodes": 2, "without_nodes": 1}
 
 
 def test_stage_gives_the_same_bytes_twice(inputs):

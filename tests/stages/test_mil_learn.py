@@ -263,7 +263,7 @@ def test_what_is_amiss_is_said_in_a_sentence(dataset):
     swapped = SimpleNamespace(index=dataset.index, proposals=dataset.proposals, cam=dataset.cam[::-1])
     with pytest.raises(UserError, match="not of the same photos"):
         train(swapped)
-    with pytest.raises(UserError, match="2 stores of proposals and 1 of maps"):
+    with pytest.raises(UserError, match="2 stores of regions and 1 of maps"):
         train(SimpleNamespace(index=dataset.index, proposals=dataset.proposals, cam=dataset.cam[:1]))
     weights, _ = train(dataset, epochs=0.1)
     with pytest.raises(UserError, match="other classes"):

@@ -1,4 +1,4 @@
-"""Which proposals are kept: the first of the ranking, HCP's filter, salient instances."""
+"""Which proposals are kept: the first of the ranking, or HCP's filter."""
 
 import numpy as np
 import pytest
@@ -29,14 +29,14 @@ def proposals():
 
 
 def test_ranking_keeps_the_first(proposals):
-    assert [chosen(proposals, i, None, config=Config(keep=3)).tolist() for i in range(3)] == [[0, 1, 2], [], [7]]
+    assert [chosen(proposals, i, config=Config(keep=3)).tolist() for i in range(3)] == [[0, 1, 2], [], [7]]
 
 
 def test_hcp_by_hand(proposals):
     """Speck (25 of 10,000 px) and strip (9 to 1) go; of the clusters {0, 2} and {1, 3, 6} the best-ranked stay."""
     assert hcp(BOXES, (100, 100), keep=2, **KEYS).tolist() == [0, 1]
     assert hcp(BOXES, (100, 100), keep=7, **KEYS).tolist() == [0, 1, 2, 3, 6]  # no more than that are usable
-    assert [chosen(proposals, i, None, config=Config(select="hcp", keep=2)).tolist() for i in range(3)] == [
+    assert [chosen(proposals, i, config=Config(select="hcp", keep=2)).tolist() for i in range(3)] == [
         [0, 1], [], [7],
     ]  # fmt: skip
     turned = BOXES[::-1]

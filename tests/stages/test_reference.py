@@ -69,6 +69,13 @@ def test_oracle_boxes_keep_what_overlaps_a_counted_box_by_more_than_half(inputs)
     np.testing.assert_array_equal(made.mask(0), box((10, 10), 0, 0, 4, 3))
 
 
+def test_true_boxes_label_salient_instances(inputs):
+    """The nodes of LIID's graph in the proposals' place; the store of proposals is not read."""
+    given = SimpleNamespace(index=inputs["index"], truth=inputs["truth"], salient=inputs["proposals"])
+    made = run(given, Config(kind="oracle_boxes", nodes="salient"), Job(shard=0))["instances"]
+    assert made.category.tolist() == [4, 1] and made.score.tolist() == [0.75, 1]
+
+
 def test_whole_photo_is_one_mask_a_tag(inputs):
     made = make(inputs, "whole_photo")
     assert made.first.tolist() == [0, 2, 3] and made.category.tolist() == [1, 4, 4]

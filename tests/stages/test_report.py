@@ -115,7 +115,7 @@ def test_table_for_the_terminal(page):
     assert len({len(line) for line in rows}) == 1 and len(rows[0]) <= 110 and len(rows) == 6
     cells = [cell.strip() for cell in rows[-1].strip("|").split("|")]
     assert cells[:2] == ["whole_photo", "tags"] and cells[-2:] == ["-", "-"]  # it trains none
-    assert "Labels: 4 training photos with masks. Mask R-CNN: 2 validation photos." in page[1]
+    assert "Labels: 4 photos with masks. Mask R-CNN: 2 validation photos." in page[1]
 
 
 def test_the_same_inputs_give_the_same_page(trial, page):
@@ -192,6 +192,20 @@ def test_segmentation_has_a_column_and_pictures(trial, tmp_path):
     assert [row.strip("|").split("|")[-1].strip() for row in rows[2:]] == ["-", "43.2", "-", "-"]
     assert len({len(row) for row in rows}) == 1 and len(rows[0]) <= 110 and "DeepLab (val mIoU): 2." in text
     Page(html)
+
+
+def test_what_a_round_added_and_a_recipe_s_own_keys_are_shown(trial, page, tmp_path):
+    """Of the three that train the second added labels; the first, with one round, has a store without photos."""
+    truth, own = Instances.load(trial.truth), ["refine.rounds 2"]
+    nothing, names = truth.images_subset([]), truth.image_id
+    added = [tmp_path / f"{k}.zarr.zip" for k in range(3)]
+    for path, table in zip(added, (nothing, report_run.shaken(truth, names, by=(0, 1), score=0.9), nothing)):
+        table.save(path)
+    recipes = [one | ({"own_keys": own} if one["name"] == "cam_cut" else {}) for one in report_run.RECIPES]
+    html, text = build(SimpleNamespace(**{**vars(trial), "added": added}), photos=1, recipes=recipes)
+    assert re.findall(r"<b>(\w+, added)</b>", html) == ["cam_cut, added"] and "added</b>" not in page[0]
+    note = "cam_cut has keys of its own: refine.rounds 2."
+    assert f"- {note}" in text.splitlines() and note in Page(html).text and "of its own" not in page[1]
 
 
 def test_own_network_and_refined_labels_are_shown(trial, page, tmp_path):

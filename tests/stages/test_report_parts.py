@@ -30,6 +30,15 @@ def test_ratio_by_hand():
     assert "- b was trained on more photos than full (40 to 12)" in text
 
 
+def test_the_ratio_is_to_full_as_the_papers_train_it():
+    own = {**FULL, "name": "full_rounds", "own_keys": ["refine.rounds 2"]}
+    recipes = [own, {**RECIPE, "name": "a"}, {**FULL, "name": "full"}]
+    found = table.rows(
+        recipes, metrics=[measured(0.8), measured(0.3), measured(0.6)], instances=[1, 1, 1], trained={}, beyond={}
+    )  # fmt: skip
+    assert [row["ratio"] for row in found] == [pytest.approx(4 / 3), pytest.approx(0.5), 1]
+
+
 @pytest.mark.parametrize(("best", "ratio"), [(0.1, 0.5), (0.099, None), (0.0, None)])
 def test_no_ratio_to_a_full_that_learnt_next_to_nothing(best, ratio):
     """A ratio is told from AP50 10 of `full` on; below stands a dash, and why."""

@@ -1,26 +1,12 @@
-"""Saliency without learning: synthetic photos, border connectivity by hand; the choice of salient instances."""
+"""Saliency without learning: synthetic photos, border connectivity by hand."""
 
 import inspect
-import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from stages.mil.config import Config
-from stages.mil.infer import infer
-from stages.mil.select import chosen
-from stages.proposals import run as propose
-from stages.proposals.config import Config as Proposals
-from tag2mask.data import rle
-from tag2mask.data.index import Index
-from tag2mask.data.instances import Instances, InstancesBuilder
-from tag2mask.data.maps import MapsBuilder
-from tag2mask.data.saliency import around, border_connectivity, optimised, saliency_map, salient
-from tag2mask.data.spans import Spans
-from tag2mask.errors import UserError
-from tag2mask.run.job import Job
+from stages.saliency.config import Config
+from tag2mask.data.saliency import border_connectivity, optimised, saliency_map
 
 
 def photo_of(masks, colours, *, size=(120, 160), ground=(90, 120, 80), noise=6):
@@ -108,145 +94,11 @@ def test_optimised_by_hand():
     assert found == pytest.approx([1.1 / 3.2, 2.1 / 3.2], abs=1e-6)
 
 
-def table(masks, *, before=1):
-    """Proposals of two photos, the masks those of the second."""
-    builder = InstancesBuilder({})
-    builder.add("first", (9, 7), np.ones((before, 9, 7), bool), category=0)
-    builder.add("second", masks[0].shape, np.array(masks), category=0)
-    return builder.finish()
-
-
-def test_sums_inside_masks_against_decoded_ones():
-    rng = np.random.default_rng(0)
-    masks = np.concatenate([rng.random((6, 13, 17)) < 0.4, np.ones((1, 13, 17), bool), np.zeros((1, 13, 17), bool)])
-    values = rng.random((13, 17)).astype(np.float32)
-    proposals = table(list(masks))
-    first, stop = proposals.first[1], proposals.first[2]
-    spans = Spans(proposals.rle, proposals.rle_first[first : stop + 1], (13, 17))
-    assert spans.area.tolist() == masks.sum((1, 2)).tolist()
-    assert spans.sums(values) == pytest.approx((masks * values).sum((1, 2)), rel=1e-6)
-    assert all(np.array_equal(spans.mask(k), masks[k]) for k in range(len(masks)))
-
-
-def test_sums_around_boxes_by_hand():
-    """A 2 x 2 box in 6 x 8 ones, half a side wider each way: 4 x 4; in the corner, clipped: 3 x 3."""
-    boxes = np.array([[3, 2, 2, 2], [0, 0, 2, 2]])
-    assert around(np.ones((6, 8), np.float32), boxes, 0.5).tolist() == [16, 9]
-    assert around(np.ones((6, 8), np.float32), boxes, 9).tolist() == [48, 48]
-
-
-def test_whole_objects_before_parts_surroundings_and_the_photo():
-    """Two squares, the left one more salient; the map is the squares themselves."""
-    left, right = box(30, 20, 40, 40), box(40, 100, 30, 30)
-    saliency = (1.0 * left + 0.8 * right).astype(np.float32)
-    part, wider, whole, both = box(30, 20, 40, 20), box(20, 10, 60, 60), box(0, 0, 120, 160), left | right
-    masks = [whole, both, part, wider, right, left]
-    found = salient(table(masks), 1, saliency, keep=2)
-    assert found.tolist() == [6, 5] and found.dtype == np.int64  # rows count through both photos
-    assert salient(table(masks), 1, saliency, keep=1).tolist() == [6]
-    assert salient(table(masks), 1, saliency, keep=9).tolist() == [6, 5]  # all others share too much with one of them
-
-
-def test_agreement_by_hand():
-    """10 x 10 photo, saliency 1 on the left half of a 4 x 4 mask, else 0; mean 0.08, stretched 1 and 0.
-
-    The mask and a margin of a quarter side: 8 inside, area 16, 8 around: 8 / 16. The left half alone, 4 x 2, box margin
-    1 and 0.5 pixels: 8 / 8. At floor 0.6 the whole mask falls out, at 0.4 the sharing of all 8 pixels drops it.
-    """
-    size = (10, 10)
-    whole, half = box(3, 3, 4, 4, size=size), box(3, 3, 4, 2, size=size)
-    saliency = half.astype(np.float32)
-    options = {"keep": 2, "margin": 0.25, "least_area": 0}
-    assert salient(table([whole, half]), 1, saliency, nms=1, floor=0.51, **options).tolist() == [2]
-    assert salient(table([whole, half]), 1, saliency, nms=1, floor=0.49, **options).tolist() == [2, 1]
-    assert salient(table([whole, half]), 1, saliency, nms=0.99, floor=0.49, **options).tolist() == [2]
-
-
-def test_least_area_ties_and_nothing():
-    size = (10, 10)
-    one, two = box(1, 1, 3, 3, size=size), box(6, 6, 3, 3, size=size)
-    saliency = (one | two).astype(np.float32)
-    assert salient(table([two, one]), 1, saliency, keep=2, margin=0.2).tolist() == [1, 2]  # equal: the first row
-    assert salient(table([two, one]), 1, saliency, keep=2, least_area=0.1).tolist() == []
-    assert salient(table([two, one]), 1, np.zeros(size, np.float32), keep=2).tolist() == []
-    builder = InstancesBuilder({})
-    builder.add("none", size, np.zeros((0, *size), bool), category=0)
-    assert salient(builder.finish(), 0, saliency, keep=2).tolist() == []
-
-
-def test_chosen_finds_the_objects_of_a_photo():
-    """Random rectangles, and among them, last in rank, the two objects."""
-    masks, rng = [disc(45, 45, 24), box(70, 100, 36, 40)], np.random.default_rng(2)
-    photo = photo_of(masks, [(200, 60, 40), (60, 60, 170)])
-    others = [box(*rng.integers(0, 80, 2), *rng.integers(10, 60, 2)) for _ in range(40)]
-    proposals = table([*others, *masks])
-    found = salient(proposals, 1, saliency_map(photo), keep=2)
-    assert sorted(found) == [len(proposals) - 2, len(proposals) - 1]
-    ious = rle.iou(rle.encode(np.array(masks)), proposals.rles(found))
-    assert ious.max(1).tolist() == [1, 1]
-
-
-def test_the_configuration_is_handed_over_and_its_defaults_are_those_of_the_functions():
-    masks = [box(20, 20, 30, 30), box(70, 90, 30, 40)]
-    photo, proposals = photo_of(masks, [(200, 60, 40), (60, 60, 170)]), table(masks)
-    keys = {"scores": "attention", "select": "salient", "keep": 2}
-    assert sorted(chosen(proposals, 1, photo, config=Config(**keys))) == [1, 2]
-    best = int(salient(proposals, 1, saliency_map(photo), keep=1)[0])
-    # the left one is 900 of 19,200 pixels, 4.7 %; the right one 1,200, 6.3 %
-    for changed, rows in (
-        ({"keep": 1}, [best]), ({"salient_floor": 1}, [best]), ({"salient_area": 0.05}, [2]),
-        ({"salient_area": 0.07}, []),
-    ):  # fmt: skip
-        assert chosen(proposals, 1, photo, config=Config(**keys | changed)).tolist() == rows
-    defaults = {
-        name: one.default
-        for function in (saliency_map, salient)
-        for name, one in inspect.signature(function).parameters.items()
-        if one.default is not inspect.Parameter.empty
+def test_the_defaults_of_the_configuration_are_those_of_the_function():
+    parameters = inspect.signature(saliency_map).parameters.values()
+    words = {"sigma_colour": "colour", "sigma_border": "border", "sigma_place": "place"}
+    defaults = {words.get(one.name, one.name): one.default for one in parameters if one.name != "photo"}
+    section = Config().model_dump()
+    assert {f"rbd_{name}": value for name, value in defaults.items()} == {
+        name: value for name, value in section.items() if name.startswith("rbd_")
     }
-    words = {"sigma_colour": "colour", "sigma_border": "border", "sigma_place": "place", "least_area": "area"}
-    assert {f"salient_{words.get(name, name)}": value for name, value in defaults.items()} == {
-        name: value for name, value in Config().model_dump().items() if name.startswith("salient_")
-    }
-
-
-def test_published_salient_instances_are_the_nodes(tmp_path):
-    """A COCO document with boxes and scores: photo a has two detections, b none; the second is the better one."""
-    masks = [box(10, 10, 40, 40), box(60, 80, 50, 60)]
-    for name in "ab":
-        Image.fromarray(photo_of(masks, [(200, 60, 40), (60, 60, 170)])).save(tmp_path / f"{name}.png")
-    Index.build(
-        tmp_path, {5: "cat", 9: "dog"}, image_id=["a", "b"], path=["a.png", "b.png"], size=[(120, 160)] * 2,
-        tags=[(5,), (9,)], train=[True] * 2,
-    ).save(tmp_path / "index.zarr.zip")  # fmt: skip
-    entries = [
-        {
-            "id": n, "image_id": 31, "category_id": 1, "bbox": rle.to_bbox([one])[0].tolist(), "score": 0.6 + 0.1 * n,
-            "segmentation": {"size": [120, 160], "counts": one["counts"].decode()},
-        }
-        for n, one in enumerate(rle.encode(np.array(masks)))
-    ]  # fmt: skip
-    images = [{"id": 31, "file_name": "train/a.jpg"}, {"id": 30, "file_name": "train/b.jpg"}]
-    path = tmp_path / "salient.json"
-    path.write_text(json.dumps({"images": images, "annotations": entries}))
-    inputs = SimpleNamespace(index=tmp_path / "index.zarr.zip")
-    config = Proposals(source="coco_rle", path=str(path))
-    table = propose(inputs, config, Job(shard=0))["proposals"]
-    assert isinstance(table, Instances) and table.first.tolist() == [0, 2, 2]
-    assert np.array_equal(table.masks(0), np.array(masks[::-1])) and table.bbox[1].tolist() == [10, 10, 40, 40]
-    table.save(tmp_path / "proposals.zarr.zip")
-    cam = MapsBuilder(np.float16)
-    cam.add("a", (120, 160), [(5, np.array([[0.25, 0.75]]))])
-    cam.add("b", (120, 160), [(9, np.array([[0.5, 0.5]]))])
-    cam.finish().save(tmp_path / "cam.zarr.zip")
-    inputs = SimpleNamespace(**{name: tmp_path / f"{name}.zarr.zip" for name in ("index", "proposals", "cam")})
-    keys = {"scores": "cam", "select": "ranking", "backbone": "test_efficientnet", "weights": "none", "size": 64}
-    found = infer(inputs, Config(**keys, last_conv=False), Job(shard=0))["mil"]
-    assert found["row"].tolist() == [0, 1] and found["first"].tolist() == [0, 2, 2]
-
-    path.write_text(json.dumps({"images": images[:1], "annotations": entries}))
-    with pytest.raises(UserError, match="no proposal for photo b"):
-        propose(SimpleNamespace(index=inputs.index), config, Job(shard=0))
-    path.write_text(json.dumps({"annotations": entries}))
-    with pytest.raises(UserError, match="`images` and `annotations`"):
-        propose(SimpleNamespace(index=inputs.index), config, Job(shard=0))

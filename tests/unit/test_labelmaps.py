@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tag2mask.data.labelmaps import class_numbers, resized
+from tag2mask.data.labelmaps import LabelMaps, class_numbers, resized
+from tag2mask.data.maps import MapsBuilder
 from tag2mask.errors import UserError
 
 
@@ -28,3 +29,16 @@ def test_a_drawn_label_map_is_not_shifted():
     labels = np.arange(9, dtype=np.uint8).reshape(3, 3)
     assert resized(labels, (1, 1)).tolist() == [[4]]
     assert np.array_equal(resized(resized(labels, (9, 9)), (3, 3)), labels)
+
+
+def test_semantic_maps_come_back_as_they_were():
+    maps = [np.random.default_rng(k).integers(0, 256, (5 + k, 7), np.uint8) for k in range(3)]
+    stores = []
+    for part in (maps[:2], maps[2:]):
+        builder = MapsBuilder(np.uint8)
+        for one in part:
+            builder.add(f"p{len(one)}", one.shape, [(0, one)])
+        stores.append(builder.finish())
+    found = LabelMaps(stores)
+    assert all(np.array_equal(found[f"p{len(one)}"], one) for one in maps)
+    assert "p5" in found and "p9" not in found

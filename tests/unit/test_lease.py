@@ -82,9 +82,15 @@ def test_none_without_devices_and_an_error_for_too_many(devices, monkeypatch):
         assert ids == []
 
 
-def test_the_choice_of_slurm_stands(devices, monkeypatch):
+def test_jobs_of_one_allocation_share_its_devices(devices, tmp_path, monkeypatch):
+    """Slurm numbers the devices of every allocation anew, so a lock counts inside it alone."""
     monkeypatch.delenv("TAG2MASK_DEVICES")
+    monkeypatch.delenv("TAG2MASK_LOCKS")
+    monkeypatch.setattr(lease.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("SLURM_JOB_ID", "1")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    with lease.lease(1, LOG) as ids:
-        assert ids == ["5"]
+    with lease.lease(1, LOG) as first, lease.lease(1, LOG) as second:
+        assert first + second == ["0", "1"]
+        monkeypatch.setenv("SLURM_JOB_ID", "2")
+        with lease.lease(2, LOG) as other:
+            assert other == ["0", "1"]

@@ -14,7 +14,7 @@ HEADER = "| paper, section, equation | what | file:function | config key | test 
 METHODS = (
     "proposals", "classifier", "cam", "semantic", "transfer", "mil", "graph", "graph_cut", "reference",
     "pseudo_labels", "refine", "segment", "evaluate", "bestie", "cim",
-    "prm", "match", "icn", "saliency", "edges",
+    "prm", "match", "icn", "saliency", "edges", "fuse",
 )  # fmt: skip
 NONE = "–"
 SOURCE = r"`((?:stages|tag2mask)/[\w/]+\.py):([\w.]+)`"

@@ -8,6 +8,8 @@ from tag2mask.errors import UserError
 from tag2mask.run import recipes
 from tag2mask.run.plan import Plan
 
+REAL = ("voc2012", "coco", "folder")
+
 
 @pytest.fixture
 def config():
@@ -41,22 +43,48 @@ def test_what_recipes_are(config):
     assert [recipes.supervision(plan, name) for name in names] == [
         "tags", "tags", "masks", "boxes", "tags",
     ]  # fmt: skip
-    fans = ["salient instances of our own", "features trained on single-tag training photos"]
+    rbd, fans = "saliency of our own", "features trained on single-tag training photos"
+    u2netp = ["saliency of U2-Netp (trained on masks of DUTS)"]
     assert {name: found for name in plan.recipes if (found := recipes.extras(plan, name))} == {
-        "fan": fans,
-        "fan_no_graph": fans,
-        "icn_salient": ["saliency of U2-Netp (trained on masks of DUTS)"],
+        "liid": [rbd],
+        "liid_no_graph": [rbd],
+        "fan": [rbd, fans],
+        "fan_no_graph": [rbd, fans],
+        **{name: u2netp for name in ("icn_salient", "transfer_salient", "transfer_salient_joined", "bestie_salient")},
     }
     assert recipes.measured(plan, "icn_salient")["proposals"] == ("proposals", "default", "proposals")
     imported = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
     assert recipes.extras(imported, "cam_cut") == ["imported proposals"] and recipes.extras(imported, "transfer") == []
     assert [name for name in plan.recipes if recipes.whole_proposals(plan, name)] == [
-        "liid", "liid_no_graph", "fan", "fan_no_graph", "cam_cut", "cam_argmax", "cam_cut_relative",
+        "liid", "liid_no_graph", "liid_boxes", "fan", "fan_no_graph", "cam_cut", "cam_argmax", "cam_cut_relative",
         "cam_argmax_relative", "oracle_boxes",
     ]  # fmt: skip
     assert [name for name in plan.recipes if not recipes.trains(plan, name)] == ["whole_photo", "top_proposal"]
     assert plan.section("pseudo_labels", recipe="cam_cut")["config"]["box_nms"] == 0.4
     assert plan.section("pseudo_labels", recipe="transfer")["config"]["box_nms"] is None
+
+
+def test_saliency_is_read_where_it_has_a_share(config):
+    plan = Plan.load(config)
+    assert {name: sorted(plan.reads("semantic", name)) for name in plan.variants["semantic"]} == {
+        "default": ["cam"], "salient": ["cam", "saliency"], "truth": ["truth"],
+    }  # fmt: skip
+    assert plan.upstream("bestie", "salient", "saliency") == "u2netp"
+    config["semantic"]["saliency_share"] = 0.2
+    assert sorted(Plan.load(config).reads("semantic", "truth")) == ["truth"]
+
+
+@pytest.mark.parametrize("files", [("config",), *((name, "cpu") for name in REAL), ("folder", "cpu", "quick")])
+def test_an_overlay_leaves_prm_its_photos_and_cim_its_backbone(files):
+    """PRM learns from whole photos squashed to squares; CIM begins with the weights of that classifier's backbone."""
+    merged = {}
+    for name in ("recipes", *files):
+        with open(f"config/{name}.yaml") as file:
+            update_config(merged, yaml.safe_load(file))
+    plan = Plan.load(merged)
+    prm = plan.config("classifier", "prm")
+    assert (prm["crop_area"], prm["crop_aspect"], prm["keep_aspect"]) == ([1.0, 1.0], 1.0, False)
+    assert prm["backbone"] == plan.config("cim")["backbone"]
 
 
 def test_what_lies_outside_must_be_there_before_any_work(config, tmp_path):
@@ -84,7 +112,7 @@ def test_what_lies_outside_must_be_there_before_any_work(config, tmp_path):
 def test_which_variants_of_mil_learn(config):
     plan = Plan.load(config)
     assert {name: "weights" in plan.reads("mil", name, "run") for name in plan.variants["mil"]} == {
-        "default": True, "attention": True, "cam": False, "cam_relative": False,
+        "default": True, "boxes": True, "attention": True, "cam": False, "cam_relative": False,
     }  # fmt: skip
     assert plan.section("mil", "default", "train")["seed"] == plan.section("mil", "attention", "train")["seed"] == 0
     assert "seed" not in plan.section("mil", "default")
@@ -93,23 +121,52 @@ def test_which_variants_of_mil_learn(config):
 @pytest.mark.parametrize(
     ("keys", "extras"),
     [
-        ({"labelled_folder": "imagenet/train"}, ["salient instances of our own", "features trained on imagenet/train"]),
-        ({"epochs": 0}, ["salient instances of our own"]),  # features of the packaged backbone, as every recipe's
-        ({"epochs": 0, "select": "ranking"}, []),
+        ({"labelled_folder": "imagenet/train"}, ["saliency of our own", "features trained on imagenet/train"]),
+        ({"epochs": 0}, ["saliency of our own"]),  # features of the packaged backbone, as every recipe's
+        ({"epochs": 0, "nodes": "proposals"}, []),
     ],
 )
 def test_what_fans_labels_rest_on(config, keys, extras):
     config["variants"]["mil"]["attention"] |= keys
     plan = Plan.load(config)
-    assert recipes.extras(plan, "fan") == extras and recipes.extras(plan, "liid") == []
+    assert recipes.extras(plan, "fan") == extras and recipes.extras(plan, "liid_boxes") == []
 
 
 def test_salient_instances_and_imported_ones_in_any_recipe(config):
-    config["mil"]["select"] = "salient"
-    assert recipes.extras(Plan.load(config), "liid") == ["salient instances of our own"]
-    config["variants"]["mil"]["default"]["select"] = "ranking"
+    """LIID on photos: U2-Netp's or S4Net's; a cut takes the instances that its `mil` scored, not the default's."""
+    config["variants"]["mil"]["default"]["from"]["saliency"] = "u2netp"
     plan = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
-    assert recipes.extras(plan, "liid") == ["imported proposals"]
+    assert recipes.extras(plan, "liid") == ["imported proposals", "saliency of U2-Netp (trained on masks of DUTS)"]
+    assert plan.upstream("graph_cut", "default", "saliency") == plan.upstream("graph_cut", "argmax", "saliency")
+    assert plan.upstream("graph_cut", "default", "saliency") == "u2netp"
+    assert plan.upstream("graph_cut", "partition", "saliency") == "default"
+    config["variants"]["saliency"]["u2netp"] = {"source": "instances", "path": "s4net.json"}
+    assert recipes.extras(Plan.load(config), "liid") == ["imported salient instances"]
+
+
+def test_what_the_two_recipes_of_liid_read(config):
+    """`liid` as printed: HCP's proposals teach, salient instances are nodes; `liid_boxes`: the first ranked both."""
+    plan = Plan.load(config)
+    paper, boxes = plan.config("mil", "default"), plan.config("mil", "boxes")
+    assert {key: (paper[key], boxes[key]) for key in paper if paper[key] != boxes[key]} == {
+        "select": ("hcp", "ranking"), "nodes": ("salient", "proposals"),
+    }  # fmt: skip
+    names = {variant: plan.reads("mil", variant, "run").keys() - {"weights", "cam"} for variant in ("default", "boxes")}
+    assert names == {"default": {"salient"}, "boxes": {"proposals"}}
+    assert {variant: "salient" in plan.reads("graph_cut", variant) for variant in ("default", "argmax", "boxes")} == {
+        "default": True, "argmax": True, "boxes": False,
+    }  # fmt: skip
+    assert "proposals" in plan.reads("mil", "default", "train") and ("proposals", "default") not in plan.closure(
+        "graph_cut", "partition"
+    )
+
+
+def test_a_package_that_is_not_installed_is_named_before_any_work(config, monkeypatch):
+    monkeypatch.setattr("stages.saliency.stage.weights", lambda: None)
+    Plan.load({**config, "show": ["liid"]}).look_outside()  # the demo's saliency is RBD
+    config["variants"]["mil"]["default"]["from"]["saliency"] = "u2netp"
+    with pytest.raises(UserError, match=r"^saliency\.source u2netp needs the package"):
+        Plan.load({**config, "show": ["liid"]}).look_outside()
 
 
 @pytest.mark.parametrize(
@@ -119,6 +176,7 @@ def test_salient_instances_and_imported_ones_in_any_recipe(config):
         ("mil", "default", "epochs", 3, {"train"}),
         ("mil", "default", "keep", 5, {"train", "run"}),
         ("mil", "default", "relative", True, {"run"}),
+        ("mil", "default", "nodes", "proposals", {"run"}),
         ("mil", "attention", "features", "roi", {"run"}),
         ("mil", "cam", "eta", 0.5, {"train"}),  # it has no training: its rule `mil` stays as it was
         ("segment", "default", "test_flip", True, {"run"}),
@@ -179,6 +237,23 @@ def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, va
             {"dataset": {"kind": "folder", "root": "x"}},
             r"^show: full needs ground truth, which a folder of photos has not",
         ),
+        ({"recipes": {"a": {"refine": {"rounds": 2}}}, "show": ["a"]}, r"^recipes\.a names one of reference, cim"),
+        (
+            {"recipes": {"a": {"transfer": "default", "segment": {"clip": 1}}}, "show": ["a"]},
+            r"^recipes\.a\.segment: a recipe has no keys of it; of its own it has refine\.",
+        ),
+        (
+            {"recipes": {"a": {"transfer": "default", "refine": {"iterations": 2}}}, "show": ["a"]},
+            r"^recipes\.a\.refine\.iterations would make rows that do not compare; set it for all recipes, as refine\.",
+        ),
+        (
+            {"recipes": {"a": {"transfer": "default", "refine": {"ignore": 2}}}, "show": ["a"]},
+            r"^recipes\.a\.refine\.ignore: .*less than or equal to 1 \(given: 2\)",
+        ),
+        (
+            {"recipes": {"a": {"cim": "default", "refine": {"ignore": 0.5}}}, "show": ["a"]},
+            r"^show: by its keys refine reads semantic maps, and the labels of a are made without any; set",
+        ),
         ({"variants": {"camera": {}}}, r"^variants\.camera is not a stage with variants"),
         ({"refine": 5}, r"^refine: keys and values are needed, as refine: \{key: value\}, not 5"),
         ({"dataset": "photos"}, r"^dataset: keys and values are needed, .*not 'photos'"),
@@ -193,6 +268,30 @@ def test_a_wrong_configuration_is_one_sentence_with_the_key(config, change, sent
     with pytest.raises(UserError, match=sentence) as error:
         Plan.load({**config, **change})
     assert "\n" not in str(error.value)
+
+
+def test_a_recipe_teaches_its_labels_in_a_way_of_its_own(config):
+    shown = ["transfer", "transfer_ignore", "transfer_rounds", "full"]
+    plan = Plan.load({**config, "show": shown, "refine": {**config["refine"], "round_score": 0.9}})
+    assert plan.source("transfer_ignore") == plan.source("transfer")
+    found = {name: plan.section("refine", "default", "train", recipe=name) for name in shown}
+    assert found["transfer"] == found["full"]
+    own, road = found["transfer_rounds"], found["transfer"]
+    assert own == {**road, "config": {**road["config"], "rounds": 2}} and own["config"]["round_score"] == 0.9
+    assert found["transfer_ignore"]["schemas"] == {**road["schemas"], "semantic.semantic": "maps/1"}
+    assert plan.view("refine", recipe="transfer_ignore").of("semantic").variant == "default"
+    assert plan.section("refine", recipe="transfer_rounds") == plan.section("refine", recipe="transfer")  # testing
+    assert [row["own_keys"] for row in recipes.table(plan)] == [[], ["refine.ignore 0.3"], ["refine.rounds 2"], []]
+    assert {name for name in plan.recipes if plan.own_keys(name)} == {
+        "transfer_ignore", "transfer_weighted", "transfer_rounds"
+    }  # fmt: skip
+
+
+def test_the_maps_of_a_recipe_are_those_of_its_labels(config):
+    config["recipes"]["a"] = {"bestie": "oracle_semantic", "refine": {"ignore": 0.5}}
+    plan = Plan.load({**config, "show": ["a"]})
+    assert plan.view("refine", recipe="a").of("semantic").variant == "truth"
+    assert recipes.supervision(plan, "a") == "semantic masks"
 
 
 def test_strings_of_the_command_line_are_coerced(config):

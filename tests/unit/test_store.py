@@ -52,6 +52,25 @@ def test_select_subset_concat():
         table.select(np.array([2, 0]))
 
 
+def test_merged_rows_stand_with_their_image():
+    """The photos have 2, 0 and 1 rows; 0, 1 and 1 more come behind those."""
+    table, more = two_photos(), InstancesBuilder(two_photos().categories)
+    new = [np.zeros((1, *size), bool) for size in table.size]
+    for k, (name, mask) in enumerate(zip(table.image_id, new)):
+        mask[0, 0, k] = True
+        more.add(name, table.size[k], mask[: int(k > 0)], category=2, score=[0.5] * (k > 0))
+    both = table.merged(more.finish())
+    assert both.first.tolist() == [0, 2, 3, 5] and both.category.tolist() == [
+        *table.category[:2],
+        2,
+        table.category[2],
+        2,
+    ]
+    assert np.array_equal(both.masks(0), table.masks(0)) and np.array_equal(both.masks(1), new[1])
+    assert np.array_equal(both.masks(2), np.concatenate([table.masks(2), new[2]]))
+    assert np.array_equal(both.void_mask(0), table.void_mask(0)) and both.score.tolist()[2::2] == [0.5, 0.5]
+
+
 def test_run_lengths_agree_with_decoding():
     rng = np.random.default_rng(0)
     for _ in range(200):

@@ -120,24 +120,36 @@ class Chain:
         return Instances.load(self.path("pseudo_labels", recipe, "labels"))
 
     def cut(self, variant):
-        """The labels of a variant of `graph_cut` from proposals and CAMs, as its `from` says."""
+        """The labels of a variant of `graph_cut` from proposals or salient instances and CAMs, as its `from` says."""
         mil, graph = (self.plan.upstream("graph_cut", variant, stage) for stage in ("mil", "graph"))
-        cam = self.plan.upstream("mil", mil, "cam")
-        given = {"proposals": ("proposals", "default", "proposals"), "cam": ("cam", cam, "cam")}
+
+        def given(stage, name, function):
+            """Input -> (stage, variant, artifact) of the shards' stores that it reads."""
+            reads = self.plan.reads(stage, name, function)
+            return {
+                one: (reads[one].stage, self.plan.upstream(stage, name, reads[one].stage), one)
+                for one in ("proposals", "salient", "cam") if one in reads
+            }  # fmt: skip
+
+        learned = {}
         if "weights" in self.plan.reads("mil", mil, "run"):
-            self.make("mil", mil, "train", **{name: self.paths(*one) for name, one in given.items()})
-            given["weights"] = self.out / "mil" / mil / "weights.pt"
-        self.sharded("mil", mil, **given)
+            stores = given("mil", mil, "train")
+            self.make("mil", mil, "train", **{name: self.paths(*one) for name, one in stores.items()})
+            learned["weights"] = self.out / "mil" / mil / "weights.pt"
+        self.sharded("mil", mil, **given("mil", mil, "run"), **learned)
         self.make("graph", graph, mil=self.paths("mil", mil, "mil"))
+        nodes = {"proposals": None} | {
+            name: self.paths(*one) for name, one in given("graph_cut", variant, "run").items()
+        }
         self.make(
-            "graph_cut", variant, mil=self.paths("mil", mil, "mil"), edges=self.path("graph", graph, "edges"),
-            proposals=self.paths("proposals", "default", "proposals"),
-        )  # fmt: skip
+            "graph_cut", variant, mil=self.paths("mil", mil, "mil"), edges=self.path("graph", graph, "edges"), **nodes
+        )
 
     def run(self):
         """(truth, {recipe: pseudo labels}) of the dataset."""
         self.make("images")
         self.sharded("proposals", "default")
+        self.sharded("saliency", "default")
         for head in ("plain", "pam"):
             self.make("classifier", head, "train")
             self.sharded("cam", head, weights=self.out / "classifier" / head / "weights.pt")

@@ -91,11 +91,14 @@ def input_of(stage, read, file):
             return f"{OUT}/{word}/{w.recipe}/{name}" if w.recipe in PLAN.runs(word) else []
         if not needed(w):
             return []
-        variant = w.variant if word == stage.word else PLAN.upstream(stage.word, w.variant, word)
+        variant = w.variant if word == stage.word else view(w).of(word).variant
         return of_shards(f"{OUT}/{word}/{variant}/{name}", getattr(w, "shard", None))
 
+    def view(w):
+        return PLAN.view(stage.word, getattr(w, "variant", "default"), getattr(w, "recipe", None))
+
     def needed(w):
-        return stage.shared or read.when(PLAN.view(stage.word, w.variant))
+        return read.when(view(w))
 
     return paths
 
@@ -169,19 +172,42 @@ def job(rule_name):
     return {"cfg": section, "code": lambda w: code_digest(stage.word)}
 
 
+def cores():
+    """Cores of this machine that its jobs share, or None where a scheduler runs them on others."""
+    if workflow.non_local_exec or workflow.remote_exec:
+        return None
+    return given if isinstance(given := workflow.resource_settings.cores, int) else real_cores()
+
+
+def real_cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def job_threads(wildcards=None):
-    """Cores to reserve: never more jobs at once than the machine has real cores, whatever --cores says."""
-    real = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = workflow.cores if isinstance(workflow.cores, int) else real
-    return min(cores, max(PLAN.threads, math.ceil(PLAN.threads * cores / real)))
+    """Cores to reserve: never more jobs at once than the machine has real cores, whatever --cores says.
+
+    A scheduler is asked for the key `threads`: what the machine has where it is called says nothing of its nodes.
+    """
+    shared = cores()
+    if shared is None:
+        return PLAN.threads
+    return min(shared, max(PLAN.threads, math.ceil(PLAN.threads * shared / real_cores())))
 
 
 def gpu_threads(wildcards=None):
     """On a machine with devices a GPU job has its share of the cores, for the photos; without one it is a CPU job."""
-    if not DEVICES:
+    if not DEVICES or cores() is None:
         return job_threads()
-    cores = workflow.cores if isinstance(workflow.cores, int) else os.cpu_count()
-    return max(PLAN.threads, min(8, cores // len(DEVICES)))
+    return max(PLAN.threads, min(8, cores() // len(DEVICES)))
+
+
+def gpus(wildcards, rulename):
+    """Devices of a job on the CPU: those of a GPU job in a variant that computes with a network, else none."""
+    stage, function = RULES[rulename]
+    wants = not stage.shared and stage.jobs[function].device(
+        PLAN.view(stage.word, getattr(wildcards, "variant", "default"))
+    )
+    return PLAN.gpus if wants else 0
 
 
 def mem_mb(wildcards, attempt, rulename):
@@ -190,6 +216,7 @@ def mem_mb(wildcards, attempt, rulename):
     return stage.jobs[function].mem_mb * attempt
 
 
-def minutes(wildcards, rulename):
+def minutes(wildcards, attempt, rulename):
+    """Likewise."""
     stage, function = RULES[rulename]
-    return stage.jobs[function].minutes
+    return stage.jobs[function].minutes * attempt

@@ -6,6 +6,7 @@ use rule cpu_job as graph_cut with:
             mil="mil/{shard}.zarr.zip",
             edges="graph/edges.zarr.zip",
             proposals="proposals/{shard}.zarr.zip",
+            salient="saliency/{shard}.salient.zarr.zip",
         ),
     output:
         instances="<out>/graph_cut/{variant}/labels.zarr.zip",

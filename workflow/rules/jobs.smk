@@ -8,6 +8,7 @@ rule cpu_job:
         "../../envs/images.yaml"
     threads: job_threads
     resources:
+        gpu=gpus,
         torch_threads=PLAN.threads,
         mem_mb=mem_mb,
         runtime=minutes,

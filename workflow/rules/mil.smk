@@ -21,6 +21,7 @@ use rule gpu_job as mil with:
             "mil",
             weights="mil/weights.pt",
             proposals="proposals/{shard}.zarr.zip",
+            salient="saliency/{shard}.salient.zarr.zip",
             cam="cam/{shard}.cam.zarr.zip",
         ),
     output:

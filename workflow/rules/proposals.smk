@@ -3,6 +3,8 @@ use rule cpu_job as proposals with:
     input:
         **reads(
             "proposals",
+            edges="edges/{shard}.zarr.zip",
+            salient="saliency/{shard}.salient.zarr.zip",
         ),
     output:
         proposals="<out>/proposals/{variant}/{shard}.zarr.zip",
@@ -17,6 +19,8 @@ use rule cpu_job as proposals_predict with:
     input:
         **reads(
             "proposals_predict",
+            edges="edges/held_out.zarr.zip",
+            salient="saliency/held_out.salient.zarr.zip",
         ),
     output:
         held_out="<out>/proposals/{variant}/held_out.zarr.zip",

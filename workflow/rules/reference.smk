@@ -5,6 +5,7 @@ use rule cpu_job as reference with:
             "reference",
             truth="images/truth.zarr.zip",
             proposals="proposals/{shard}.zarr.zip",
+            salient="saliency/{shard}.salient.zarr.zip",
         ),
     output:
         instances="<out>/reference/{variant}/{shard}.zarr.zip",

@@ -3,10 +3,13 @@ use rule gpu_job as refine_train with:
         **reads(
             "refine_train",
             labels="pseudo_labels/labels.zarr",
+            semantic="semantic/{shard}.zarr.zip",
         ),
     output:
         weights="<out>/refine/{recipe}/weights.pt",
         manifest="<out>/refine/{recipe}/weights.json",
+        added="<out>/refine/{recipe}/added.zarr.zip",
+        added_manifest="<out>/refine/{recipe}/added.json",
     pathvars:
         job="refine_train.{recipe}",
     params:

@@ -7,6 +7,7 @@ use rule cpu_job as report with:
             more=drawn(),
             truth="images/truth.zarr.zip",
             labels="pseudo_labels/labels.zarr",
+            added="refine/added.zarr.zip",
             predictions="refine/predictions.zarr.zip",
             segmentation="segment/predictions.zarr.zip",
             metrics="evaluate/metrics.json",

@@ -1,0 +1,20 @@
+use rule cpu_job as fuse with:
+    input:
+        **reads(
+            "fuse",
+            bestie="bestie/{shard}.zarr.zip",
+            cim="cim/{shard}.zarr.zip",
+            graph_cut="graph_cut/instances.zarr.zip",
+            match="match/{shard}.zarr.zip",
+            transfer="transfer/{shard}.zarr.zip",
+            cam="cam/{shard}.cam.zarr.zip",
+            semantic="semantic/{shard}.zarr.zip",
+            saliency="saliency/{shard}.zarr.zip",
+        ),
+    output:
+        instances="<out>/fuse/{variant}/{shard}.zarr.zip",
+        manifest="<out>/fuse/{variant}/{shard}.json",
+    pathvars:
+        job="fuse.{variant}.{shard}",
+    params:
+        **job("fuse"),
