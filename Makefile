@@ -5,10 +5,16 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo test test-slow test-slurm lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
+.PHONY: demo photos test test-slow test-exports test-slurm lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
+
+# Your own photos: make photos ROOT=my-photos [SHOW=transfer]. Short schedules where there is no GPU.
+photos: $(ENV)
+	@test -d "$(ROOT)" || { echo "Name your folder of photos: make photos ROOT=my-photos"; exit 1; }
+	.venv/bin/snakemake --cores all --resources gpu=8 --configfile config/folder.yaml $(SMALL) --config 'dataset={root: $(ROOT)}' run=$(shell basename "$(ROOT)" | tr -c 'A-Za-z0-9_\n-' -) $(if $(SHOW),'show=[$(SHOW)]')
+SMALL = $(shell nvidia-smi -L >/dev/null 2>&1 || echo config/cpu.yaml)
 
 test: $(ENV)
 	$(RUN) pytest -q -n 2 --dist loadfile -m "not slow" tests
@@ -20,6 +26,15 @@ test-slow: $(ENV)
 test-slurm: $(ENV)
 	$(UV) pip install --quiet --python .venv/bin/python "snakemake-executor-plugin-slurm>=2.8,<3"
 	.venv/bin/pytest -m slow tests/workflow/test_slurm.py
+
+# The exports in the tools that they are meant for, in an environment of its own.
+test-exports: .venv-exports/.synced
+	.venv-exports/bin/python -m pytest -q tests/exports
+
+.venv-exports/.synced: pyproject.toml | .uv/bin/uv
+	test -x .venv-exports/bin/python || $(UV) venv --quiet --python "$$(command -v python3)" .venv-exports
+	$(UV) pip install --quiet --python .venv-exports/bin/python --group exports
+	touch $@
 
 # Three seeds of the demo, their median into docs/benchmarks.md.
 bench-demo: $(ENV)
@@ -113,7 +128,7 @@ lock: .venv/.synced
 	$(UV) pip compile pyproject.toml --group dev --generate-hashes --no-header --universal --python-version 3.11 -o requirements.txt
 
 clean:
-	rm -rf .venv .uv
+	rm -rf .venv .venv-exports .uv
 
 .uv/bin/uv:
 	command -v uv || (python3 -m venv .uv && .uv/bin/pip install --quiet uv)

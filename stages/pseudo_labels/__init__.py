@@ -11,7 +11,9 @@ def run(inputs, config, job):
     """
     import numpy as np
 
+    from stages.pseudo_labels import corrections
     from stages.pseudo_labels.box_nms import box_nms
+    from stages.pseudo_labels.settle import settle
     from tag2mask.data.coco import to_coco
     from tag2mask.data.index import Index
     from tag2mask.data.instances import Instances
@@ -29,9 +31,23 @@ def run(inputs, config, job):
             rows = labels.rows(i)
             keep[rows] = box_nms(labels.bbox[rows], labels.score[rows], labels.category[rows], threshold=config.box_nms)
         labels = labels.select(keep)
+    if config.corrections is not None:
+        decided = corrections.read(config.corrections, index)
+        labels, numbers = settle(labels, decided, iou=config.settled_iou)
+        report_corrections(decided, labels, numbers, job)
     labels = labels.replaced(categories=index.categories, id=np.arange(1, len(labels) + 1, dtype=np.int64))
     report(labels, found, index, job)
     return {"labels": labels, "coco": to_coco(labels, file_names={index.image_id[i]: index.path[i] for i in photos})}
+
+
+def report_corrections(decided, labels, numbers, job):
+    """Counts for the manifest, and a warning where a decision is about nothing."""
+    job.count(corrected_photos=len(decided), settled=numbers["settled"], gone=numbers["gone"])
+    if numbers["missed"]:
+        job.warn(f"{numbers['missed']} rejected masks are no labels any more: this recipe makes others now.")
+    others = sorted(set(decided) - set(labels.image_id))
+    if others:
+        job.warn(f"{len(others)} corrected photos are not for training and teach nothing, the first is {others[0]}.")
 
 
 def report(labels, found, index, job):

@@ -5,13 +5,16 @@ from tag2mask.run.registry import Job, Stage, Write
 
 
 def fill(config, view, recipe):
-    """NMS where the instances are whole proposals, and nowhere else (LIID, Sec. 5.3)."""
-    return config if recipes.whole_proposals(view.plan, recipe) else {**config, "box_nms": None}
+    """NMS where the instances are whole proposals, and nowhere else (LIID, Sec. 5.3); references are not corrected."""
+    nms = config["box_nms"] if recipes.whole_proposals(view.plan, recipe) else None
+    corrections = config["corrections"] if recipes.kind(view.plan, recipe) == "method" else None
+    return {**config, "box_nms": nms, "corrections": corrections}
 
 
 STAGE = Stage(
     jobs={"run": Job(writes={"labels": Write("instances/1"), "coco": Write("")})},
     shared=True,
     fill=fill,
+    supervision=lambda view: "corrected" if view.config["corrections"] else "",
     disk_kb=8,
 )

@@ -1,6 +1,6 @@
 """The command `tag2mask`: all that is done by hand. The pipeline itself is run by `snakemake`.
 
-Three commands are its own, the others are declared by stages; a command's module is imported when it is asked for.
+Four commands are its own, the others are declared by stages; a command's module is imported when it is asked for.
 """
 
 import argparse
@@ -16,7 +16,8 @@ from tag2mask.run.registry import Command, stages
 OWN = {
     "predict": Command("tag2mask.cli.predict", "segment any photos with trained weights"),
     "inspect": Command("tag2mask.cli.inspect", "show what a store holds, as text and as a picture"),
-    "export": Command("tag2mask.cli.export", "write a store as COCO JSON, or as a folder for any Zarr tool"),
+    "export": Command("tag2mask.cli.export", "write a store for other tools: COCO, YOLO, CVAT, labelme, ..., Zarr"),
+    "review": Command("tag2mask.cli.review", "make a page to accept or reject masks with the keyboard"),
 }
 
 

@@ -1,56 +1,121 @@
-"""Write a store for other tools: tag2mask export STORE OUT
+"""Write a store for other tools: tag2mask export STORE OUT [--format FORMAT] [--root FOLDER] [--min-score S] [--val S]
 
-STORE: a .zarr.zip file or a directory store. OUT says as what: FILE.json as COCO JSON (a store of instances; photos are
-named as in the index of the same run), FOLDER.zarr as a directory store, which any Zarr tool opens.
+STORE: a .zarr.zip file or a directory store. Without a format OUT says as what: FILE.json as COCO JSON with run
+lengths, FOLDER.zarr as a directory store, which any Zarr tool opens. Formats of instances, labels and predictions:
+
+  coco-rle, coco-polygons   FILE.json
+  yolo-seg                  FOLDER with data.yaml, labels and links to the photos
+  cvat                      FILE.xml, CVAT for images 1.1
+  labelme                   FOLDER of JSON files, for X-AnyLabeling too
+  label-studio              FILE.json, tasks with predictions
+
+Photos are named relative to --root, by default the root of the dataset of the run that STORE lies in; of a store of
+`tag2mask predict` name the folder of photos. Photos without instances are listed too. Masks are in upright pixels:
+photos count as turned by their EXIF data.
 """
 
 import argparse
-import json
+import importlib
+import os
 import zipfile
 from pathlib import Path
 
+import numpy as np
+
 from tag2mask.cli.inspect import INDEX
-from tag2mask.data import coco, instances
-from tag2mask.data.index import index_near
+from tag2mask.data import instances
+from tag2mask.data.formats import FORMATS, Export
+from tag2mask.data.index import Index, index_near
+from tag2mask.data.instances import Instances
 from tag2mask.data.photo import SUFFIXES
 from tag2mask.errors import UserError
-from tag2mask.store import manifest, store
+from tag2mask.store import store
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """STORE and OUT."""
+    """STORE, OUT and the options."""
     parser.add_argument("store", metavar="STORE", type=Path)
-    parser.add_argument("out", metavar="OUT", type=Path, help="FILE.json or FOLDER.zarr, not there yet")
+    parser.add_argument("out", metavar="OUT", type=Path, help="file or folder, not there yet")
+    parser.add_argument("--format", choices=FORMATS, help="default: what the ending of OUT says")
+    parser.add_argument("--root", metavar="FOLDER", type=Path, help="what file names are relative to")
+    parser.add_argument("--min-score", metavar="S", type=float, default=0.0, help="leave out instances below (0)")
+    parser.add_argument(
+        "--val", metavar="SHARE", type=float, default=0.1,
+        help="yolo-seg: of the photos, the last by name, where the store holds no validation photo (0.1)",
+    )  # fmt: skip
 
 
 def main(given: argparse.Namespace) -> None:
     """Write OUT, whole or not at all. UserError for what cannot be."""
-    write = {".json": write_json, ".zarr": write_folder}.get(given.out.suffix)
-    if write is None:
-        raise UserError(f"{given.out} ends neither in .json (COCO JSON) nor in .zarr (directory store); name one so.")
+    if given.format is None and given.out.suffix not in (".json", ".zarr"):
+        raise UserError(
+            f"{given.out} ends neither in .json (COCO JSON) nor in .zarr (directory store); name one so, or a --format."
+        )
+    if given.format is not None and given.out.suffix != FORMATS[given.format][1]:
+        ending = FORMATS[given.format][1]
+        raise UserError(f"{given.out}: {given.format} is a {f'file {ending}' if ending else 'folder'}; name one so.")
     if given.out.exists():
         raise UserError(f"{given.out} exists; name one that does not.")
-    write(given.store, given.out)
-    print(given.out)
+    if given.out.suffix == ".zarr":
+        write_folder(given.store, given.out)
+        print(given.out)
+    else:
+        print(write_format(given))
 
 
-def write_json(path: Path, out: Path) -> None:
-    """The instance store at `path` as COCO JSON."""
-    found = store.open(path).attrs.get("schema")
+def write_format(given: argparse.Namespace) -> str:
+    """The instance store as a format of other tools; returns what was written, in words."""
+    found = store.open(given.store).attrs.get("schema")
     if str(found).partition("/")[0] != instances.SCHEMA.partition("/")[0]:
         raise UserError(
-            f"{path} holds {found}, and COCO JSON is for {instances.SCHEMA} alone; name an OUT that ends in .zarr."
+            f"{given.store} holds {found}, and formats of instances are for {instances.SCHEMA} alone; name an OUT that "
+            "ends in .zarr."
         )
-    table, index = instances.Instances.load(path), index_near(path, INDEX)
-    files = {name: name for name in table.image_id if name.lower().endswith(SUFFIXES)}
-    files |= {} if index is None else dict(zip(index.image_id, index.path))
-    if not table.category.all():  # COCO's readers want every category listed
+    table, index = Instances.load(given.store), index_near(given.store, INDEX)
+    if not table.category.all():  # readers want every category listed
         table = table.replaced(categories={0: "proposal"} | table.categories)
+    whole = given.format in (None, "coco-rle") and given.min_score <= 0  # run lengths can be empty
+    kept = np.ones(len(table), bool) if whole else (np.diff(table.rle_first) > 1) & (table.score >= given.min_score)
+    files, root = named(table, index, given.root)
+    held_out = validation(table, index, given.val)
+    export = Export(table.select(kept), files, root, held_out, given.out.resolve())
+    module = importlib.import_module(f"tag2mask.data.formats.{FORMATS[given.format or 'coco-rle'][0]}")
     try:
-        content = coco.to_coco(table, file_names=files)
+        with store.atomic(given.out) as part:
+            module.write(export, part)
     except ValueError as error:
-        raise UserError(f"{path} cannot be COCO JSON: {error}; name an OUT that ends in .zarr.") from None
-    manifest.write_text(out, json.dumps(content))
+        raise UserError(f"{given.store} cannot be COCO JSON: {error}; name an OUT that ends in .zarr.") from None
+    left = f", {len(table) - kept.sum()} left out (empty, or of a low score)" if not kept.all() else ""
+    where = f", named relative to {root}" if root else ""
+    return f"{given.out}: {kept.sum()} instances of {table.images} photos{where}{left}"
+
+
+def named(table: Instances, index: Index | None, root: Path | None) -> tuple[list[str], Path | None]:
+    """(file of every photo relative to the root, the root or None). UserError for a photo that is not below it."""
+    if index is None or not set(table.image_id) <= set(index.image_id):
+        files = [name if name.lower().endswith(SUFFIXES) else f"{name}.jpg" for name in table.image_id]
+        return files, root
+    path = dict(zip(index.image_id, index.path))
+    files = [path[name] for name in table.image_id]
+    if root is None:
+        return files, index.root
+    moved = [Path(os.path.relpath(index.root / file, root)).as_posix() for file in files]
+    outside = next((file for file, to in zip(files, moved) if to.startswith("../")), None)
+    if outside is not None:
+        raise UserError(f"--root: {index.root / outside} does not lie below {root}; name a folder above all photos.")
+    return moved, root
+
+
+def validation(table: Instances, index: Index | None, share: float) -> np.ndarray:
+    """(I,) bool: the photos of the index's validation split, or, where the table has none of them, its last ones.
+
+    The last by name rather than by chance: frames of one film, which bear one name, then stay on one side.
+    """
+    held = set() if index is None else {index.image_id[i] for i in index.where("val")}
+    chosen = np.array([name in held for name in table.image_id], bool)
+    if not chosen.any() and table.images > 1:
+        chosen[table.images - max(1, round(share * table.images)) :] = True
+    return chosen
 
 
 def write_folder(path: Path, out: Path) -> None:

@@ -18,6 +18,12 @@ COLUMNS = {  # one value, or one row of values, per instance
     "ignore": np.uint8,
 }  # fmt: skip
 
+DIMENSIONS = {
+    "image_id": ("image",), "size": ("image", "side"), "first": ("image_start",),
+    **{name: ("instance", "corner") if name == "bbox" else ("instance",) for name in COLUMNS},
+    "rle_first": ("instance_start",), "rle": ("run",), "void_first": ("void_start",), "void": ("void_run",),
+}  # fmt: skip
+
 
 @dataclass
 class Instances:
@@ -44,6 +50,7 @@ class Instances:
     void: np.ndarray
 
     schema = SCHEMA
+    dims = DIMENSIONS
 
     def __len__(self) -> int:
         return len(self.id)

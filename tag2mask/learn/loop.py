@@ -84,7 +84,7 @@ def train(task, job):
     model.train()
     turns = range(done, task.iterations)
     with Ahead(make, iterations=task.iterations, workers=workers_of(job)) as batches:
-        for t in job.progress(turns, total=len(turns), unit="iterations", what=task.name):
+        for t in job.progress(turns, total=task.iterations, before=done, unit="iterations", what=task.name):
             set_rate(optimiser, task.rate(t))
             mean = averaged(mean, step(task, batches(t), t, seed=job.seed))
             if task.after is not None:

@@ -29,13 +29,17 @@ from tag2mask.run.lease import lease
 
 
 def main(snakemake: Any) -> None:
-    """Run one Snakemake job. Exit status 1 and one sentence for what a user can mend, a traceback for a bug."""
+    """Run one Snakemake job. Exit status 1 and one sentence for what a user can mend, 130 and one after Ctrl-C, a
+    traceback for a bug."""
     cfg = dict(snakemake.params.cfg)
     rule = cfg["stage"] + ("_train" if cfg["function"] == "train" else "")
     name = ".".join([rule, *map(str, snakemake.wildcards)])
     log = open_log(snakemake.log[0], name)
     try:
         execute(snakemake, cfg, log)
+    except KeyboardInterrupt:
+        log.warning("stopped by Ctrl-C; the same command goes on from here")
+        sys.exit(130)
     except UserError as error:
         log.error(str(error))
         sys.exit(1)

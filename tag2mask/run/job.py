@@ -43,7 +43,7 @@ class Job:
         self.numbers.update(values)
 
     def progress(
-        self, items: Iterable[T], *, total: int | None = None, unit: str = "photos", what: str = ""
+        self, items: Iterable[T], *, total: int | None = None, before: int = 0, unit: str = "photos", what: str = ""
     ) -> Iterator[T]:
-        """`items`, with done, rate and time left shown in terminal and log."""
-        return progress(items, total=total, unit=unit, what=what, log=self.log)
+        """`items`, with done, rate and time left shown in terminal and log. before : done by an earlier process."""
+        return progress(items, total=total, before=before, unit=unit, what=what, log=self.log)

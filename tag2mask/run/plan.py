@@ -13,7 +13,7 @@ from tag2mask.run.config import Section, mapping, ordered, parse, strings
 from tag2mask.run.registry import Read, dataset, stages
 from tag2mask.store import hub
 
-OUTSIDE = ("weights", "path", "labelled_folder")  # keys that name files and folders from outside the run
+OUTSIDE = ("weights", "path", "labelled_folder", "corrections")  # keys that name files and folders from outside the run
 NAME = r"^[A-Za-z0-9_-]+$"
 
 
@@ -164,9 +164,11 @@ class Plan(Section):
         order = list(stages())
         return sorted(found, key=lambda pair: (order.index(pair[0]), pair[1]))
 
-    def outside(self, stage: str, variant: str = "default") -> dict[str, str]:
-        """{key: path} of the files and folders from outside the run that the stage reads in this variant."""
-        given = {key: self.config(stage, variant).get(key) for key in OUTSIDE}
+    def outside(self, stage: str, variant: str = "default", recipe: str | None = None) -> dict[str, str]:
+        """{key: path} of the files and folders from outside the run that the stage reads in this variant or recipe."""
+        config = self.config(stage, variant)
+        config = config if recipe is None else stages()[stage].fill(config, self.view(stage, variant), recipe)
+        given = {key: config.get(key) for key in OUTSIDE}
         no_file = (None, "", "imagenet", "none")
         return {key: path for key, path in given.items() if path not in no_file and not hub.named(path)}
 

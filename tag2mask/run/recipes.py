@@ -105,8 +105,13 @@ def whole_proposals(plan: "Plan", recipe: str) -> bool:
 
 
 def supervision(plan: "Plan", recipe: str) -> str:
-    """What the recipe's labels were made from: "tags", or what is more: points, boxes, masks, semantic masks."""
+    """What the recipe's labels were made from: "tags", or what is more: points, boxes, masks, corrected.
+
+    What the shared road adds, it adds to methods, not to references.
+    """
     pairs = plan.closure(*plan.source(recipe))
+    if kind(plan, recipe) == "method":
+        pairs += [(word, "default") for word, stage in stages().items() if stage.shared]
     found = {stages()[stage].supervision(plan.view(stage, variant)) for stage, variant in pairs}
     return ", ".join(sorted(found - {""})) or "tags"
 

@@ -108,9 +108,9 @@ class Stage:
 
     labels : the output whose rows can become pseudo labels, or "". whole_proposals : whether these rows are whole
     proposals (box NMS is due). kind : what a recipe with these labels is in the table: "method", "full", "bound",
-    "baseline". supervision : "points", "boxes", "masks", ... where the variant uses more than tags, else "".
-    extras : what else it rests on that was trained or made elsewhere. lacks : one sentence where the variant cannot run
-    on this machine, for what it needs is not installed, else "".
+    "baseline". supervision : "points", "boxes", "masks", ... where the variant uses more than tags, else ""; of a
+    shared stage what it adds to every method. extras : what else it rests on that was trained or made elsewhere.
+    lacks : one sentence where the variant cannot run on this machine, for what it needs is not installed, else "".
 
     runs_for : (plan, recipe) -> bool, for a shared stage. of_recipe : keys of a shared stage that a recipe may set for
     itself; all others are the same for every row of the table, so that rows compare. fill : (config, view, recipe) ->

@@ -59,8 +59,8 @@ def write_manifest(
 
 
 def without_paths(section: dict[str, Any]) -> dict[str, Any]:
-    """The section without the dataset's place: a dataset that moved is the same dataset."""
-    config = {key: value for key, value in section["config"].items() if key not in ("root", "path")}
+    """The section without the places of files: a dataset that moved is the same dataset."""
+    config = {key: value for key, value in section["config"].items() if key not in ("root", "path", "corrections")}
     return {**section, "config": config}
 
 

@@ -30,12 +30,18 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time for zip entries, so that equal con
 
 # zarr warns that its own string type has no frozen specification; these stores are read back by the same library.
 warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
+# Nor has the root's copy of all arrays' metadata, which xarray looks for first.
+warnings.filterwarnings("ignore", message=".*Consolidated metadata is currently not part.*")
 # Snakemake leaves a time stamp in a published folder; it is no part of the store.
 warnings.filterwarnings("ignore", message=".*snakemake_timestamp is not recognized.*")
 
 
 class Artifact(Protocol):
-    """What can be stored. schema : "name/version"."""
+    """What can be stored. schema : "name/version".
+
+    An artifact may have `dims`, array -> names of its dimensions, by which xarray opens the store: equal names, equal
+    lengths.
+    """
 
     schema: str
 
@@ -99,7 +105,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def fill(memory: MemoryStore, artifact: Artifact) -> None:
-    """Create the group with its attributes, then every array whole."""
+    """Create the group with its attributes, then every array whole, then the copy of their metadata."""
+    dims: Mapping[str, tuple[str, ...]] = getattr(artifact, "dims", {})
     attrs = {"schema": artifact.schema, **artifact.attrs()}
     group = zarr.create_group(memory, zarr_format=3, attributes=attrs)
     for name, values in artifact.arrays().items():
@@ -108,9 +115,13 @@ def fill(memory: MemoryStore, artifact: Artifact) -> None:
         shape = values.shape
         width = max(1, int(np.prod(shape[1:]))) if len(shape) > 1 else 1
         chunks = (max(1, min(shape[0], CHUNK // width)), *(max(1, n) for n in shape[1:])) if shape else ()
-        array = group.create_array(name, shape=shape, chunks=chunks, dtype=str if text else values.dtype)
+        array = group.create_array(
+            name, shape=shape, chunks=chunks, dtype=str if text else values.dtype,
+            dimension_names=dims.get(name, [f"{name}_{axis}" for axis in range(len(shape))]),
+        )  # fmt: skip
         if values.size:
             array[...] = values.astype(object) if text else values
+    zarr.consolidate_metadata(memory)
 
 
 def entries(memory: MemoryStore) -> list[tuple[str, bytes]]:
@@ -169,7 +180,7 @@ def open(path: str | Path) -> zarr.Group:
         raise UserError(f"{path} does not exist; run the stage that makes it first.")
     try:
         store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
-        return zarr.open_group(store, mode="r", zarr_format=3)
+        return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)  # the arrays themselves
     except (zipfile.BadZipFile, FileNotFoundError, KeyError, ValueError) as error:
         raise unreadable(path, error) from None
 

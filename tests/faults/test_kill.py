@@ -97,3 +97,18 @@ def test_a_killed_snakemake(tiny_copy):
     tiny_copy.run(target)
     assert tiny_copy.digests() == before
     assert tiny_copy.planned() == {}
+
+
+@pytest.mark.slow
+def test_ctrl_c(tiny_copy):
+    """To Snakemake and its job, as a terminal sends it: a few lines, no traceback, and the same command goes on."""
+    target, log = TARGETS["classifier"]
+    before = tiny_copy.digests()
+    (tiny_copy.folder / OUT / "logs" / f"{log}.log").unlink()
+    process = tiny_copy.start("--force", target)
+    job_of(tiny_copy, process, log)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=300)[0]
+    assert process.returncode != 0 and "stopped by Ctrl-C" in said and "Traceback" not in said
+    tiny_copy.run(target)
+    assert tiny_copy.digests() == before

@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import pytest
 from conftest import ROOT
+
+from tag2mask.run import adapter
 
 
 def test_numpy_comes_after_the_number_of_threads():
@@ -11,3 +15,18 @@ def test_numpy_comes_after_the_number_of_threads():
     code = "import sys, tag2mask.run.adapter; print({'numpy', 'torch', 'cv2'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
+
+
+def test_ctrl_c_is_one_line(monkeypatch, tmp_path, capsys):
+    """Snakemake hands Ctrl-C to its jobs too; none of them answers with a traceback."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(adapter, "execute", interrupted)
+    params = SimpleNamespace(cfg={"stage": "cam", "function": "run"})
+    with pytest.raises(SystemExit) as left:
+        adapter.main(SimpleNamespace(params=params, wildcards=["plain", "0000"], log=[tmp_path / "x.log"]))
+    assert left.value.code == 130
+    said = "cam.plain.0000: stopped by Ctrl-C; the same command goes on from here"
+    assert capsys.readouterr().err.endswith(f"{said}\n") and said in (tmp_path / "x.log").read_text()

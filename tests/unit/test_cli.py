@@ -19,7 +19,7 @@ from tag2mask.cli import predict
 from tag2mask.run.registry import Command, Stage, stages
 from tag2mask.store.weights import Weights
 
-WORDS = ("predict", "inspect", "export", "points", "cut", "evaluate", "picture")
+WORDS = ("predict", "inspect", "export", "review", "points", "cut", "evaluate", "picture")
 
 
 def helped(*words):

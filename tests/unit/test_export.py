@@ -53,7 +53,8 @@ def same(a, b):
 def test_coco_json_names_the_photos_as_the_index_does(run, capsys):
     for name in ("table.zarr.zip", "folder.zarr"):
         assert main(["export", str(run / name), f"{name}.json"]) == 0
-        assert capsys.readouterr().out == f"{name}.json\n"
+        said = f"{name}.json: 3 instances of 2 photos, named relative to {run.parents[1] / 'photos'}\n"
+        assert capsys.readouterr().out == said
         content = json.loads(Path(f"{name}.json").read_text())
         assert [image["file_name"] for image in content["images"]] == ["a.png", "sub/b.jpeg"]
         assert same(from_coco(f"{name}.json"), Instances.load(run / name))
@@ -90,7 +91,11 @@ def test_a_directory_store(run):
         ("table.zarr.zip", "there.json", "there.json exists; name one that does not."),
         ("table.zarr.zip", "there.zarr", "there.zarr exists; name one that does not."),
         ("folder.zarr", "x.zarr", "folder.zarr is a directory store already; copy it."),
-        ("maps.zarr.zip", "x.json", "maps.zarr.zip holds maps/1, and COCO JSON is for instances/1 alone; name an OUT"),
+        (
+            "maps.zarr.zip",
+            "x.json",
+            "maps.zarr.zip holds maps/1, and formats of instances are for instances/1 alone; name",
+        ),
         ("twice.zarr.zip", "x.json", "twice.zarr.zip cannot be COCO JSON: instance ids must be unique over the table"),
         ("table.zarr.zip", "x", "x ends neither in .json (COCO JSON) nor in .zarr (directory store)"),
         ("table.zarr.zip", "x.zarr.zip", "x.zarr.zip ends neither in .json"),

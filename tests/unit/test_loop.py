@@ -13,6 +13,7 @@ from tag2mask.errors import UserError
 from tag2mask.learn import checkpoints, loop
 from tag2mask.learn.schedules import make_schedule
 from tag2mask.run.job import Job
+from tag2mask.run.progress import line
 
 
 def test_every_photo_once_per_pass_and_nothing_but_seed_and_iteration_counts():
@@ -98,6 +99,17 @@ def test_resumed_training_equals_undisturbed_training_bit_for_bit(tmp_path, die_
     found = run(again)
     assert again.numbers == job.numbers and same(found, wanted)
     assert found.tally == {"steps": 10}  # those counted after the checkpoint were taken again
+
+
+def test_progress_counts_from_the_start_of_the_training(tmp_path, caplog):
+    job = Job(checkpoints=tmp_path)
+    with pytest.raises(Killed):
+        run(job, die_at=7)
+    with caplog.at_level("INFO"):
+        run(job)
+    assert "resumed at iteration 6 of 10" in caplog.text and "numbers: 10/10 iterations" in caplog.text
+    # 4 of these 80 were done in these 2 seconds: 2 a second, 20 left
+    assert line("x", 60, 80, "iterations", 2.0, before=56) == "x: 60/80 iterations, 2/s, 00:10 left"
 
 
 def test_what_is_done_after_a_step(tmp_path):

@@ -92,6 +92,15 @@ def test_a_changed_key_reruns_exactly_what_depends_on_it(tiny, config, expected)
     assert tiny.planned(config=config) == expected
 
 
+def test_corrections_rerun_what_follows_from_labels_and_nothing_before(tiny_copy):
+    """Seven methods take them in, references do not; then a change of the file, not its date, counts."""
+    file = tiny_copy.folder / "corrections.json"
+    file.write_text('{"schema": "corrections/1", "photos": []}')
+    config = ["pseudo_labels={corrections: corrections.json}"]
+    methods = {"pseudo_labels": 7, "refine_train": 2, "refine": 2, "evaluate": 7, **EVALUATED}
+    assert tiny_copy.planned(config=config) == methods
+
+
 def test_the_seed_reruns_what_is_random(tiny):
     planned = tiny.planned(config=["seed=1"])
     assert {name: count for name, count in planned.items() if name == "images" or name.endswith("_train")} == {

@@ -75,7 +75,7 @@ def reads(rule_name, more={}, **files):
     return {
         **{name: lambda w, paths=paths: ancient(paths(w)) for name, paths in stores.items()},
         "index": ancient(INDEX),
-        "files": lambda w: local_files(stage.word, getattr(w, "variant", "default")),
+        "files": lambda w: local_files(stage.word, getattr(w, "variant", "default"), getattr(w, "recipe", None)),
         "manifests": lambda w: manifests(INDEX, *(stores[name](w) for name in vouched)),
     }
 
@@ -156,9 +156,9 @@ def manifests(*artifacts):
     return list(dict.fromkeys(f"{folder}/{name.split('.')[0]}.json" for folder, name in folders))
 
 
-def local_files(stage, variant):
-    """Files from outside the run that a stage reads: weights, proposals made elsewhere. When one changes, it reruns."""
-    return [path for path in PLAN.outside(stage, variant).values() if os.path.isfile(path)]
+def local_files(stage, variant, recipe):
+    """Files from outside the run that a stage reads: weights, corrections of people. When one changes, it reruns."""
+    return [path for path in PLAN.outside(stage, variant, recipe).values() if os.path.isfile(path)]
 
 
 def job(rule_name):
