@@ -24,16 +24,16 @@ def run(inputs, config, job):
 
 
 def predict(inputs, config, job):
-    """{"held_out": Instances} of the validation photos, by the same code. inputs : as for `run`.
+    """{"held_out": Instances} of the validation photos, by the same code.
 
-    A photo that an imported list or the edges lack has none, with one warning for all of them: nothing is learned from
-    it.
+    inputs : as for `run`, with held_out_edges and held_out_salient in place of edges and salient. A photo that an
+    imported list or the edges lack has none, with one warning for all of them: nothing is learned from it.
     """
     from tag2mask.data.index import Index
 
     index = Index.load(inputs.index)
     photos = index.where("val")
-    table, missing = table_of(index, photos, inputs, config, job)
+    table, missing = table_of(index, photos, inputs, config, job, prefix="held_out_")
     if missing:
         hierarchy = config.source == "hierarchy"
         what = "edges" if hierarchy else f"proposals in {config.path}"
@@ -54,16 +54,20 @@ def absent(name, *, config):
     return imported.absent(name, config=config)
 
 
-def table_of(index, photos, inputs, config, job, *, stop=False):
+def table_of(index, photos, inputs, config, job, *, prefix="", stop=False):
     """(Instances of `photos`, list of the ids that have no source), places in the index.
 
-    stop : whether to end at the first id that is lacking.
+    prefix : of the names of the inputs that lead. stop : whether to end at the first id that is lacking.
     """
     from tag2mask.data.instances import InstancesBuilder
 
+<<<<<<< HEAD
     source = source_of(index, inputs, config, job)
     if config.source not in ("hierarchy", "sam"):
         index.tell_turned(photos, job, f"proposals in {config.path}")
+=======
+    source = source_of(index, inputs, config, prefix=prefix)
+>>>>>>> edgeprops
     builder, missing = InstancesBuilder({}), []
     for i in job.progress(photos, total=len(photos), what="proposals"):
         found = source(i)
@@ -78,12 +82,16 @@ def table_of(index, photos, inputs, config, job, *, stop=False):
     return table, missing
 
 
+<<<<<<< HEAD
 def source_of(index, inputs, config, job):
+=======
+def source_of(index, inputs, config, *, prefix):
+>>>>>>> edgeprops
     """A function: place in the index -> (list of RLE dicts, score), best first, or None where the source lacks it."""
     from stages.proposals import imported, leads, ranking
 
     if config.source == "hierarchy":
-        leading = leads.opened(inputs, config)
+        leading = leads.opened(inputs, config, prefix=prefix)
 
         def made(i):
             keywords = leading(index.image_id[i])

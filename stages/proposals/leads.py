@@ -3,17 +3,21 @@
 from tag2mask.errors import UserError
 
 
-def opened(inputs, config):
+def opened(inputs, config, *, prefix=""):
     """A function image id -> keywords of `propose`, or None where the edges' store has no map of that photo.
 
-    inputs : edges (maps/1) where config.edges, salient (instances/1) where config.salient; others are not looked at.
-    Raises UserError where one of them is not given or does not know the photo.
+    inputs : edges (maps/1) where config.edges, salient (instances/1) where config.salient, each with `prefix` before
+    its name; others are not looked at. Raises UserError where one of them is not given or does not know the photo.
     """
     from tag2mask.data.instances import Instances
     from tag2mask.data.maps import Maps
 
-    edges = loaded(Maps, inputs, "edges", stage="edges") if config.edges else None
-    salient = loaded(Instances, inputs, "salient", stage="saliency") if config.salient else None
+    def store(kind, key, stage):
+        if not getattr(config, key):
+            return None
+        return loaded(kind, getattr(inputs, prefix + key, None), key=key, stage=stage)
+
+    edges, salient = store(Maps, "edges", "edges"), store(Instances, "salient", "saliency")
 
     def of(name):
         found = {}
@@ -29,9 +33,8 @@ def opened(inputs, config):
     return of
 
 
-def loaded(kind, inputs, key, *, stage):
-    """(the store, {image id: its number}) of inputs.<key>, which the stage makes."""
-    path = getattr(inputs, key, None)
+def loaded(kind, path, *, key, stage):
+    """(the store at `path`, {image id: its number}), which the stage makes and proposals.<key> wants."""
     if path is None:
         raise UserError(
             f"proposals.{key} needs what the stage {stage} makes, and it was not given; name the variant in "

@@ -36,8 +36,8 @@ STAGE = Stage(
         # one job of all validation photos: 5,000 of COCO at about 1.5 s
         "predict": Job(
             reads={
-                "edges": Read("edges.held_out", when=leads("edges")),
-                "salient": Read("saliency.held_out_salient", when=leads("salient")),
+                "held_out_edges": Read("edges.held_out", when=leads("edges")),
+                "held_out_salient": Read("saliency.held_out_salient", when=leads("salient")),
             },
             writes={"held_out": Write("instances/1")},
             mem_mb=2000,

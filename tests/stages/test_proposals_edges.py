@@ -220,7 +220,8 @@ def test_photos_without_edges(inputs):
     with pytest.raises(UserError, match=r"^The edges hold no map of the photo b: add it, or set proposals\.edges: fal"):
         run(inputs, LED, Job(shard=1, shards=2))
     job = Job()
-    assert len(predict(inputs, LED, job)["held_out"]) == 0
+    held_out = SimpleNamespace(index=inputs.index, held_out_edges=inputs.edges)
+    assert len(predict(held_out, LED, job)["held_out"]) == 0
     assert len(job.warnings) == 1 and "1 of 1 validation photos have no edges, the first is c" in job.warnings[0]
 
 
@@ -255,7 +256,8 @@ def declared(**more):
 def test_what_is_read_and_what_it_rests_on():
     plan = declared()
     reads = {name: read.what for name, read in plan.reads("proposals", "edges", "predict").items()}
-    assert reads == {"edges": "edges.held_out", "salient": "saliency.held_out_salient"}
+    assert reads == {"held_out_edges": "edges.held_out", "held_out_salient": "saliency.held_out_salient"}
+    assert {"edges", "salient"} <= {picture.maps for picture, _, _ in recipes.pictures(plan)}
     assert plan.reads("proposals", "default") == {} and plan.section("proposals", "default")["config"]["upstream"] == {}
     upstream = plan.section("proposals", "edges")["config"]["upstream"]
     assert upstream["edges"]["side"] == 320 and upstream["saliency"]["source"] == "u2netp"

@@ -19,8 +19,8 @@ use rule cpu_job as proposals_predict with:
     input:
         **reads(
             "proposals_predict",
-            edges="edges/held_out.zarr.zip",
-            salient="saliency/held_out.salient.zarr.zip",
+            held_out_edges="edges/held_out.zarr.zip",
+            held_out_salient="saliency/held_out.salient.zarr.zip",
         ),
     output:
         held_out="<out>/proposals/{variant}/held_out.zarr.zip",
