@@ -61,13 +61,9 @@ def table_of(index, photos, inputs, config, job, *, prefix="", stop=False):
     """
     from tag2mask.data.instances import InstancesBuilder
 
-<<<<<<< HEAD
-    source = source_of(index, inputs, config, job)
+    source = source_of(index, inputs, config, job, prefix=prefix)
     if config.source not in ("hierarchy", "sam"):
         index.tell_turned(photos, job, f"proposals in {config.path}")
-=======
-    source = source_of(index, inputs, config, prefix=prefix)
->>>>>>> edgeprops
     builder, missing = InstancesBuilder({}), []
     for i in job.progress(photos, total=len(photos), what="proposals"):
         found = source(i)
@@ -82,11 +78,7 @@ def table_of(index, photos, inputs, config, job, *, prefix="", stop=False):
     return table, missing
 
 
-<<<<<<< HEAD
-def source_of(index, inputs, config, job):
-=======
-def source_of(index, inputs, config, *, prefix):
->>>>>>> edgeprops
+def source_of(index, inputs, config, job, *, prefix):
     """A function: place in the index -> (list of RLE dicts, score), best first, or None where the source lacks it."""
     from stages.proposals import imported, leads, ranking
 
