@@ -43,7 +43,7 @@ bench-demo: $(ENV)
 
 # Real photos in VOC's layout: the whole chain, then (resumable, about half an hour a row) three longer trainings.
 bench-photos: $(ENV)
-	.venv/bin/snakemake --cores 2 --configfile config/voc2012.yaml config/cpu.yaml benchmarks/config/photos20.yaml --config 'dataset={root: $(PHOTOS)}'
+	.venv/bin/snakemake --cores 2 --configfile config/voc2012.yaml config/cpu.yaml config/quick.yaml benchmarks/config/photos20.yaml --config 'dataset={root: $(PHOTOS)}'
 	$(RUN) benchmarks.recipes --section photos-long --title "Real photos, 1,000 iterations" --command "make bench-photos PHOTOS=photos20" results/photos20
 
 # The same on one large GPU: longer trainings, minutes.
@@ -90,7 +90,7 @@ results/ablate-bestie.csv: | $(ENV)
 	.venv/bin/tag2mask points results/ablate-bestie/images/default/truth.zarr.zip $@
 
 # The same on real photos, rows 1, 4 and 5 and points, without Mask R-CNN (BESTIE, Sec. 4.5).
-REAL = --cores 2 --configfile config/voc2012.yaml config/cpu.yaml benchmarks/config/photos20.yaml benchmarks/config/ablate_bestie.yaml --config run=photos20-bestie train=[]
+REAL = --cores 2 --configfile config/voc2012.yaml config/cpu.yaml config/quick.yaml benchmarks/config/photos20.yaml benchmarks/config/ablate_bestie.yaml --config run=photos20-bestie train=[]
 ablate-bestie-photos: $(ENV) results/photos20-bestie.csv
 	.venv/bin/snakemake $(REAL) show=[cam_no_guidance,no_clustering,bestie,bestie_points,transfer,transfer_cam_peaks,transfer_points,whole_photo] dataset='{root: $(PHOTOS), points: $(CURDIR)/results/photos20-bestie.csv}'
 	$(RUN) benchmarks.ablate_bestie results/photos20-bestie --section ablate-bestie-photos --title "BESTIE on real photos" --command "make ablate-bestie-photos PHOTOS=photos20"
