@@ -2,11 +2,10 @@
 
 import cv2
 import numpy as np
-from tag2mask.data.spans import Spans
 
 from stages.fuse.candidates import support
 from tag2mask.data import rle
-from tag2mask.data.saliency import around
+from tag2mask.data.spans import Spans, around
 
 
 def features(found, trust, kin, maps, *, config):

@@ -50,7 +50,11 @@ def make_index(listing, config, job):
     if not index.train.any():
         raise UserError("The split train has no usable photo; see the warnings, or name another list.")
     if any(entry.val for entry in listing.entries) and not index.val.any():
-        raise UserError("The split val has no usable photo; see the warnings, or name another list.")
+        if config.val or config.kind != "folder":
+            raise UserError("The split val has no usable photo; see the warnings, or name another list.")
+        job.warn(
+            "No photo that was held out by name (dataset.val_share) is usable: nothing is measured on such photos."
+        )
     labelled = len(index.of_shard(None))
     if config.shards > labelled:
         raise UserError(

@@ -16,7 +16,6 @@ from tag2mask.learn import pretrained
 KINDS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # width of the image encoder -> the package's name of the network
 
 
-@functools.cache
 def proposer(config, *, device):
     """A function: photo (H, W, 3) uint8 RGB -> (list of n RLE dicts, score (n,) float32), best first.
 
@@ -27,7 +26,7 @@ def proposer(config, *, device):
     from segment_anything import SamAutomaticMaskGenerator
 
     generator = SamAutomaticMaskGenerator(
-        network(config.weights).to(device), points_per_side=config.sam_points, pred_iou_thresh=config.sam_iou,
+        network(config.weights, device=device), points_per_side=config.sam_points, pred_iou_thresh=config.sam_iou,
         stability_score_thresh=config.sam_stability, box_nms_thresh=config.sam_box_nms, output_mode="uncompressed_rle",
     )  # fmt: skip
 
@@ -40,7 +39,8 @@ def proposer(config, *, device):
     return propose
 
 
-def network(path):
+@functools.cache
+def network(path, *, device="cpu"):
     """SAM in evaluation mode with the tensors of the file `path`, whose size says which of the three it is."""
     from segment_anything import sam_model_registry
 
@@ -53,4 +53,4 @@ def network(path):
         )
     model = sam_model_registry[kind]()
     pretrained.fit(model, state, name=f"SAM {kind}", source=path)
-    return model.eval()
+    return model.to(device).eval()

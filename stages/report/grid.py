@@ -19,18 +19,24 @@ GAP, MARGIN, HEAD, CORNER = 6, 14, 30, 6  # pixels
 PAPER, INK = (255, 255, 255), (38, 41, 48)
 
 
-def write(run, out, *, photos=4, recipes=None):
-    """Write the grid of the run at `run` to the picture file `out`; returns its size in bytes."""
+def write(run, out, *, photos=4, ids=(), recipes=None):
+    """Write the grid of the run at `run` to the picture file `out`; returns its size in bytes.
+
+    photos : how many, spread over those with labels, where `ids` names none.
+    """
     run = Path(run)
     data = f"{dataset().word}/default"
     if not (run / data / "index.zarr.zip").is_file():
         raise UserError(f"{run} is no results folder of a run: it has no {data}/index.zarr.zip.")
     index = Index.load(run / data / "index.zarr.zip")
+    for name in ids:
+        if name not in index.image_id:
+            raise UserError(f"{run} has no photo {name}; its ids are as {index.image_id[0]}.")
     truth_path = run / data / "truth.zarr.zip"
     truth = Instances.load(truth_path) if truth_path.is_file() else None
     inputs, recipes, shown = found(run, recipes)
     palette = draw.Palette(index.categories)
-    rows = pictures.training_rows(inputs, index, recipes, palette, shown=shown, count=photos, truth=truth)
+    rows = pictures.training_rows(inputs, index, recipes, palette, shown=shown, count=photos, ids=ids, truth=truth)
     out = Path(out)
     data = encoded(drawn([[(one.title, one.pixels) for one in photo.pictures] for photo in rows]), out.suffix)
     out.parent.mkdir(parents=True, exist_ok=True)

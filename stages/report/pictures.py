@@ -69,13 +69,15 @@ def opened(index, numbers, *, side=SIDE):
     return photos
 
 
-def training_rows(inputs, index, recipes, palette, *, shown, count, truth=None, side=SIDE):
+def training_rows(inputs, index, recipes, palette, *, shown, count, ids=(), truth=None, side=SIDE):
     """The photos of the training gallery with every step's picture: made from tags, pseudo labels, truth.
 
-    shown : [{"kind", "title"}] of the steps, whose stores are the inputs picture_<k> and picture_<k>_peaks.
+    shown : [{"kind", "title"}] of the steps, whose stores are the inputs picture_<k> and picture_<k>_peaks. count : of
+    photos, spread over the split, where `ids` names none.
     """
     split = "with_masks" if truth is not None and index.with_masks.any() else "train"
-    photos = opened(index, chosen(index.where(split), count), side=side)
+    numbers = [index.image_id.index(name) for name in ids] or chosen(index.where(split), count)
+    photos = opened(index, numbers, side=side)
     add = {"proposals": add_proposals, "heat": add_heat, "labels": add_label_maps}
     for k, one in enumerate(shown):
         stores, peaks = given(inputs, f"picture_{k}"), given(inputs, f"picture_{k}_peaks")

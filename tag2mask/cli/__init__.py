@@ -16,7 +16,7 @@ from tag2mask.run.registry import Command, stages
 OWN = {
     "predict": Command("tag2mask.cli.predict", "segment any photos with trained weights"),
     "inspect": Command("tag2mask.cli.inspect", "show what a store holds, as text and as a picture"),
-    "export": Command("tag2mask.cli.export", "write a store for other tools: COCO, YOLO, CVAT, labelme, ..., Zarr"),
+    "export": Command("tag2mask.cli.export", "write a store for other tools: COCO, YOLO, CVAT, ..."),
     "review": Command("tag2mask.cli.review", "make a page to accept or reject masks with the keyboard"),
 }
 

@@ -1,5 +1,6 @@
 """The masks of one photo as runs of pixels: sums over all of them at once, without a mask being decoded."""
 
+import cv2
 import numpy as np
 
 from tag2mask.data.rle import Size
@@ -35,3 +36,13 @@ class Spans:
         step[self.start[here]] = 1
         step[self.stop[here]] -= 1  # runs of length 0 cancel
         return np.cumsum(step[:-1], dtype=np.int8).reshape(self.size, order="F")
+
+
+def around(values: np.ndarray, boxes: np.ndarray, margin: float) -> np.ndarray:
+    """(n,) float64: sums of `values` (H, W) in the boxes (n, 4) x, y, width, height, `margin` sides wider each way."""
+    total = cv2.integral(values, sdepth=cv2.CV_64F)
+    corner, side = np.split(np.asarray(boxes, np.float64), 2, axis=1)
+    limit = (values.shape[1], values.shape[0])
+    x0, y0 = np.round(np.clip(corner - margin * side, 0, limit)).astype(np.int64).T
+    x1, y1 = np.round(np.clip(corner + (1 + margin) * side, 0, limit)).astype(np.int64).T
+    return total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]

@@ -14,7 +14,7 @@ from scipy import sparse
 from stages.proposals import cues, predict, ranking, run, trees
 from stages.proposals.config import Config
 from stages.proposals.hierarchy import propose
-from stages.saliency import u2netp
+from stages.saliency.packaged import PACKAGE
 from tag2mask.data import rle
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
@@ -28,7 +28,7 @@ from tag2mask.run.registry import alone
 from tag2mask.store.packaged import packaged_file
 
 LED = SMALL.model_copy(update={"edges": True, "trees": ("edges", "edges+colour")})
-installed = pytest.mark.skipif(packaged_file(u2netp.PACKAGE, "u2netp.onnx") is None, reason="needs Python below 3.13")
+installed = pytest.mark.skipif(packaged_file(PACKAGE, "u2netp.onnx") is None, reason="needs Python below 3.13")
 
 
 def slow_tree(edges, length, strength, sizes, power):
@@ -283,5 +283,5 @@ def test_any_photo_outside_a_run():
     with pytest.raises(UserError, match=r"^edges\.path, x, has no map of a photo of no run"):
         alone("proposals.proposals")(photo, section)
     section["upstream"] = {"edges": {"side": 64}, "saliency": {"source": "folder", "path": "x"}}
-    with pytest.raises(UserError, match=r"^saliency\.path, x, has no map of a photo of no run"):
+    with pytest.raises(UserError, match=r"^saliency\.path, x, has nothing of a photo of no run"):
         alone("proposals.proposals")(photo, section)

@@ -161,7 +161,7 @@ def answered(monkeypatch, kind, *words):
 
 def test_the_stage_is_found_by_its_weights(photo, monkeypatch, capsys):
     given, files, weights, job = answered(monkeypatch, "refine", "--device", "cpu", "--threads", "2")
-    assert weights.meta["kind"] == "refine" and list(files) == ["a.png"] and (job.device, job.threads) == ("cpu", 2)
+    assert weights.meta["kind"] == "refine" and list(files) == ["a"] and (job.device, job.threads) == ("cpu", 2)
     assert given.score == 0.5 and given.out == Path("predictions-refine") and "tags" not in given
     assert capsys.readouterr().out == "1 photo: predictions-refine\n"
     given, *_ = answered(monkeypatch, "bestie", "--threshold", "0.25", "--out", "there")

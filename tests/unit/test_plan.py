@@ -51,13 +51,14 @@ def test_what_recipes_are(config):
         "fan": [rbd, fans],
         "fan_no_graph": [rbd, fans],
         **{name: u2netp for name in ("icn_salient", "transfer_salient", "transfer_salient_joined", "bestie_salient")},
+        **{name: ["edges of HED (trained on BSDS500 boundaries)", *u2netp] for name in ("cim_edges", "liid_edges")},
     }
     assert recipes.measured(plan, "icn_salient")["proposals"] == ("proposals", "default", "proposals")
     imported = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
     assert recipes.extras(imported, "cam_cut") == ["imported proposals"] and recipes.extras(imported, "transfer") == []
     assert [name for name in plan.recipes if recipes.whole_proposals(plan, name)] == [
-        "liid", "liid_no_graph", "liid_boxes", "fan", "fan_no_graph", "cam_cut", "cam_argmax", "cam_cut_relative",
-        "cam_argmax_relative", "oracle_boxes",
+        "liid", "liid_no_graph", "liid_boxes", "liid_edges", "fan", "fan_no_graph", "cam_cut", "cam_argmax",
+        "cam_cut_relative", "cam_argmax_relative", "oracle_boxes",
     ]  # fmt: skip
     assert [name for name in plan.recipes if not recipes.trains(plan, name)] == ["whole_photo", "top_proposal"]
     assert plan.section("pseudo_labels", recipe="cam_cut")["config"]["box_nms"] == 0.4
@@ -112,7 +113,7 @@ def test_what_lies_outside_must_be_there_before_any_work(config, tmp_path):
 def test_which_variants_of_mil_learn(config):
     plan = Plan.load(config)
     assert {name: "weights" in plan.reads("mil", name, "run") for name in plan.variants["mil"]} == {
-        "default": True, "boxes": True, "attention": True, "cam": False, "cam_relative": False,
+        "default": True, "boxes": True, "attention": True, "cam": False, "cam_relative": False, "edges": True,
     }  # fmt: skip
     assert plan.section("mil", "default", "train")["seed"] == plan.section("mil", "attention", "train")["seed"] == 0
     assert "seed" not in plan.section("mil", "default")
@@ -136,7 +137,7 @@ def test_salient_instances_and_imported_ones_in_any_recipe(config):
     """LIID on photos: U2-Netp's or S4Net's; a cut takes the instances that its `mil` scored, not the default's."""
     config["variants"]["mil"]["default"]["from"]["saliency"] = "u2netp"
     plan = Plan.load({**config, "proposals": {"source": "coco_rle", "path": "x.json"}})
-    assert recipes.extras(plan, "liid") == ["imported proposals", "saliency of U2-Netp (trained on masks of DUTS)"]
+    assert recipes.extras(plan, "liid") == ["saliency of U2-Netp (trained on masks of DUTS)", "imported proposals"]
     assert plan.upstream("graph_cut", "default", "saliency") == plan.upstream("graph_cut", "argmax", "saliency")
     assert plan.upstream("graph_cut", "default", "saliency") == "u2netp"
     assert plan.upstream("graph_cut", "partition", "saliency") == "default"
@@ -228,7 +229,7 @@ def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, va
         ({"segment": {"scales": [1.5, 0.5]}}, r"^segment: .*scales must be two numbers above 0, the smaller one first"),
         (
             {"recipes": {"a": {"cam": "plain"}}, "show": ["a"]},
-            r"^recipes\.a names one of reference, cim, transfer, ",
+            r"^recipes\.a names one of cim, reference, transfer, ",
         ),
         ({"recipes": {"a": {"transfer": "x"}}, "show": ["a"]}, r"^recipes\.a: transfer has no variant 'x'"),
         ({"variants": {"cam": {"plain": {"from": {"classifier": "x"}}}}}, r"classifier has no variant 'x'"),
@@ -237,7 +238,7 @@ def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, va
             {"dataset": {"kind": "folder", "root": "x"}},
             r"^show: full needs ground truth, which a folder of photos has not",
         ),
-        ({"recipes": {"a": {"refine": {"rounds": 2}}}, "show": ["a"]}, r"^recipes\.a names one of reference, cim"),
+        ({"recipes": {"a": {"refine": {"rounds": 2}}}, "show": ["a"]}, r"^recipes\.a names one of cim, reference"),
         (
             {"recipes": {"a": {"transfer": "default", "segment": {"clip": 1}}}, "show": ["a"]},
             r"^recipes\.a\.segment: a recipe has no keys of it; of its own it has refine\.",
