@@ -26,7 +26,7 @@ def proposer(config, *, device):
     from segment_anything import SamAutomaticMaskGenerator
 
     generator = SamAutomaticMaskGenerator(
-        network(config.weights, device=device), points_per_side=config.sam_points, pred_iou_thresh=config.sam_iou,
+        placed(config.weights, device=device), points_per_side=config.sam_points, pred_iou_thresh=config.sam_iou,
         stability_score_thresh=config.sam_stability, box_nms_thresh=config.sam_box_nms, output_mode="uncompressed_rle",
     )  # fmt: skip
 
@@ -40,7 +40,12 @@ def proposer(config, *, device):
 
 
 @functools.cache
-def network(path, *, device="cpu"):
+def placed(path, *, device):
+    """`network` on `device`, read once a process."""
+    return network(path).to(device)
+
+
+def network(path):
     """SAM in evaluation mode with the tensors of the file `path`, whose size says which of the three it is."""
     from segment_anything import sam_model_registry
 
@@ -53,4 +58,4 @@ def network(path, *, device="cpu"):
         )
     model = sam_model_registry[kind]()
     pretrained.fit(model, state, name=f"SAM {kind}", source=path)
-    return model.to(device).eval()
+    return model.eval()

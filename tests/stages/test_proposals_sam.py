@@ -27,9 +27,9 @@ KEYS = {"source": "sam", "weights": "sam.pth"}
 def there(monkeypatch):
     """As if the package were there."""
     monkeypatch.setattr(section, "find_spec", lambda name: name == "segment_anything")
-    sam.network.cache_clear()
+    sam.placed.cache_clear()
     yield
-    sam.network.cache_clear()
+    sam.placed.cache_clear()
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def small(monkeypatch):
     )
     monkeypatch.setitem(sam_model_registry, "small", build)
     monkeypatch.setitem(sam.KINDS, 32, "small")
-    sam.network.cache_clear()
+    sam.placed.cache_clear()
     torch.manual_seed(0)
     return build
 

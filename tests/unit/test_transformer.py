@@ -20,7 +20,8 @@ from tag2mask.learn import backbone
 DINO = "vit_small_patch14_dinov2"
 META = {
     "backbone": DINO, "classes": [1, 2], "head": "plain", "alpha": 0.7, "pam_layers": 1, "pam_context": None,
-    "pam_channels": 8, "enlarge": 8, "output_stride": 16, "dilate": True, "last_conv": True, "frozen_norm": True, "size": 56,
+    "pam_channels": 8, "enlarge": 8, "output_stride": 16, "dilate": True, "last_conv": True, "frozen_norm": True,
+    "size": 56,
 }  # fmt: skip
 
 
