@@ -16,7 +16,7 @@ from PIL import Image
 
 from stages.images.scenes import CLASSES, make_scene
 
-DOCUMENTS = ("README.md", "docs/stores.md", "docs/your-photos.md")
+DOCUMENTS = ("README.md", "docs/stores.md", "docs/your-photos.md", "docs/running.md")
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w+)\n(?P<body>.*?)^(?P=indent)```$", re.M | re.S)
 MARKER = re.compile(r"<!-- not run by tests: \S.* -->\s*\Z")
 REPLACED = (("results/demo", "results/tiny"), ("results/my-photos", "results/tiny"))
