@@ -9,6 +9,7 @@ from stages.semantic.random_walk import random_walk
 from tag2mask.data.labelmaps import resized
 
 IGNORE = 255
+LARGEST = 2048  # longer side in pixels up to which scores are enlarged; labels of larger photos are: memory
 
 
 def from_cam(photo, categories, cams, config, *, saliency=None):
@@ -40,14 +41,17 @@ def from_cam(photo, categories, cams, config, *, saliency=None):
         )
         scores = over_maximum(scores)
     if scale < 1 and config.refine != "crf":
-        scores = np.stack([cv2.resize(scores[..., c], (width, height)) for c in range(len(cams))], -1)
+        scale = min(1.0, LARGEST / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        scores = np.stack([cv2.resize(scores[..., c], size) for c in range(len(cams))], -1)
     least = np.full(len(cams), config.foreground)
     if config.split == "otsu":
         least = np.maximum(least, [otsu(scores[..., c]) for c in range(len(cams))])
     if config.refine == "crf":
         label = twice(scores, categories, small, foreground=least, config=config)
         return resized(label, (height, width))
-    return threshold(scores, categories, foreground=least, background=config.background)
+    label = threshold(scores, categories, foreground=least, background=config.background)
+    return resized(label, (height, width))
 
 
 def mixed(scores, saliency, *, share, floor):

@@ -254,3 +254,15 @@ def test_otsu_splits_each_class_where_its_map_falls_in_two():
     assert labels.tolist() == [[3, 3, 255, 255, 255, 255, 7, 7]] * 4
     labels = label_map.threshold(scores, [3, 7], foreground=np.array([0.6, 0.85]), background=0.25)
     assert labels.tolist() == [[255, 255, 0, 0, 0, 0, 7, 7]] * 4
+
+
+def test_scores_of_a_huge_photo_are_enlarged_to_a_bounded_side_and_its_labels_to_its_own(monkeypatch):
+    config = Config(side=16, superpixels=20)
+    photo = np.random.default_rng(0).integers(0, 255, (64, 48, 3), np.uint8)
+    cam = np.zeros((4, 3), np.float16)
+    cam[1, 1] = 1
+    whole = label_map.from_cam(photo, np.array([2]), [cam], config)
+    monkeypatch.setattr(label_map, "LARGEST", 32)
+    bounded = label_map.from_cam(photo, np.array([2]), [cam], config)
+    assert bounded.shape == whole.shape == (64, 48)
+    assert (bounded == bounded[::2, ::2].repeat(2, 0).repeat(2, 1)).all() and (bounded == whole).mean() > 0.9
