@@ -7,7 +7,7 @@ What recipes say is weighed without any mask (worth.py) and chosen from by a sma
 def run(inputs, config, job):
     """{"instances": Instances} of one shard, score = the probability that it is an object, best first; with void.
 
-    Without job.shard: of all training photos.
+    Without job.shard: of all photos that get labels.
 
     inputs : index; instances of the sources that the variant names in `from` (`stage.SOURCES`); cam, semantic (maps/1)
     and saliency likewise. A photo that a source lacks, or where it has none, is explained by the others. Raises
@@ -29,7 +29,7 @@ def run(inputs, config, job):
     tables = [Instances.load(getattr(inputs, word)) for word in named]
     maps = {word: Maps.load(getattr(inputs, word)) for word in MAPS if getattr(inputs, word, None)}
     places = [{name: k for k, name in enumerate(table.image_id)} for table in (*tables, *maps.values())]
-    photos = index.where("train") if job.shard is None else index.of_shard(job.shard)
+    photos = index.of_shard(job.shard)
     builder, counts = InstancesBuilder(index.categories), np.zeros(len(named) + 1, int)
     for i in job.progress(photos, total=len(photos), what="fuse"):
         name = index.image_id[i]

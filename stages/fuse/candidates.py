@@ -45,7 +45,7 @@ def gathered(tables, images, tags):
     columns = [[np.zeros(0, np.int64)], [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]]
     rles = []
     for source, (table, i) in enumerate(zip(tables, images)):
-        rows = np.arange(len(table))[table.rows(i) if i is not None else slice(0)]
+        rows = table.numbers(i) if i is not None else np.zeros(0, np.int64)
         rows = rows[np.isin(table.category[rows], tags) & (table.ignore[rows] == 0)]
         rles += table.rles(rows)
         for column, values in zip(columns, (table.category[rows], table.score[rows], np.full(len(rows), source))):

@@ -140,12 +140,11 @@ def bounded(photo, most):
     """`photo` (H, W, 3) uint8 with no side of more than `most` pixels, by area averaging where it has one."""
     import cv2
 
-    height, width = photo.shape[:2]
-    if max(height, width) <= most:
-        return photo
-    factor = most / max(height, width)
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    from tag2mask.data.photo import size_within
+
+    height, width = size_within(photo.shape[:2], most)
+    same = (height, width) == photo.shape[:2]
+    return photo if same else cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def alone(photo, section):

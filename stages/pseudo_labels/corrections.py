@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from tag2mask.data.coco import from_coco, segment_to_rle
+from tag2mask.data.instances import CORRECTIONS
+from tag2mask.data.names import Names
 from tag2mask.errors import UserError
 
-SCHEMA = "corrections/1"
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded photo
 
 
@@ -35,7 +36,7 @@ def read(path, index):
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"pseudo_labels.corrections: {path} is no JSON file ({error}); name another.") from None
-    if isinstance(content, dict) and content.get("schema") == SCHEMA:
+    if isinstance(content, dict) and content.get("schema") == CORRECTIONS:
         return decisions(content, index, path)
     if isinstance(content, dict) and all(key in content for key in ("images", "annotations", "categories")):
         return corrected(content, index, path)
@@ -72,10 +73,11 @@ def segment(one, size):
 
 def corrected(content, index, path):
     """{image id: Decided} of a COCO JSON; photos are known by their files' names, classes by theirs."""
+    photos, place = Names(index.path), {path: i for i, path in enumerate(index.path)}
     images, used = [], {one.get("category_id") for one in content["annotations"]}
     for image in content["images"]:
         where = f"{path}: {image.get('file_name')}"
-        i = photo_of(str(image.get("file_name")), index)
+        i = place.get(photo_of(str(image.get("file_name")), photos))
         if i is None:
             raise UserError(f"{where} is no photo of this dataset, or several; name files as the dataset does.")
         fitting((image.get("height"), image.get("width")), index, i, where)
@@ -84,29 +86,20 @@ def corrected(content, index, path):
     table = from_coco({**content, "images": images})
     found = {}
     for i, name in enumerate(table.image_id):
-        rows = range(len(table))[table.rows(i)]
+        rows = table.numbers(i)
         settled = [(key_of[int(table.category[n])], float(table.score[n])) for n in rows]
         masks = table.rles(table.rows(i))
         found[name] = Decided([(*one, rle) for one, rle in zip(settled, masks)], whole=True)
     return found
 
 
-def photo_of(file_name, index):
-    """The photo of the index that a tool's file name means, or None: by path, else by a name that only one photo has.
+def photo_of(file_name, photos):
+    """The path of `photos` (Names of the index's paths) that a tool's file name means, or None.
 
     Tools drop folders, put folders in front, add a few letters (Label Studio) or give the address that they serve.
     """
-    name = unquote(file_name.rpartition("?d=")[2]).replace("\\", "/").removeprefix("./")
-    if name in index.path:
-        return index.path.index(name)
-    last = PurePosixPath(name).name
-    for base in (last, UPLOADED.sub("", last)):
-        found = [i for i, path in enumerate(index.path) if PurePosixPath(path).name == base]
-        if len(found) > 1:
-            found = [i for i in found if f"/{name}".endswith(f"/{index.path[i]}") or index.path[i].endswith(f"/{name}")]
-        if len(found) == 1:
-            return found[0]
-    return None
+    name = unquote(file_name.rpartition("?d=")[2])
+    return photos.find(name) or photos.find(UPLOADED.sub("", PurePosixPath(name).name))
 
 
 def fitting(size, index, i, where):

@@ -7,6 +7,7 @@ from skimage.filters import threshold_otsu
 from stages.semantic.dense_crf import dense_crf
 from stages.semantic.random_walk import random_walk
 from tag2mask.data.labelmaps import resized
+from tag2mask.data.photo import size_within
 
 IGNORE = 255
 LARGEST = 2048  # longer side in pixels up to which scores are enlarged; labels of larger photos are: memory
@@ -22,10 +23,10 @@ def from_cam(photo, categories, cams, config, *, saliency=None):
     height, width = photo.shape[:2]
     if not len(cams):
         return np.zeros((height, width), np.uint8)
-    scale = min(1.0, config.side / max(height, width)) if config.refine != "none" else 1.0
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    most = config.side if config.refine != "none" else LARGEST
+    size = size_within((height, width), most)[::-1]
     scores = np.stack([cv2.resize(cam.astype(np.float32), size) for cam in cams], -1)
-    small = photo if scale == 1 else cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    small = photo if size == (width, height) else cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
     # Mixing and walk level a map; thresholds are shares of the maximum before and after them (IRN does the same).
     if saliency is not None:
         saliency = cv2.resize(saliency.astype(np.float32), size)
@@ -40,9 +41,8 @@ def from_cam(photo, categories, cams, config, *, saliency=None):
             restart=config.restart,
         )
         scores = over_maximum(scores)
-    if scale < 1 and config.refine != "crf":
-        scale = min(1.0, LARGEST / max(height, width))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if size != (width, height) and config.refine != "crf":
+        size = size_within((height, width), LARGEST)[::-1]
         scores = np.stack([cv2.resize(scores[..., c], size) for c in range(len(cams))], -1)
     least = np.full(len(cams), config.foreground)
     if config.split == "otsu":

@@ -14,7 +14,7 @@ from pathlib import Path
 from tag2mask.cli.export import named
 from tag2mask.cli.inspect import INDEX
 from tag2mask.data.index import index_near
-from tag2mask.data.instances import Instances
+from tag2mask.data.instances import CORRECTIONS, Instances
 from tag2mask.data.photo import read_photo
 from tag2mask.errors import UserError
 from tag2mask.store import manifest
@@ -59,6 +59,6 @@ def saved(path: Path) -> dict:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"--earlier: {path} cannot be read as JSON ({error}); name what the page saved.") from None
-    if not isinstance(content, dict) or content.get("schema") != "corrections/1":
+    if not isinstance(content, dict) or content.get("schema") != CORRECTIONS:
         raise UserError(f"--earlier: {path} is not what the page saves; name such a file.")
     return content

@@ -13,6 +13,7 @@ from tag2mask.data.rle import Rle, Size
 from tag2mask.store import store
 
 SCHEMA = "instances/1"
+CORRECTIONS = "corrections/1"  # of a JSON of what people decided about the rows of such a table
 COLUMNS = {  # one value, or one row of values, per instance
     "id": np.int64, "category": np.int16, "score": np.float32, "bbox": np.float32, "area": np.float64,
     "ignore": np.uint8,

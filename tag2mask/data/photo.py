@@ -33,6 +33,12 @@ def read_photo(path: str | Path, *, upright: bool = True) -> np.ndarray:
     return decode(data, path, upright=upright)
 
 
+def size_within(size: Sequence[int], most: float) -> tuple[int, int]:
+    """(h, w) of a photo of `size` (H, W), scaled down where a side has more than `most` pixels, aspect kept."""
+    scale = min(1.0, most / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def decode(data: bytes, name: str | Path, *, min_side: int = 2, upright: bool = True) -> np.ndarray:
     """The photo in the bytes `data` as (H, W, 3) uint8 RGB; see `read_photo`.
 

@@ -29,14 +29,6 @@ class Spans:
         total = np.concatenate([[0.0], np.cumsum(values.ravel(order="F"), dtype=np.float64)])
         return np.bincount(self.mask_of, total[self.stop] - total[self.start], self.count)
 
-    def mask(self, k: int) -> np.ndarray:
-        """(H, W) int8, 0 or 1: mask k."""
-        step = np.zeros(self.size[0] * self.size[1] + 1, np.int8)
-        here = self.mask_of == k
-        step[self.start[here]] = 1
-        step[self.stop[here]] -= 1  # runs of length 0 cancel
-        return np.cumsum(step[:-1], dtype=np.int8).reshape(self.size, order="F")
-
 
 def around(values: np.ndarray, boxes: np.ndarray, margin: float) -> np.ndarray:
     """(n,) float64: sums of `values` (H, W) in the boxes (n, 4) x, y, width, height, `margin` sides wider each way."""

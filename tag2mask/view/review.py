@@ -11,6 +11,7 @@ import cv2
 import jinja2
 import numpy as np
 
+from tag2mask.data.instances import CORRECTIONS
 from tag2mask.data.outlines import polygons
 from tag2mask.store import store
 from tag2mask.view import draw
@@ -39,12 +40,12 @@ def page(labels, read, doubts, *, title, most, earlier=None):
     }
     # the one sign that could end the script element early
     data = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
-    return template().render(title=title, data=data, left=labels.images - len(order)), len(order)
+    return template().render(title=title, data=data, schema=CORRECTIONS, left=labels.images - len(order)), len(order)
 
 
 def shown(labels, i, photo, doubt):
     """What the page's script is told of a photo."""
-    rows = range(len(labels))[labels.rows(i)]
+    rows = labels.numbers(i)
     height, width = labels.size[i].tolist()
     scale = min(1.0, SIDE / max(height, width))
     return {

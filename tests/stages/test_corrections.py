@@ -13,6 +13,7 @@ from stages.pseudo_labels.settle import settle
 from tag2mask.data import rle
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
+from tag2mask.data.names import Names
 from tag2mask.errors import UserError
 from tag2mask.run import recipes
 from tag2mask.run.job import Job
@@ -139,9 +140,9 @@ def test_a_corrected_coco_json_says_all_of_its_photos(made, tmp_path, names):
 
 
 def test_photos_are_known_by_names_that_only_one_has():
-    index = SimpleNamespace(path=["x/a.jpg", "y/a.jpg", "b.jpg"])
-    found = [photo_of(name, index) for name in ("a.jpg", "top/y/a.jpg", "y/a.jpg", "y\\a.jpg", "./b.jpg", "c.jpg")]
-    assert found == [None, 1, 1, 1, 2, None]
+    photos = Names(["x/a.jpg", "y/a.jpg", "b.jpg"])
+    found = [photo_of(name, photos) for name in ("a.jpg", "top/y/a.jpg", "y/a.jpg", "y\\a.jpg", "./b.jpg", "c.jpg")]
+    assert found == [None, "y/a.jpg", "y/a.jpg", "y/a.jpg", "b.jpg", None]
 
 
 @pytest.mark.parametrize(("content", "sentence"), [

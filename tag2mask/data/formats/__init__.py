@@ -6,13 +6,13 @@ instances, the other turns masks with holes into several polygons, so ours are w
 tests/exports.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from tag2mask.data.instances import Instances
+from tag2mask.data.names import bare, photo_ids
 
 FORMATS = {  # name -> (module, ending of the file, "" for a folder)
     "coco-rle": ("coco_rle", ".json"),
@@ -48,9 +48,6 @@ class Export:
 
     def stems(self) -> list[str]:
         """Name of each photo without its suffix, which becomes part of it where only that tells two photos apart."""
-        paths = [PurePosixPath(file) for file in self.files]
-        often = Counter(path.with_suffix("") for path in paths)
-        return [
-            path.with_suffix("").as_posix() + (path.suffix.replace(".", "_") if often[path.with_suffix("")] > 1 else "")
-            for path in paths
-        ]
+        found = photo_ids(self.files)
+        ending = {file: PurePosixPath(file).suffix.replace(".", "_") for file in self.files}
+        return [bare(file) + (ending[file] if found[file] == file else "") for file in self.files]

@@ -24,7 +24,7 @@ def write(export: Export, out: Path) -> None:
         split = "val" if export.held_out[i] else "train"
         label = out / "labels" / split / f"{stem}.txt"
         label.parent.mkdir(parents=True, exist_ok=True)
-        rows = range(len(table))[table.rows(i)]
+        rows = table.numbers(i)
         height, width = table.size[i].tolist()
         lines = [
             f"{place[int(table.category[n])]} {line(export, n, width=width, height=height)}\n"
