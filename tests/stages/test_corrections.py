@@ -12,7 +12,7 @@ from stages.pseudo_labels.corrections import Decided, photo_of
 from stages.pseudo_labels.settle import settle
 from tag2mask.data import rle
 from tag2mask.data.index import Index
-from tag2mask.data.instances import InstancesBuilder
+from tag2mask.data.instances import CORRECTIONS, InstancesBuilder
 from tag2mask.data.names import Names
 from tag2mask.errors import UserError
 from tag2mask.run import recipes
@@ -94,7 +94,7 @@ def reviewed(**changes):
         "rejected": [{"category": "dog", "counts": code(box(15, 0, 5, 5))["counts"].decode()}],
         **changes,
     }  # fmt: skip
-    return {"schema": corrections.SCHEMA, "photos": [photo]}
+    return {"schema": CORRECTIONS, "photos": [photo]}
 
 
 def test_the_stage_takes_the_pages_file_in(made, tmp_path):
