@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
-from tag2mask.data.spans import Spans
 
 from stages import fuse
 from stages.fuse.candidates import CONSENSUS, candidates, gathered, support, with_consensus
@@ -19,6 +18,7 @@ from tag2mask.data import rle
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.spans import Spans
 from tag2mask.errors import UserError
 from tag2mask.run import recipes
 from tag2mask.run.job import Job
