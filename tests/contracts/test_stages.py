@@ -104,6 +104,15 @@ def test_a_rule_is_what_its_stage_declares(described, name):
     assert set(described) == set(rules())
 
 
+def test_what_a_rule_reads_is_a_file_that_a_rule_makes():
+    text = "".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
+    made = {f"{word}/{name}" for word, name in re.findall(r'"<out>/(\w+)/\{(?:variant|recipe)\}/([^"]+)"', text)}
+    read = set(re.findall(r'^ {12}\w+="(\w+/[^"]+)",$', text, re.M))
+    assert len(made) > 50
+    assert len(read) > 30
+    assert {file for file in read - made if not file.startswith(f"{dataset().word}/")} == set()
+
+
 def test_the_declarations_are_read_without_heavy_libraries():
     """`tag2mask --help` and a dry run look at every stage."""
     code = "import sys; from tag2mask.run.registry import stages; stages(); print({'torch', 'cv2'} & set(sys.modules))"

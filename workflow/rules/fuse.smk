@@ -4,7 +4,7 @@ use rule cpu_job as fuse with:
             "fuse",
             bestie="bestie/{shard}.zarr.zip",
             cim="cim/{shard}.zarr.zip",
-            graph_cut="graph_cut/instances.zarr.zip",
+            graph_cut="graph_cut/labels.zarr.zip",
             match="match/{shard}.zarr.zip",
             transfer="transfer/{shard}.zarr.zip",
             cam="cam/{shard}.cam.zarr.zip",
