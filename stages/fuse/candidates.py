@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tag2mask.data import rle
+from tag2mask.data.spans import Spans
 
 CONSENSUS = -1  # the source of a mask that several sources agree on
 
@@ -85,11 +86,8 @@ def with_consensus(found, trust, *, at):
     if not len(votes):
         return found
     voter = votes.argmax(1)  # any of them: all are of one class
-    masks = rle.decode(found.rles, found.rles[0]["size"])
-    shares = votes @ masks.reshape(n, -1).astype(np.float32)
-    agreed = (2 * shares >= votes.sum(1, keepdims=True)).reshape(len(votes), *masks.shape[1:])
     return candidates(
-        [*found.rles, *rle.encode(agreed)],
+        [*found.rles, *Spans.of(found.rles).agreed(votes)],
         np.concatenate([found.category, found.category[voter]]),
         np.concatenate([found.score, votes @ found.score / votes.sum(1)]),
         np.concatenate([found.source, np.full(len(votes), CONSENSUS)]),

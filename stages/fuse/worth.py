@@ -53,9 +53,7 @@ def odds(seen, config):
 def contrasts(found, classes, *, margin):
     """(n,) float64: `contrast` of each candidate with the map of its class. classes : {category: map}, or {0: map}."""
     size = found.rles[0]["size"]
-    runs = [rle.to_counts(one) for one in found.rles]
-    bounds = np.concatenate([[0], np.cumsum([len(one) for one in runs])])
-    spans, boxes = Spans(np.concatenate(runs), bounds, size), rle.to_bbox(found.rles)
+    spans, boxes = Spans.of(found.rles), rle.to_bbox(found.rles)
     out = np.zeros(len(found.rles))
     for category, values in classes.items():
         own = (found.category == category) | (category == 0)

@@ -1,9 +1,11 @@
 """The masks of one photo as runs of pixels: sums over all of them at once, without a mask being decoded."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
-from tag2mask.data.rle import Size
+from tag2mask.data.rle import Rle, Size, from_counts, to_counts
 
 
 class Spans:
@@ -24,10 +26,32 @@ class Spans:
         self.start = self.stop - runs[inside]
         self.area = np.bincount(self.mask_of, self.stop - self.start, self.count)
 
+    @classmethod
+    def of(cls, rles: Sequence[Rle]) -> "Spans":
+        """Spans of RLE dicts of one size, at least one."""
+        runs = [to_counts(one) for one in rles]
+        return cls(np.concatenate(runs), np.cumsum([0, *map(len, runs)]), rles[0]["size"])
+
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(n,) float64: the sum of `values` (H, W) inside each mask."""
         total = np.concatenate([[0.0], np.cumsum(values.ravel(order="F"), dtype=np.float64)])
         return np.bincount(self.mask_of, total[self.stop] - total[self.start], self.count)
+
+    def agreed(self, votes: np.ndarray) -> list[Rle]:
+        """m RLE dicts of the pixels of which at least half of the votes speak. votes : (m, n) float >= 0, each row > 0.
+
+        A row's votes change at the ends of its masks' runs alone, so it is a sum over these.
+        """
+        found = []
+        for row in votes:
+            own = row[self.mask_of] > 0
+            weight = row[self.mask_of[own]].astype(np.float64)
+            ends, at = np.unique(np.concatenate([self.start[own], self.stop[own]]), return_inverse=True)
+            said = np.cumsum(np.bincount(at, np.concatenate([weight, -weight]), len(ends)))
+            inside = 2 * said >= row.sum(dtype=np.float64) * (1 - 1e-9)  # what was added and taken leaves a rest
+            turns = ends[np.diff(inside, prepend=False)]
+            found.append(from_counts(np.diff(turns, prepend=0, append=self.size[0] * self.size[1]), self.size))
+        return found
 
 
 def around(values: np.ndarray, boxes: np.ndarray, margin: float) -> np.ndarray:

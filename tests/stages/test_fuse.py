@@ -87,14 +87,26 @@ def test_the_consensus_has_what_half_of_the_votes_say():
     assert with_consensus(found, [1, 1, 1], at=0.99) is found  # nobody agrees
 
 
+def test_what_half_of_the_votes_say_pixel_by_pixel():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        masks = rng.random((6, 5, 7)) < 0.5
+        masks[:, 0, 0] = True
+        votes = rng.choice([0, 0.1, 0.3, 1.0], (9, 6)) + np.eye(9, 6)
+        votes[6:, 0] += 0.7
+        shares = np.tensordot(votes, masks.astype(float), 1)
+        found = rle.decode(Spans.of(rle.encode(masks)).agreed(votes), (5, 7))
+        assert np.array_equal(found, 2 * shares >= votes.sum(1)[:, None, None] - 1e-9)
+
+
 def test_contrast_by_hand():
     """The mask of 4 columns has 3 of the map's 4; its box, a half wider each way, 4 more columns, one of the map's."""
-    spans = Spans(np.concatenate([rle.to_counts(one) for one in rle.encode(strip(4, 8)[None])]), np.array([0, 3]), SIZE)
+    spans = Spans.of(rle.encode(strip(4, 8)[None]))
     boxes = rle.to_bbox(rle.encode(strip(4, 8)[None]))
     values = strip(5, 9).astype(np.float32)
     np.testing.assert_allclose(contrast(spans, boxes, values, margin=0.5), [3 / 4 - 1 / 4], rtol=1e-6)
     whole = rle.encode(np.ones((1, *SIZE), bool))
-    spans = Spans(rle.to_counts(whole[0]), np.array([0, 2]), SIZE)
+    spans = Spans.of(whole)
     np.testing.assert_allclose(contrast(spans, rle.to_bbox(whole), values, margin=0.5), [0.25], rtol=1e-6)
 
 
