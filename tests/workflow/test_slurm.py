@@ -35,6 +35,7 @@ SelectTypeParameters=CR_Core
 MpiDefault=none
 SchedulerParameters=sched_interval=1
 GresTypes=gpu
+SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=60000 Gres=gpu:2 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
@@ -73,6 +74,8 @@ def slurm(tmp_path):
             if "idle" in subprocess.run(["sinfo"], capture_output=True, text=True).stdout:
                 break
             time.sleep(1)
+        else:
+            pytest.fail(subprocess.run(["sinfo", "-R"], capture_output=True, text=True).stdout)
         yield
     finally:
         for name in ("d.pid", "ctld.pid", "munge.pid"):
