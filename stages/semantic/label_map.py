@@ -7,10 +7,9 @@ from skimage.filters import threshold_otsu
 from stages.semantic.dense_crf import dense_crf
 from stages.semantic.random_walk import random_walk
 from tag2mask.data.labelmaps import resized
-from tag2mask.data.photo import size_within
+from tag2mask.data.photo import LARGEST, size_within
 
 IGNORE = 255
-LARGEST = 2048  # longer side in pixels up to which scores are enlarged; labels of larger photos are: memory
 
 
 def from_cam(photo, categories, cams, config, *, saliency=None):

@@ -17,6 +17,8 @@ from tag2mask.errors import BadImage, UserError
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "HEIF")
 pillow_heif.register_heif_opener()  # it turns HEIC photos itself and sets their orientation to 1
 
+LARGEST = 2048  # longer side in pixels up to which maps are enlarged; what is found on them is of larger photos: memory
+
 
 def read_photo(path: str | Path, *, upright: bool = True) -> np.ndarray:
     """The photo in the file `path` as (H, W, 3) uint8 RGB, turned as its EXIF orientation says if `upright`.
@@ -64,10 +66,18 @@ def decode(data: bytes, name: str | Path, *, min_side: int = 2, upright: bool = 
     if upright:
         with contextlib.suppress(Exception):
             ImageOps.exif_transpose(image, in_place=True)
-    photo = np.ascontiguousarray(to_rgb(image, name))
+    photo = pixels(to_rgb(image, name))
     if min(photo.shape[:2]) < min_side:
         size = f"{photo.shape[1]}x{photo.shape[0]}"
         raise BadImage(f"{name} is {size} pixels, fewer than {min_side} on a side; use a larger photo or drop it.")
+    return photo
+
+
+def pixels(image: Image.Image, *, rows: int = 256) -> np.ndarray:
+    """(H, W, 3) uint8 of a PIL RGB image, some rows at a time: in one go Pillow holds all of its bytes twice more."""
+    photo = np.empty((image.height, image.width, 3), np.uint8)
+    for y in range(0, image.height, rows):
+        photo[y : y + rows] = image.crop((0, y, image.width, min(y + rows, image.height)))
     return photo
 
 
@@ -103,7 +113,7 @@ def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
-def photos_in(folder: Path, *, but: Path) -> dict[str, Path]:
+def photos_in(folder: Path, *, but: Path | None = None) -> dict[str, Path]:
     """{photo's id: Path} of the image files in `folder`, by path; what lies in the folder `but` is left out.
 
     Ids are those of a dataset (`tag2mask.data.names.photo_ids`). UserError when there is no photo.
@@ -111,7 +121,7 @@ def photos_in(folder: Path, *, but: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name a folder of photos")
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    files = [path for path in files if but.resolve() not in path.resolve().parents]
+    files = [path for path in files if but is None or but.resolve() not in path.resolve().parents]
     if not files:
         raise UserError(f"{folder} holds no photo ({', '.join(SUFFIXES)}); name a folder of photos")
     paths = {path.relative_to(folder).as_posix(): path for path in files}

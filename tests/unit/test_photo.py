@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from tag2mask.data.photo import decode, is_turned, photos_in, read_photo, readable
+from tag2mask.data.photo import decode, is_turned, photos_in, pixels, read_photo, readable
 from tag2mask.errors import BadImage, UserError
 from tag2mask.run.job import Job
 
@@ -27,6 +27,12 @@ def test_rgb_png_is_read_as_it_is(tmp_path):
     photo = read_photo(saved(tmp_path / "a.png", Image.fromarray(CORNERS)))
     assert photo.dtype == np.uint8 and photo.flags.c_contiguous
     np.testing.assert_array_equal(photo, CORNERS)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 8])
+def test_pixels_are_taken_some_rows_at_a_time(rows):
+    photo = noise(7, 5)
+    np.testing.assert_array_equal(pixels(Image.fromarray(photo), rows=rows), photo)
 
 
 def test_grey_gets_three_equal_channels(tmp_path):
