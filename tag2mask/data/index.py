@@ -14,6 +14,7 @@ from tag2mask.errors import UserError
 from tag2mask.store import store
 
 SCHEMA = "index/1"
+NEAR = "index.zarr.zip"  # beside stores of photos that no run knows
 SPLITS = ("train", "with_masks", "val")
 
 
@@ -180,8 +181,10 @@ class Index:
 
 
 def index_near(path: str | Path, place: str) -> Index | None:
-    """The Index of the run that the store at `path` lies in, or None. place : where an index lies in a run's folder."""
-    for folder in Path(path).resolve().parents:
-        if (folder / place).is_file():
-            return Index.load(folder / place)
-    return None
+    """The Index beside the store at `path` or of the run that it lies in, or None.
+
+    place : where an index lies in a run's folder.
+    """
+    places = (folder / name for folder in Path(path).resolve().parents for name in (NEAR, place))
+    found = next((one for one in places if one.is_file()), None)
+    return None if found is None else Index.load(found)
