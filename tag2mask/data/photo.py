@@ -94,7 +94,7 @@ def pixels(image: Image.Image, *, rows: int = 256) -> np.ndarray:
     """(H, W, 3) uint8 of a PIL RGB image, some rows at a time: in one go Pillow holds all of its bytes twice more."""
     photo = np.empty((image.height, image.width, 3), np.uint8)
     for y in range(0, image.height, rows):
-        photo[y : y + rows] = image.crop((0, y, image.width, min(y + rows, image.height)))
+        photo[y : y + rows] = np.asarray(image.crop((0, y, image.width, min(y + rows, image.height))))
     return photo
 
 
