@@ -27,5 +27,5 @@ def predict(given, files, weights, job):
     chosen = {"test_threshold": given.threshold, "test_size": given.size}
     weights.meta["config"] |= {key: value for key, value in chosen.items() if value is not None}
     table = predict_photos(photos, weights, config=None, job=job, count=len(files))
-    write_instances(table, files, out=given.out, least=given.score)
+    write_instances(table, files, root=given.folder, out=given.out, least=given.score)
     return f"{table.images} photos, {len(table)} instances"

@@ -26,6 +26,7 @@ def run(inputs, config, job):
     from tag2mask.data.index import Index
     from tag2mask.data.instances import starts
     from tag2mask.data.maps import MapsBuilder
+    from tag2mask.data.photo import LARGEST
     from tag2mask.data.tables import Table
     from tag2mask.errors import UserError
     from tag2mask.learn.loop import Ahead, start, workers_of
@@ -50,9 +51,11 @@ def run(inputs, config, job):
     named = {"head": head, "title": TITLES.get(head, "CAM")}
     builder = MapsBuilder(np.float16, {"stride": model.stride, "size": side, **named, "normalise": config.normalise})
     counts, category, places, scores, empty = [], [], [], [], 0
-    with Ahead(lambda t: index.photo(photos[t]), iterations=len(photos), workers=workers_of(job)) as load:
+    with Ahead(
+        lambda t: index.photo(photos[t], within=LARGEST), iterations=len(photos), workers=workers_of(job)
+    ) as load:
         for t in job.progress(range(len(photos)), total=len(photos), what="cam"):
-            photo, tags = load(t), index.tags(photos[t])
+            photo, tags, size = load(t), index.tags(photos[t]), tuple(index.size[photos[t]].tolist())
             maps = searched = np.zeros((0, 1, 1), np.float32)
             if tags:
                 chosen = [column[c] for c in tags]
@@ -60,8 +63,8 @@ def run(inputs, config, job):
                 maps = attention(signed, bias[chosen]) if probable else normalise(positive)
                 searched = responses(model, signed, chosen) if config.peaks == "median" else maps
                 empty += int((maps.max((1, 2)) == 0).sum())
-            builder.add(index.image_id[photos[t]], photo.shape[:2], list(zip(tags, maps)))
-            number, yx, score = find(searched, photo.shape[:2], most=config.most, share=config.join)
+            builder.add(index.image_id[photos[t]], size, list(zip(tags, maps)))
+            number, yx, score = find(searched, size, most=config.most, share=config.join)
             counts.append(len(number))
             category.append(np.array(tags, np.int16)[number])
             places.append(yx)

@@ -4,6 +4,7 @@ import cv2
 import higra
 import numpy as np
 
+from tag2mask.data.photo import LARGEST, size_within
 from tag2mask.data.scores import bounded
 
 
@@ -51,18 +52,20 @@ def separate(values, peaks, *, share, base=0.0):
 def photo_peaks(maps, size, *, mean_filter, window, floor, most, share=None):
     """Peaks of the maps of one photo, found on the maps enlarged to the photo.
 
-    maps : (n, h, w) float32 in [0, 1], at network stride; size : (H, W) of the photo. Each map is enlarged (linear),
-    smoothed by a mean filter of `mean_filter` pixels, and searched in windows of `window` pixels; a peak's score is
-    the smoothed map's value there. Returns (map number (P,) int64, yx (P, 2) int32 photo pixels, score (P,) float32),
-    map by map, strongest first. Source: BESTIE's released code.
+    maps : (n, h, w) float32 in [0, 1], at network stride; size : (H, W) of the photo. Each map is enlarged (linear) to
+    the photo's size, at most to a side of LARGEST pixels, smoothed by a mean filter of `mean_filter` pixels and
+    searched in windows of `window` pixels; a peak's score is the smoothed map's value there. Returns (map number (P,)
+    int64, yx (P, 2) int32 photo pixels, score (P,) float32), map by map, strongest first. Source: BESTIE's released
+    code; LARGEST is ours.
     """
     number, places, scores = [], [], []
+    within = size_within(size, LARGEST)
     for k, values in enumerate(maps):
-        large = cv2.resize(np.asarray(values, np.float32), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+        large = cv2.resize(np.asarray(values, np.float32), within[::-1], interpolation=cv2.INTER_LINEAR)
         smooth = cv2.blur(large, (mean_filter, mean_filter)).clip(0, 1)
         found = separate(smooth, find_peaks(smooth, radius=window // 2, floor=floor), share=share)[:most]
         number.append(np.full(len(found), k))
-        places.append(found)
+        places.append(photo_pixels(found, within, size, enlarge=1))
         scores.append(smooth[tuple(found.T)])
     return joined(number, places, scores)
 

@@ -28,7 +28,7 @@ def predict(given, files, weights, job):
         weights.meta["config"]["test_sides"] = [given.side]
     photos = ((name, photo, *proposed(name, photo, weights), tags.get(name)) for name, photo in readable(files, job))
     table = predict_photos(photos, weights, config=None, job=job, count=len(files))
-    write_instances(table, files, out=given.out, least=given.score)
+    write_instances(table, files, root=given.folder, out=given.out, least=given.score)
     return f"{table.images} photos, {len(table)} instances"
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from stages.classifier.model import build
+from tag2mask.data.photo import LARGEST
 from tag2mask.errors import UserError
 from tag2mask.learn import crops
 from tag2mask.learn.loop import Task, start, train
@@ -38,8 +39,8 @@ def learn(index, config, job):
         rng = draw()
         shown = [
             crops.augment(
-                index.photo(photos[n]), rng, size=config.size, area=config.crop_area, aspect=config.crop_aspect,
-                keep=config.keep_aspect, flip=config.flip, jitter=config.jitter,
+                index.photo(photos[n], within=LARGEST), rng, size=config.size, area=config.crop_area,
+                aspect=config.crop_aspect, keep=config.keep_aspect, flip=config.flip, jitter=config.jitter,
             )
             for n in positions
         ]  # fmt: skip
@@ -98,7 +99,7 @@ def predict(model, index, photos, *, side, job):
     """Logits (len(photos), K) float32 of whole photos at the inference size."""
     rows = []
     for i in job.progress(photos, what="tags of val"):
-        photo = index.photo(i)
+        photo = index.photo(i, within=LARGEST)
         size = crops.network_size(photo.shape[:2], side=side, stride=model.stride)
         rows.append(model(model.backbone.normalise(crops.resize(photo, size)[None]))[0][0].cpu().numpy())
     return np.stack(rows)

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from stages.images import split
 from stages.images.listing import parallel
 from tag2mask.data import class_table
 from tag2mask.data.index import Index
@@ -20,12 +21,12 @@ def make_index(listing, config, job):
     entries = tagged(sorted(listing.entries, key=lambda entry: entry.image_id), problems, config, job)
     upright = config.exif == "apply"
 
-    def look(entry):
+    def read(entry):
         return measure(listing.root / entry.path, entry.path, config.min_side, upright=upright)
 
-    looked = parallel(look, entries, threads=job.threads)
-    good, sizes, digests, turned = [], [], [], []
-    for entry, (size, digest, is_so, sentence) in zip(
+    looked = parallel(read, entries, threads=job.threads)
+    good, sizes, digests, looks, turned = [], [], [], [], []
+    for entry, (size, digest, look, is_so, sentence) in zip(
         entries, job.progress(looked, total=len(entries), what="checking photos")
     ):
         if sentence is not None:
@@ -34,9 +35,12 @@ def make_index(listing, config, job):
         good.append(entry)
         sizes.append(size)
         digests.append(digest)
+        looks.append(look)
         turned += [entry.path] * is_so
     refuse(problems, config, job)
     report(problems, good, config, job)
+    if listing.val_share:
+        split.hold_out(good, looks, listing.val_share, job)
     if turned and upright and (listing.truth is not None or config.points):
         job.warn(turned_sentence(turned, "masks and points"))
     index = Index.build(
@@ -50,11 +54,7 @@ def make_index(listing, config, job):
     if not index.train.any():
         raise UserError("The split train has no usable photo; see the warnings, or name another list.")
     if any(entry.val for entry in listing.entries) and not index.val.any():
-        if config.val or config.kind != "folder":
-            raise UserError("The split val has no usable photo; see the warnings, or name another list.")
-        job.warn(
-            "No photo that was held out by name (dataset.val_share) is usable: nothing is measured on such photos."
-        )
+        raise UserError("The split val has no usable photo; see the warnings, or name another list.")
     labelled = len(index.of_shard(None))
     if config.shards > labelled:
         raise UserError(
@@ -127,18 +127,19 @@ def report(problems, good, config, job):
 
 
 def measure(path, name, min_side, *, upright=True):
-    """((height, width), digest, whether EXIF turns it, None) of the photo at `path`, or Nones and a sentence.
+    """((height, width), digest, look, whether EXIF turns it, None) of the photo at `path`, or Nones and a sentence.
 
     digest : int, 64 bits of BLAKE2b over the file's bytes; of a photo that is turned and taken as stored, another one.
+    look : uint64, see `stages.images.split`.
     """
     try:
         data = path.read_bytes()
-        height, width = decode(data, name, min_side=min_side, upright=upright).shape[:2]
+        photo = decode(data, name, min_side=min_side, upright=upright)
     except OSError as error:
-        return None, None, None, f"{name} cannot be read ({error.strerror}); put the photo there or drop it."
+        return None, None, None, None, f"{name} cannot be read ({error.strerror}); put the photo there or drop it."
     except UserError as error:
-        return None, None, None, str(error)
+        return None, None, None, None, str(error)
     turned = is_turned(data)
     seen = b"stored" if turned and not upright else b""
     digest = int.from_bytes(hashlib.blake2b(data, digest_size=8, person=seen).digest(), "little")
-    return (height, width), np.uint64(digest), turned, None
+    return photo.shape[:2], np.uint64(digest), split.look(photo), turned, None

@@ -79,8 +79,8 @@ class Config(Section):
         0.0,
         ge=0,
         lt=1,
-        description="folder without `val`: part of the photos that is held out by name; copies of a photo and frames "
-        "of a video stay on one side; ours",
+        description="folder without `val`: part of the training photos that is held out; copies of a photo, by name "
+        "or by looks, and frames of a video stay on one side; ours",
     )
 
     train_json: str = Field(

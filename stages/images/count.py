@@ -40,17 +40,22 @@ def settled(dataset):
 
 
 def look(dataset):
-    """UserError for what is wrong with root, lists and tags of a dataset; no photo is read, nor a JSON above 20 MB.
+    """UserError for what is wrong with root, lists, tags and points of a dataset, before the work.
 
-    Of several bad photos all are told on stderr.
+    No photo is read, so that a point may still lie outside its own, nor a JSON above 20 MB, without which the files of
+    points are only looked for, as those of scenes are. Of several bad photos all are told on stderr.
     """
     from stages.images import reader
     from stages.images.check import refuse, tagged
     from stages.images.config import Config
     from stages.images.listing import dataset_root
+    from tag2mask.data import points
     from tag2mask.run.job import Job
 
     config = Config.model_validate(dataset)
+    path = config.points and points.resolve(config.points, config.root)
+    if path:
+        points.given_files(path)
     if config.kind == "scenes":
         return
     root = dataset_root(config)
@@ -62,5 +67,10 @@ def look(dataset):
     job.log.addHandler(logging.StreamHandler())
     listing = reader(config).read(config, job)
     problems = list(listing.problems)
-    tagged(listing.entries, problems, config, job)
+    entries = {entry.image_id: entry for entry in tagged(listing.entries, problems, config, job)}
     refuse(problems, config, job)
+    if path:
+        given = points.read(path, listing.categories, from_zero=config.point_classes == "from_zero")
+        for one, name in zip(given, points.photos_of(given, [*entries, *(name for name, _ in problems)])):
+            if name in entries and (entries[name].train or entries[name].with_masks):
+                points.check_tag(one, entries[name].tags, listing.categories)

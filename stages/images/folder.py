@@ -2,7 +2,6 @@
 
 from stages.images import listing as listings
 from stages.images.listing import Entry, Listing, files_below, inside, unique
-from stages.images.split import held_out
 from tag2mask.data.names import Names, photo_ids
 from tag2mask.data.sheets import read_text
 from tag2mask.data.tags import category_ids, read_tags
@@ -10,7 +9,7 @@ from tag2mask.errors import UserError
 
 
 def read(config, job):
-    """The Listing of the photos in the CSV; held out are those of the list `val`, or a part `val_share` of them."""
+    """The Listing of the photos in the CSV; held out are those of the list `val`."""
     root = listings.dataset_root(config)
     folder = listings.photo_folder(root, config.photos, "dataset.photos")
     text = read_text(root / inside(config.tags, "dataset.tags"), "dataset.tags", job.warn)
@@ -34,7 +33,7 @@ def read(config, job):
     listings.disjoint(train, unique(val, config.val) if config.val else [])
     ids = photo_ids(dict.fromkeys(paths))
 
-    listing = Listing(root, categories, [])
+    listing = Listing(root, categories, [], val_share=0.0 if config.val else config.val_share)
     for path, known, (name, tags, where) in zip(paths, found, listed):
         if known is None:
             listing.problems.append((ids[path], absent(folder, name, photos.candidates(name), where)))
@@ -45,8 +44,6 @@ def read(config, job):
             listing.problems.append((ids[path], str(error)))
             continue
         listing.entries.append(Entry(ids[path], str(folder / path), own, train=tags is not None, val=tags is None))
-    if config.val is None and config.val_share:
-        hold_out(listing.entries, config, job)
     extra = sorted(set(files) - set(paths))
     if extra:
         job.warn(f"{len(extra)} photos have no line in {config.tags} and are left out, the first is {extra[0]}.")
@@ -59,12 +56,3 @@ def absent(folder, name, several, where):
     if several:
         return f"{where} names {name}, which may be {' or '.join(several[:3])}; write the whole path."
     return f"{folder / name} does not exist; put the photo there or drop it from {where}."
-
-
-def hold_out(entries, config, job):
-    """Make a share of the training photos validation photos, by their names, in place."""
-    chosen = held_out({one.image_id: one.tags for one in entries}, config.val_share)
-    for one in entries:
-        if one.image_id in chosen:
-            one.train, one.val = False, True
-    job.log.info("%d of %d photos are held out by name (dataset.val_share)", len(chosen), len(entries))

@@ -32,7 +32,8 @@ class Listing:
     """A dataset before its photos were looked at.
 
     problems : (image id, sentence) of photos that cannot be used, not in `entries`. truth : function (index) ->
-    Instances of the photos with masks, or None where there is no ground truth.
+    Instances of the photos with masks, or None where there is no ground truth. val_share : part of the training photos
+    that is to be held out, by `stages.images.split`.
     """
 
     root: Path
@@ -40,6 +41,7 @@ class Listing:
     entries: list[Entry]
     truth: Callable | None = None
     problems: list[tuple[str, str]] = field(default_factory=list)
+    val_share: float = 0.0
 
 
 def dataset_root(config):

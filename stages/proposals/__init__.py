@@ -125,8 +125,9 @@ def proposed(photo, *, config, **leads):
     from stages.proposals.hierarchy import propose
     from tag2mask.data import rle
     from tag2mask.data.labelmaps import resized
+    from tag2mask.data.photo import scaled_down, size_within
 
-    small = bounded(photo, config.max_side)
+    small = scaled_down(photo, size_within(photo.shape[:2], config.max_side))
     size = small.shape[:2]
     if "salient" in leads and small is not photo:
         masks = [resized(mask.astype(np.uint8), size) for mask in leads["salient"]]
@@ -134,17 +135,6 @@ def proposed(photo, *, config, **leads):
     membership, labels, score = propose(small, config=config, **leads)
     labels = resized(labels.astype(np.min_scalar_type(labels.max())), photo.shape[:2])
     return [rle.from_counts(runs, labels.shape) for runs in run_lengths(membership, labels)], score
-
-
-def bounded(photo, most):
-    """`photo` (H, W, 3) uint8 with no side of more than `most` pixels, by area averaging where it has one."""
-    import cv2
-
-    from tag2mask.data.photo import size_within
-
-    height, width = size_within(photo.shape[:2], most)
-    same = (height, width) == photo.shape[:2]
-    return photo if same else cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def alone(photo, section):

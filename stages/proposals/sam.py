@@ -10,6 +10,8 @@ import numpy as np
 from stages.proposals import ranking
 from stages.proposals.imported import select
 from tag2mask.data import rle
+from tag2mask.data.labelmaps import resized
+from tag2mask.data.photo import scaled_down, size_within
 from tag2mask.errors import UserError
 from tag2mask.learn import pretrained
 
@@ -20,8 +22,9 @@ def proposer(config, *, device):
     """A function: photo (H, W, 3) uint8 RGB -> (list of n RLE dicts, score (n,) float32), best first.
 
     A grid of `sam_points` x `sam_points` points asks for three masks each; SAM's own filters and box NMS follow, then,
-    by falling predicted IoU, what all proposals go through (`select`). Raises UserError where config.weights is not a
-    file of SAM's weights. Source: Kirillov et al. 2023, Appendix B, and the released automatic_mask_generator.py.
+    by falling predicted IoU, what all proposals go through (`select`). A photo with a longer side than config.max_side
+    is scaled down for that; its masks are of its own size. Raises UserError where config.weights is not a file of SAM's
+    weights. Source: Kirillov et al. 2023, Appendix B, and the released automatic_mask_generator.py.
     """
     from segment_anything import SamAutomaticMaskGenerator
 
@@ -31,12 +34,21 @@ def proposer(config, *, device):
     )  # fmt: skip
 
     def propose(photo):
-        found = sorted(generator.generate(photo), key=lambda one: -one["predicted_iou"])
+        small = scaled_down(photo, size_within(photo.shape[:2], config.max_side))
+        found = sorted(generator.generate(small), key=lambda one: -one["predicted_iou"])
         runs = [np.array(one["segmentation"]["counts"], np.uint32) for one in found]
-        rles = select([rle.from_counts(one, photo.shape[:2]) for one in runs], config=config)
+        rles = select([rle.from_counts(one, small.shape[:2]) for one in runs], config=config)
+        if small is not photo:
+            rles = [enlarged(one, photo.shape[:2]) for one in rles]
         return rles, ranking.scores(len(rles), count=config.count)
 
     return propose
+
+
+def enlarged(code, size):
+    """The RLE dict of a mask at `size` (H, W), by nearest pixels; one at a time, for many large masks fill memory."""
+    (mask,) = rle.decode([code], code["size"])
+    return rle.encode(resized(mask.astype(np.uint8), size)[None])[0]
 
 
 @functools.cache

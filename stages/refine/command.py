@@ -11,5 +11,5 @@ def predict(given, files, weights, job):
     from tag2mask.data.photo import readable
 
     table = predict_photos(readable(files, job), weights, config=None, job=job, count=len(files))
-    write_instances(table, files, out=given.out, least=given.score)
+    write_instances(table, files, root=given.folder, out=given.out, least=given.score)
     return f"{table.images} photos, {len(table)} instances"

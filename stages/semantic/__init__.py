@@ -39,17 +39,21 @@ def from_cam(inputs, config, index):
     """A function: photo number -> label map, from the shard's CAMs, and its saliency if that has a share."""
     from stages.semantic import label_map
     from tag2mask.data.maps import Maps
+    from tag2mask.data.photo import LARGEST
 
     def maps_of(path):
         maps = Maps.load(path)
         place = {name: k for k, name in enumerate(maps.image_id)}
         return lambda i: maps.of(place[index.image_id[i]])
 
-    cam = maps_of(inputs.cam)
-    if not config.saliency_share:
-        return lambda i: label_map.from_cam(index.photo(i), *cam(i), config)
-    saliency = maps_of(inputs.saliency)
-    return lambda i: label_map.from_cam(index.photo(i), *cam(i), config, saliency=saliency(i)[1][0])
+    cam, saliency = maps_of(inputs.cam), maps_of(inputs.saliency) if config.saliency_share else None
+
+    def make(i):
+        photo, size = index.photo(i, within=max(LARGEST, config.side)), index.size[i].tolist()
+        mixed = None if saliency is None else saliency(i)[1][0]
+        return label_map.from_cam(photo, *cam(i), config, size=size, saliency=mixed)
+
+    return make
 
 
 def from_folder(inputs, config, index):

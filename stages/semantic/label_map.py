@@ -7,26 +7,26 @@ from skimage.filters import threshold_otsu
 from stages.semantic.dense_crf import dense_crf
 from stages.semantic.random_walk import random_walk
 from tag2mask.data.labelmaps import resized
-from tag2mask.data.photo import size_within
+from tag2mask.data.photo import LARGEST, scaled_down, size_within
 
 IGNORE = 255
-LARGEST = 2048  # longer side in pixels up to which scores are enlarged; labels of larger photos are: memory
 
 
-def from_cam(photo, categories, cams, config, *, saliency=None):
+def from_cam(photo, categories, cams, config, *, size=None, saliency=None):
     """The semantic label map of one photo.
 
-    photo : (H, W, 3) uint8 RGB. categories : (n,) int of the CAMs, ascending. cams : list of n (h, w) float16 in
-    [0, 1] at network stride. config : semantic.config.Config. saliency : (h, w) float16 in [0, 1], cells that tile the
-    photo, mixed into the scores by `saliency_share`; None: they are the CAMs. Returns (H, W) uint8.
+    photo : (h, w, 3) uint8 RGB, of its own size or scaled down from it. size : (H, W), its own; None: (h, w).
+    categories : (n,) int of the CAMs, ascending. cams : list of n (h, w) float16 in [0, 1] at network stride. config :
+    semantic.config.Config. saliency : (h, w) float16 in [0, 1], cells that tile the photo, mixed into the scores by
+    `saliency_share`; None: they are the CAMs. Returns (H, W) uint8.
     """
-    height, width = photo.shape[:2]
+    height, width = size or photo.shape[:2]
     if not len(cams):
         return np.zeros((height, width), np.uint8)
     most = config.side if config.refine != "none" else LARGEST
     size = size_within((height, width), most)[::-1]
     scores = np.stack([cv2.resize(cam.astype(np.float32), size) for cam in cams], -1)
-    small = photo if size == (width, height) else cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    small = scaled_down(photo, size[::-1])
     # Mixing and walk level a map; thresholds are shares of the maximum before and after them (IRN does the same).
     if saliency is not None:
         saliency = cv2.resize(saliency.astype(np.float32), size)

@@ -9,14 +9,15 @@ lengths, FOLDER.zarr as a directory store, which any Zarr tool opens. Formats of
   labelme                   FOLDER of JSON files, for X-AnyLabeling too
   label-studio              FILE.json, tasks with predictions
 
-Photos are named relative to --root, by default the root of the dataset of the run that STORE lies in; of a store of
-`tag2mask predict` name the folder of photos. Photos without instances are listed too. Masks are in upright pixels:
-photos count as turned by their EXIF data.
+Photos are named relative to --root, by default the root of the dataset of the run that STORE lies in, or the folder
+that `tag2mask predict` looked at; those of a store of neither are looked for in --root. Photos without instances are
+listed too. Masks are in upright pixels: photos count as turned by their EXIF data.
 """
 
 import argparse
 import importlib
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from tag2mask.data import instances
 from tag2mask.data.formats import FORMATS, Export
 from tag2mask.data.index import Index, index_near
 from tag2mask.data.instances import Instances
-from tag2mask.data.photo import SUFFIXES
+from tag2mask.data.names import SUFFIXES, Names
+from tag2mask.data.photo import photos_in
 from tag2mask.errors import UserError
 from tag2mask.store import store
 
@@ -77,6 +79,13 @@ def write_format(given: argparse.Namespace) -> str:
     whole = given.format in (None, "coco-rle") and given.min_score <= 0  # run lengths can be empty
     kept = np.ones(len(table), bool) if whole else (np.diff(table.rle_first) > 1) & (table.score >= given.min_score)
     files, root = named(table, index, given.root)
+    guessed = [file for file, name in zip(files, table.image_id) if root is None and file != name]
+    if guessed:
+        print(
+            f"{len(guessed)} photos are taken for JPEGs, the first for {guessed[0]}: {given.store} lies in no run; "
+            "name their folder as --root.",
+            file=sys.stderr,
+        )
     held_out = validation(table, index, given.val)
     export = Export(table.select(kept), files, root, held_out, given.out.resolve())
     module = importlib.import_module(f"tag2mask.data.formats.{FORMATS[given.format or 'coco-rle'][0]}")
@@ -91,10 +100,12 @@ def write_format(given: argparse.Namespace) -> str:
 
 
 def named(table: Instances, index: Index | None, root: Path | None) -> tuple[list[str], Path | None]:
-    """(file of every photo relative to the root, the root or None). UserError for a photo that is not below it."""
+    """(file of every photo relative to the root, the root or None). UserError for a photo that is not below it.
+
+    What no index knows is looked for in the root, by its id; without a root it is taken for a JPEG.
+    """
     if index is None or not set(table.image_id) <= set(index.image_id):
-        files = [name if name.lower().endswith(SUFFIXES) else f"{name}.jpg" for name in table.image_id]
-        return files, root
+        return looked_up(table.image_id, root), root
     path = dict(zip(index.image_id, index.path))
     files = [path[name] for name in table.image_id]
     if root is None:
@@ -104,6 +115,18 @@ def named(table: Instances, index: Index | None, root: Path | None) -> tuple[lis
     if outside is not None:
         raise UserError(f"--root: {index.root / outside} does not lie below {root}; name a folder above all photos.")
     return moved, root
+
+
+def looked_up(ids: list[str], root: Path | None) -> list[str]:
+    """The files in the folder `root`, relative to it, that these ids of photos mean; see `named`."""
+    if root is None:
+        return [name if name.lower().endswith(SUFFIXES) else f"{name}.jpg" for name in ids]
+    there = photos_in(root)
+    names = Names(there)
+    found = [names.find(name) for name in ids]
+    if None in found:
+        raise UserError(f"--root: {root} holds no photo {ids[found.index(None)]}, or several; name their folder.")
+    return [there[one].relative_to(root).as_posix() for one in found if one]
 
 
 def validation(table: Instances, index: Index | None, share: float) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Segment any photos with trained weights: tag2mask predict WEIGHTS FOLDER [--out DIR] [--device cuda:0]
 
 WEIGHTS is the weights.pt of a run, as results/<run>/refine/<recipe>/weights.pt. Of every photo in FOLDER (subfolders
-included) a network of instances writes DIR/predictions.zarr.zip (instance table), DIR/predictions.json (COCO, with
-scores) and DIR/overlays/<photo>.png; a network of classes DIR/maps/<photo>.png (a byte a pixel: category id, 0
-background; the palette has the overlays' colours), DIR/overlays/<photo>.png and DIR/classes.json. Bad images are named
-and skipped. An option that not all weights have names those that have it in brackets, with its default there.
+included) a network of instances writes DIR/predictions.zarr.zip (instance table), DIR/index.zarr.zip (which file every
+photo is), DIR/predictions.json (COCO, with scores) and DIR/overlays/<photo>.png; a network of classes
+DIR/maps/<photo>.png (a byte a pixel: category id, 0 background; the palette has the overlays' colours),
+DIR/overlays/<photo>.png and DIR/classes.json. Bad images are named and skipped. An option that not all weights have
+names those that have it in brackets, with its default there.
 """
 
 import argparse

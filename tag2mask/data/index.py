@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tag2mask.data.instances import starts
-from tag2mask.data.photo import is_turned, read_photo, turned_sentence
+from tag2mask.data.photo import is_turned, read_photo, size_within, turned_sentence
 from tag2mask.errors import UserError
 from tag2mask.store import store
 
 SCHEMA = "index/1"
+NEAR = "index.zarr.zip"  # beside stores of photos that no run knows
 SPLITS = ("train", "with_masks", "val")
 
 
@@ -125,10 +126,14 @@ class Index:
         """The path of photo i's file."""
         return self.root / self.path[i]
 
-    def photo(self, i: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB: photo i. UserError when the file is not the one the index was made from."""
-        photo = read_photo(self.file(i), upright=self.upright)
-        if photo.shape[:2] != tuple(self.size[i]):
+    def photo(self, i: int, *, within: int | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: photo i, a longer side than `within` scaled down to it where that is given.
+
+        UserError when the file is not the one the index was made from.
+        """
+        photo = read_photo(self.file(i), upright=self.upright, within=within)
+        size = self.size[i].tolist()
+        if photo.shape[:2] != (tuple(size) if within is None else size_within(size, within)):
             raise UserError(f"{self.file(i)} changed its size since the index was made; run the stage images again.")
         return photo
 
@@ -180,8 +185,10 @@ class Index:
 
 
 def index_near(path: str | Path, place: str) -> Index | None:
-    """The Index of the run that the store at `path` lies in, or None. place : where an index lies in a run's folder."""
-    for folder in Path(path).resolve().parents:
-        if (folder / place).is_file():
-            return Index.load(folder / place)
-    return None
+    """The Index beside the store at `path` or of the run that it lies in, or None.
+
+    place : where an index lies in a run's folder.
+    """
+    places = (folder / name for folder in Path(path).resolve().parents for name in (NEAR, place))
+    found = next((one for one in places if one.is_file()), None)
+    return None if found is None else Index.load(found)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, ImageOps
@@ -17,20 +18,24 @@ from tag2mask.errors import BadImage, UserError
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "HEIF")
 pillow_heif.register_heif_opener()  # it turns HEIC photos itself and sets their orientation to 1
 
+# Longer side in pixels to which maps are enlarged and that networks for tags and class maps see of a larger photo: what
+# they find is enlarged again. 48 megapixels would need 137 MB as bytes, 550 MB a map.
+LARGEST = 2048
 
-def read_photo(path: str | Path, *, upright: bool = True) -> np.ndarray:
+
+def read_photo(path: str | Path, *, upright: bool = True, within: int | None = None) -> np.ndarray:
     """The photo in the file `path` as (H, W, 3) uint8 RGB, turned as its EXIF orientation says if `upright`.
 
     Grey, palette, CMYK and 16-bit images are converted (16 bits to 8 by v / 257, rounded); what is transparent is
     laid on white. Raises BadImage, one sentence, for a missing, empty, truncated or foreign file and for a photo of
-    a single row or column of pixels.
+    a single row or column of pixels. within : see `decode`.
     """
     path = Path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise BadImage(f"{path} cannot be read ({error.strerror}); put the photo there or drop it.") from None
-    return decode(data, path, upright=upright)
+    return decode(data, path, upright=upright, within=within)
 
 
 def size_within(size: Sequence[int], most: float) -> tuple[int, int]:
@@ -39,15 +44,22 @@ def size_within(size: Sequence[int], most: float) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def decode(data: bytes, name: str | Path, *, min_side: int = 2, upright: bool = True) -> np.ndarray:
+def decode(
+    data: bytes, name: str | Path, *, min_side: int = 2, upright: bool = True, within: int | None = None
+) -> np.ndarray:
     """The photo in the bytes `data` as (H, W, 3) uint8 RGB; see `read_photo`.
 
     name : what the file is called in an error's sentence. min_side : int, the fewest rows and columns, pixels.
+    within : a photo with a longer side is scaled down to so many pixels (`size_within`), a JPEG by 2, 4 or 8 while it
+    is decoded, which spares memory and time, the rest by area averaging.
     """
     if not data:
         raise BadImage(f"{name} is empty (0 bytes); copy the photo again or drop it.")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
+        size = image.size[::-1]
+        if within is not None and max(size) > within:
+            image.draft(None, size_within(size, within)[::-1])  # an image at least so large
         image.load()
     except Image.UnidentifiedImageError:
         raise BadImage(
@@ -63,11 +75,26 @@ def decode(data: bytes, name: str | Path, *, min_side: int = 2, upright: bool = 
     # turned before the block is written anew.
     if upright:
         with contextlib.suppress(Exception):
+            size = size[::-1] if image.getexif().get(ExifTags.Base.Orientation) in range(5, 9) else size
             ImageOps.exif_transpose(image, in_place=True)
-    photo = np.ascontiguousarray(to_rgb(image, name))
-    if min(photo.shape[:2]) < min_side:
-        size = f"{photo.shape[1]}x{photo.shape[0]}"
-        raise BadImage(f"{name} is {size} pixels, fewer than {min_side} on a side; use a larger photo or drop it.")
+    if min(size) < min_side:
+        raise BadImage(
+            f"{name} is {size[1]}x{size[0]} pixels, fewer than {min_side} on a side; use a larger photo or drop it."
+        )
+    photo = pixels(to_rgb(image, name))
+    return photo if within is None else scaled_down(photo, size_within(size, within))
+
+
+def scaled_down(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`photo` (H, W, 3) uint8 at `size` (h, w), not larger than it is, by area averaging; itself where it has it."""
+    return photo if size == photo.shape[:2] else cv2.resize(photo, size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def pixels(image: Image.Image, *, rows: int = 256) -> np.ndarray:
+    """(H, W, 3) uint8 of a PIL RGB image, some rows at a time: in one go Pillow holds all of its bytes twice more."""
+    photo = np.empty((image.height, image.width, 3), np.uint8)
+    for y in range(0, image.height, rows):
+        photo[y : y + rows] = np.asarray(image.crop((0, y, image.width, min(y + rows, image.height))))
     return photo
 
 
@@ -103,7 +130,7 @@ def to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
-def photos_in(folder: Path, *, but: Path) -> dict[str, Path]:
+def photos_in(folder: Path, *, but: Path | None = None) -> dict[str, Path]:
     """{photo's id: Path} of the image files in `folder`, by path; what lies in the folder `but` is left out.
 
     Ids are those of a dataset (`tag2mask.data.names.photo_ids`). UserError when there is no photo.
@@ -111,7 +138,7 @@ def photos_in(folder: Path, *, but: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name a folder of photos")
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    files = [path for path in files if but.resolve() not in path.resolve().parents]
+    files = [path for path in files if but is None or but.resolve() not in path.resolve().parents]
     if not files:
         raise UserError(f"{folder} holds no photo ({', '.join(SUFFIXES)}); name a folder of photos")
     paths = {path.relative_to(folder).as_posix(): path for path in files}

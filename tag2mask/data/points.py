@@ -7,7 +7,7 @@ count from 1; in BESTIE's own files from 0, see `from_zero`).
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,13 @@ def files_of(path: str | Path) -> list[Path]:
     return [path] if path.is_file() else []
 
 
+def given_files(path: str | Path) -> list[Path]:
+    """`files_of`; UserError where there is nothing."""
+    if not (files := files_of(path)):
+        raise UserError(f"dataset.points: {path} is no CSV and no folder of text files <image id>.txt; check its name.")
+    return files
+
+
 def read(path: str | Path, categories: Mapping[int, str], *, from_zero: bool = False) -> list[Point]:
     """All Points of the file or folder `path`, file by file, line by line.
 
@@ -60,9 +67,7 @@ def read(path: str | Path, categories: Mapping[int, str], *, from_zero: bool = F
     is no number, a score outside [0, 1] and an unknown class.
     """
     path = Path(path)
-    files = files_of(path)
-    if not files:
-        raise UserError(f"dataset.points: {path} is no CSV and no folder of text files <image id>.txt; check its name.")
+    files = given_files(path)
     number = enumerate(categories) if from_zero else ((key, key) for key in categories)
     known = {str(written): key for written, key in number} | {spelling(name): key for key, name in categories.items()}
     if not path.is_dir():
@@ -132,7 +137,30 @@ def number(text: str, what: str, where: str) -> float:
     return value
 
 
-def table(points: Iterable[Point], index: "Index", *, job: Any) -> "Table":
+def photos_of(points: Iterable[Point], known: Iterable[str]) -> list[str]:
+    """The id of every Point's photo, one of the ids `known`; UserError with file and line for one that is none."""
+    names, found = Names(known), []
+    for one in points:
+        name = names.find(one.image_id)
+        if name is None:
+            raise UserError(
+                f"{one.where}: the dataset has no photo {one.image_id!r} (an id is the file's name without suffix); "
+                "mend it or drop the line."
+            )
+        found.append(name)
+    return found
+
+
+def check_tag(one: Point, tags: Container[int], categories: Mapping[int, str]) -> None:
+    """UserError with file and line where a point's class is not among the tags of its photo, a training photo."""
+    if one.category not in tags:
+        raise UserError(
+            f"{one.where}: {categories[one.category]} is not among the tags of {one.image_id}; add the tag, drop the "
+            "point, or, where classes are numbers from 0, set dataset.point_classes: from_zero."
+        )
+
+
+def table(points: Sequence[Point], index: "Index", *, job: Any) -> "Table":
     """The Points of the training photos as Table "peaks/1", the arrays as `cam`'s peaks: photos in index order.
 
     image_id (I,), first (I + 1,) int64, category (P,) int16, yx (P, 2) int32 photo pixels, score (P,) float32; within a
@@ -147,18 +175,10 @@ def table(points: Iterable[Point], index: "Index", *, job: Any) -> "Table":
     from tag2mask.data.tables import Table
 
     place = {name: i for i, name in enumerate(index.image_id)}
-    skipped = {name for name, _ in index.skipped}
-    names = Names([*place, *skipped])
     of_photo: dict[int, list[tuple[int, float, int, int]]] = {i: [] for i in index.of_shard(None).tolist()}
     unused = 0
-    for one in points:
-        name = names.find(one.image_id)
-        i = place.get(name or "")
-        if name is None:
-            raise UserError(
-                f"{one.where}: the dataset has no photo {one.image_id!r} (an id is the file's name without suffix); "
-                "mend it or drop the line."
-            )
+    for one, name in zip(points, photos_of(points, [*place, *(name for name, _ in index.skipped)])):
+        i = place.get(name)
         if i is None:
             unused += 1
             continue
@@ -172,11 +192,7 @@ def table(points: Iterable[Point], index: "Index", *, job: Any) -> "Table":
         if i not in of_photo:
             unused += 1
             continue
-        if one.category not in index.tags(i):
-            raise UserError(
-                f"{one.where}: {index.categories[one.category]} is not among the tags of {one.image_id}; add the tag, "
-                "drop the point, or, where classes are numbers from 0, set dataset.point_classes: from_zero."
-            )
+        check_tag(one, index.tags(i), index.categories)
         of_photo[i].append((one.category, -one.score, y, x))
     bare, first_bare = 0, None
     for i, found in of_photo.items():

@@ -1,23 +1,30 @@
 """What a network answered of any photos, as files. numpy and torch come late, see `tag2mask.cli.predict`."""
 
 import json
-from pathlib import Path
 
 
-def write_instances(table, files, *, out, least):
+def write_instances(table, files, *, root, out, least):
     """Write predictions.zarr.zip, predictions.json (COCO, with scores) and overlays/<photo>.png into the folder `out`.
 
-    table : Instances of photos of `files` ({id: Path}). least : least score that is drawn; all are in the files.
+    table : Instances of photos of `files` ({id: Path}), which lie in the folder `root`. least : least score that is
+    drawn; all are in the files. Beside them index.zarr.zip says which files the photos are.
     """
+    import numpy as np
+
     from tag2mask.data.coco import to_coco
+    from tag2mask.data.index import NEAR, Index
     from tag2mask.data.photo import read_photo
     from tag2mask.store.manifest import write_text
     from tag2mask.view import draw
 
     out.mkdir(parents=True, exist_ok=True)
     table.save(out / "predictions.zarr.zip")
-    endings = {name: "" if Path(name).name == files[name].name else files[name].suffix for name in table.image_id}
-    coco = to_coco(table, file_names={name: name + ending for name, ending in endings.items()})
+    paths = [files[name].relative_to(root).as_posix() for name in table.image_id]
+    Index.build(
+        root.absolute(), table.categories, image_id=table.image_id, path=paths, size=table.size,
+        tags=[()] * table.images, train=np.zeros(table.images, bool),
+    ).save(out / NEAR)  # fmt: skip
+    coco = to_coco(table, file_names=dict(zip(table.image_id, paths)))
     write_text(out / "predictions.json", json.dumps(coco))
     palette = draw.Palette(table.categories)
     for i, name in enumerate(table.image_id):

@@ -10,6 +10,7 @@ from PIL import Image
 from test_classifier import META
 
 from stages import cam
+from stages.cam import peaks as peaks_of_maps
 from stages.cam.config import Config
 from stages.cam.maps import attention, class_maps, normalise
 from stages.cam.peaks import find_peaks, photo_peaks
@@ -99,6 +100,18 @@ def test_peaks_of_a_map_lie_in_photo_pixels_in_the_middle_of_their_cell():
     assert np.abs(yx[0] - (24, 72)).max() <= 1  # cells of 16 pixels: 1.5 x 16, 4.5 x 16
     assert 48 <= yx[1][0] < 64 and 0 <= yx[1][1] < 16
     assert score == pytest.approx([1, 0.5], abs=0.07)  # no photo pixel lies exactly on a cell's middle
+
+
+def test_peaks_of_a_huge_photo_are_found_on_a_bounded_side_and_lie_in_its_own_pixels(monkeypatch):
+    """Cells of 16 pixels of the photo, of 8 where it is halved: pixel 11 there is pixels 22 and 23 of the photo."""
+    maps = np.zeros((1, 4, 6), np.float32)
+    maps[0, 1, 2] = 1
+    keys = {"mean_filter": 1, "window": 3, "floor": 0.1, "most": 25}
+    monkeypatch.setattr(peaks_of_maps, "LARGEST", 48)
+    _, yx, score = photo_peaks(maps, (64, 96), **keys)
+    _, half, same = photo_peaks(maps, (32, 48), **keys)
+    assert yx.tolist() == (2 * half + 1).tolist() == [[23, 39]] and yx.dtype == np.int32
+    assert score.tolist() == same.tolist()
 
 
 def test_the_mean_filter_lowers_a_point_to_its_mean():

@@ -7,6 +7,7 @@ import pytest
 from images_files import folder, photo, voc, write
 
 from stages import images
+from stages.images import count as counting
 from stages.images.config import Config
 from stages.images.lists import list_files
 from tag2mask.cli import main
@@ -16,6 +17,7 @@ from tag2mask.data.instances import Instances
 from tag2mask.data.tables import Table
 from tag2mask.errors import UserError
 from tag2mask.run.job import Job
+from tag2mask.run.registry import stages
 
 CATEGORIES = {3: "cat", 7: "dining table", 9: "3"}  # a class may be called like another's id
 
@@ -167,6 +169,38 @@ def test_a_wrong_point_is_said_before_the_photos_are_decoded(tmp_path):
     write(root / "points.csv", "image_id,x,y,class\na,0,0,lion\n")
     with pytest.raises(UserError, match="points.csv, line 2: 'lion'"):
         run(tmp_path, kind="folder", root=str(root), points="points.csv")
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("a,0,0,lion", "points.csv, line 3: 'lion' is neither a class"),
+        ("z,0,0,cat", "points.csv, line 3: the dataset has no photo 'z'"),
+        ("a,zero,0,dog", "points.csv, line 3: x is 'zero'"),
+        ("sub/b,3,4,dog", "points.csv, line 3: dog is not among the tags of sub/b"),
+    ],
+)
+def test_a_dry_run_looks_at_points_and_reads_no_photo(tmp_path, row, sentence):
+    root = folder(tmp_path / "data")
+    write(root / "a.jpg", "no photo")
+    keys = Config(kind="folder", root=str(root), points="points.csv").model_dump()
+    write(root / "points.csv", "image_id,x,y,class\na,900,900,dog\n")
+    stages()["images"].check(keys)
+    write(root / "points.csv", f"image_id,x,y,class\na,0,0,dog\n{row}\n")
+    with pytest.raises(UserError, match=sentence):
+        stages()["images"].check(keys)
+
+
+def test_a_dry_run_misses_files_of_points_of_scenes_and_of_long_json(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="none.csv is no CSV"):
+        stages()["images"].check(Config(points=str(tmp_path / "none.csv")).model_dump())
+    monkeypatch.setattr(counting, "LARGE", -1)
+    for name in ("train.json", "val.json"):
+        write(tmp_path / name, "{}")
+    keys = {"kind": "coco", "root": str(tmp_path), "train_json": "train.json", "val_json": "val.json"}
+    stages()["images"].check(Config(**keys).model_dump())
+    with pytest.raises(UserError, match="none.csv is no CSV"):
+        stages()["images"].check(Config(**keys, points="none.csv").model_dump())
 
 
 @pytest.mark.parametrize("form", ["csv", "txt"])

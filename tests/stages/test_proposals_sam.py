@@ -42,6 +42,8 @@ def generator(monkeypatch, there):
             called.update(keys)
 
         def generate(self, photo):
+            called["seen"] = photo.shape[:2]
+
             def one(height, width, iou):
                 mask = np.zeros((48, 48), bool)
                 mask[:height, :width] = True
@@ -78,12 +80,20 @@ def test_masks_by_predicted_iou_without_twins_and_small_ones(index, generator):
     assert table.score.tolist() == [1, 0.75] and (table.category == 0).all()
     assert generator == {
         "points_per_side": 8, "pred_iou_thresh": 0.88, "stability_score_thresh": 0.95, "box_nms_thresh": 0.7,
-        "output_mode": "uncompressed_rle",
+        "output_mode": "uncompressed_rle", "seen": (48, 48),
     }  # fmt: skip
     held_out = predict(index, config, Job())["held_out"]
     assert held_out.image_id == ["b"] and held_out.area.tolist() == [380, 300]
     rles, score = alone("proposals.proposals")(two_squares()[0], config.model_dump(mode="json"))
     assert rle.area(rles).tolist() == [380, 300] and score.tolist() == [1, 0.75]
+
+
+def test_a_huge_photo_is_worked_on_at_a_bounded_side_and_its_masks_are_of_its_own(generator):
+    config = parse(Config, {**KEYS, "min_area": 10, "max_side": 48}, where="proposals")
+    rles, score = sam.proposer(config, device="cpu")(np.repeat(np.repeat(two_squares()[0], 3, 0), 3, 1))
+    assert generator["seen"] == (48, 48) and len(score) == 2
+    masks = rle.decode(rles, (144, 144))
+    assert rle.area(rles).tolist() == [9 * 380, 9 * 300] and masks[1, :30, :90].all()
 
 
 def test_the_table_says_what_they_rest_on_and_they_want_a_device(there):

@@ -12,7 +12,9 @@ from tag2mask.data.coco import from_coco
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances, InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.photo import photos_in
 from tag2mask.store import store
+from tag2mask.view.prediction import write_instances
 
 
 @pytest.fixture
@@ -60,13 +62,38 @@ def test_coco_json_names_the_photos_as_the_index_does(run, capsys):
         assert same(from_coco(f"{name}.json"), Instances.load(run / name))
 
 
-def test_coco_json_without_an_index(run):
-    """An id that is a file name, as `tag2mask predict` gives them, is the photo's name; others are taken for JPEG."""
+def names_in(path):
+    return [image["file_name"] for image in json.loads(Path(path).read_text())["images"]]
+
+
+def test_coco_json_without_an_index(run, capsys):
+    """An id that is a file name is one; others are looked for in the root, or taken for JPEG, which is said."""
     table = Instances.load(run / "table.zarr.zip")
     table.replaced(image_id=["sub/a.PNG", "b"]).save("away.zarr.zip")
     assert main(["export", "away.zarr.zip", "away.json"]) == 0
-    images = json.loads(Path("away.json").read_text())["images"]
-    assert [image["file_name"] for image in images] == ["sub/a.PNG", "b.jpg"]
+    assert names_in("away.json") == ["sub/a.PNG", "b.jpg"]
+    said = capsys.readouterr().err
+    assert said.startswith("1 photos are taken for JPEGs, the first for b.jpg: away.zarr.zip lies in no run; ")
+    table.save("plain.zarr.zip")
+    assert main(["export", "plain.zarr.zip", "plain.json", "--root", "photos"]) == 0
+    assert names_in("plain.json") == ["a.png", "sub/b.jpeg"] and not capsys.readouterr().err
+    (Path("photos") / "a.png").unlink()
+    assert main(["export", "plain.zarr.zip", "lost.json", "--root", "photos"]) == 1
+    assert "--root: photos holds no photo a, or several; name their folder." in capsys.readouterr().err
+
+
+def test_predictions_say_which_files_their_photos_are(run, capsys):
+    """As `tag2mask predict` writes them, also inside the folder of a run that knows other photos."""
+    table, root = Instances.load(run / "table.zarr.zip"), Path("photos")
+    (root / "a.jpg").write_bytes((root / "a.png").read_bytes())  # a.png is then an id with its ending
+    table, files = table.replaced(image_id=["a.png", "sub/b"]), photos_in(root)
+    for out in (Path("predicted"), run.parent / "predicted"):
+        write_instances(table, files, root=root, out=out, least=0.6)
+        assert names_in(out / "predictions.json") == ["a.png", "sub/b.jpeg"]
+        assert main(["export", str(out / "predictions.zarr.zip"), str(out / "one.json"), "--min-score", "0.6"]) == 0
+        assert names_in(out / "one.json") == ["a.png", "sub/b.jpeg"]
+        assert f"2 instances of 2 photos, named relative to {root.absolute()}" in capsys.readouterr().out
+    assert main(["review", "predicted/predictions.zarr.zip", "page.html"]) == 0
 
 
 def test_proposals_have_a_category_that_coco_lists(run, capsys):

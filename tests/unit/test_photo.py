@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from tag2mask.data.photo import decode, is_turned, photos_in, read_photo, readable
+from tag2mask.data.photo import decode, is_turned, photos_in, pixels, read_photo, readable, size_within
 from tag2mask.errors import BadImage, UserError
 from tag2mask.run.job import Job
 
@@ -27,6 +27,38 @@ def test_rgb_png_is_read_as_it_is(tmp_path):
     photo = read_photo(saved(tmp_path / "a.png", Image.fromarray(CORNERS)))
     assert photo.dtype == np.uint8 and photo.flags.c_contiguous
     np.testing.assert_array_equal(photo, CORNERS)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 8])
+def test_pixels_are_taken_some_rows_at_a_time(rows):
+    photo = noise(7, 5)
+    np.testing.assert_array_equal(pixels(Image.fromarray(photo), rows=rows), photo)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_a_large_photo_is_scaled_down_while_it_is_read(tmp_path, name):
+    """As its mean over the pixels that a pixel of the small one covers, whatever way; a small one is as it was."""
+    photo = np.kron(noise(6, 10), np.ones((40, 40, 1), np.uint8))
+    path = saved(tmp_path / name, Image.fromarray(photo), quality=100, subsampling=0)
+    whole = read_photo(path)
+    for within, size in ((400, (240, 400)), (100, (60, 100)), (80, (48, 80)), (20, (12, 20))):
+        found = read_photo(path, within=within)
+        assert found.shape == (*size, 3)
+        mean = whole.reshape(size[0], 240 // size[0], size[1], 400 // size[1], 3).mean((1, 3))
+        assert np.abs(found - mean).mean() < 1
+    assert (read_photo(path, within=400) == whole).all()
+
+
+def test_a_large_photo_is_turned_as_well(tmp_path):
+    image, exif = Image.fromarray(np.kron(CORNERS, np.ones((31, 21, 1), np.uint8))), Image.Exif()  # 62 x 63
+    exif[ExifTags.Base.Orientation] = 6
+    path = saved(tmp_path / "a.jpg", image, exif=exif, quality=95)
+    whole, small = read_photo(path), read_photo(path, within=21)
+    assert whole.shape == (63, 62, 3) and small.shape == (21, size_within((63, 62), 21)[1], 3)
+    corners = np.ix_([0, -1], [0, -1])
+    assert np.abs(whole[corners].astype(int) - small[corners]).max() < 25 and (whole[0, 0, :2] > 200).all()
+    with pytest.raises(BadImage, match="a.jpg is 62x63 pixels, fewer than 63"):
+        decode(path.read_bytes(), path.name, min_side=63, within=21)
 
 
 def test_grey_gets_three_equal_channels(tmp_path):

@@ -206,6 +206,7 @@ def test_only_the_named_rules_read_ground_truth(tmp_path):
         (["show=[bestie_points]"], "show: bestie_points learns from points: name their file in dataset.points"),
         (["graph_cut={solver: exact}"], "graph_cut.solver: "),
         (["dataset={kind: voc, root: /nowhere}"], "/nowhere"),
+        (["dataset={points: /nowhere.csv}"], "dataset.points: /nowhere.csv is no CSV"),
     ],
 )
 def test_a_wrong_configuration_is_answered_before_any_work(tmp_path, config, sentence):
