@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tag2mask.data.instances import starts
+from tag2mask.data.ragged import starts
 from tag2mask.data.rle import Size
 from tag2mask.store import store
 
