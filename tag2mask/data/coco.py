@@ -8,7 +8,7 @@ What COCO has no word for stands under extra keys that its readers skip (an imag
 VOC's difficult), so that the way there and back changes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +45,38 @@ def to_coco(instances: Instances, *, file_names: Mapping[str, str] | None = None
     RLE, counts as str), `bbox` x, y, width, height in pixels, `area`, `iscrowd`, `score` and an id that is unique
     over the file. Raises ValueError when the table's ids are not unique.
     """
+    return {key: list(part) for key, part in coco_parts(instances, file_names=file_names).items()}
+
+
+def coco_parts(
+    instances: Instances, *, file_names: Mapping[str, str] | None = None
+) -> dict[str, Iterator[dict[str, Any]]]:
+    """As `to_coco`, its lists as iterators: for tables whose masks would take gigabytes as dicts."""
     if len(np.unique(instances.id)) != len(instances):
         raise ValueError("instance ids must be unique over the table")
     numbers = image_numbers(instances.image_id)
-    names = file_names or {}
-    images = []
-    for i, name in enumerate(instances.image_id):
-        height, width = (int(side) for side in instances.size[i])
-        file_name = names.get(name, f"{name}.jpg")
-        image = {"id": numbers[i], "file_name": file_name, "height": height, "width": width, "image_id": name}
-        void = instances.void_rle(i)
-        if void is not None:
-            image["void"] = _as_json(void)
-        images.append(image)
-    annotations = []
-    for n, (i, segment) in enumerate(zip(instances.image_of_row, instances.rles(slice(None)))):
+    categories = [{"id": key, "name": name} for key, name in sorted(instances.categories.items())]
+    return {
+        "images": (_image(instances, i, numbers[i], file_names or {}) for i in range(instances.images)),
+        "annotations": (one for i in range(instances.images) for one in _annotations(instances, i, numbers[i])),
+        "categories": iter(categories),
+    }
+
+
+def _image(instances: Instances, i: int, number: int, names: Mapping[str, str]) -> dict[str, Any]:
+    name = instances.image_id[i]
+    height, width = (int(side) for side in instances.size[i])
+    file_name = names.get(name, f"{name}.jpg")
+    image = {"id": number, "file_name": file_name, "height": height, "width": width, "image_id": name}
+    void = instances.void_rle(i)
+    return image if void is None else {**image, "void": _as_json(void)}
+
+
+def _annotations(instances: Instances, i: int, number: int) -> Iterator[dict[str, Any]]:
+    for n, segment in zip(instances.numbers(i), instances.rles(instances.rows(i))):
         annotation = {
             "id": int(instances.id[n]),
-            "image_id": numbers[i],
+            "image_id": number,
             "category_id": int(instances.category[n]),
             "segmentation": _as_json(segment),
             "bbox": [float(side) for side in instances.bbox[n]],
@@ -70,11 +84,7 @@ def to_coco(instances: Instances, *, file_names: Mapping[str, str] | None = None
             "iscrowd": int(instances.ignore[n] == CROWD),
             "score": float(instances.score[n]),
         }
-        if instances.ignore[n] == DIFFICULT:
-            annotation["ignore"] = 1
-        annotations.append(annotation)
-    categories = [{"id": key, "name": name} for key, name in sorted(instances.categories.items())]
-    return {"images": images, "annotations": annotations, "categories": categories}
+        yield {**annotation, "ignore": 1} if instances.ignore[n] == DIFFICULT else annotation
 
 
 def _as_json(segment: Rle) -> dict[str, Any]:

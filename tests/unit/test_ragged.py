@@ -8,6 +8,7 @@ import pytest
 
 from tag2mask.data import ragged
 from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.data.maps import Maps, MapsBuilder
 from tag2mask.data.ragged import joined, starts, take_ragged
 from tag2mask.errors import UserError
 from tag2mask.store import store
@@ -135,3 +136,16 @@ def test_opening_looks_at_the_manifest(tmp_path):
     table(1).save(tmp_path / "x.zarr")
     with pytest.raises(UserError, match=r"is not the store that x\.json"):
         Instances.open(tmp_path / "x.zarr")
+
+
+def test_opened_maps_are_the_loaded_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "CHUNK", 7)
+    builder = MapsBuilder("u1", {"title": "t"})
+    for k in range(3):
+        builder.add(str(k), (9, 9), [(c, np.full((2 + k, 3), 10 * k + c)) for c in range(k)])
+    builder.finish().save(tmp_path / "x.zarr.zip")
+    loaded, opened = Maps.load(tmp_path / "x.zarr.zip"), Maps.open(tmp_path / "x.zarr.zip")
+    assert digest(loaded.arrays()) == digest(opened.arrays()) and opened.meta == {"title": "t"}
+    assert not isinstance(opened.data, np.ndarray) and opened.data.dtype == np.uint8
+    for i in range(3):
+        assert [one.tolist() for one in opened.of(i)[1]] == [one.tolist() for one in loaded.of(i)[1]]
