@@ -18,7 +18,7 @@ from tag2mask.data import rle
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the first six of COCOeval.stats
 CROWD, DIFFICULT = 1, 2  # values of `ignore`
-BATCH = 50  # photos that pycocotools has before it at a time
+BATCH = 10  # photos that pycocotools has before it at a time: it goes over all their classes in each of them
 
 
 @dataclass

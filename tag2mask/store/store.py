@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
@@ -27,6 +28,7 @@ from tag2mask.errors import UserError
 
 CHUNK = 1 << 20  # elements along the first axis of a flat array
 PARTS = 16  # chunks that are written and counted at a time
+SPOOL = 64 << 20  # bytes of a store's files that wait in memory for their place in a zip file, more wait on the disk
 KEPT = 16  # chunks of stored arrays that stay in memory, 4 MB each of run lengths
 EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time for zip entries, so that equal content gives an equal file
 
@@ -107,7 +109,7 @@ def in_memory(values: Any) -> Any:
 
 
 def pieces(values: Any) -> Iterator[np.ndarray]:
-    """An array in parts of some chunks along its first axis, as `fill` writes them; of a number, itself."""
+    """An array in parts of some chunks along its first axis, as they are written; of a number, itself."""
     step = PARTS * chunk_of(values.shape)[0] if values.shape else 0
     yield from (values[k : k + step] for k in range(0, len(values), step)) if step else (values,)
 
@@ -125,15 +127,12 @@ def write(artifact: Artifact, path: str | Path) -> None:
     """
     path = Path(path)
     with atomic(path) as part:
-        if not path.name.endswith(".zip"):
-            fill(part, artifact)
+        if path.name.endswith(".zip"):
+            pack(artifact, part)
             return
-        folder = part.with_name(f".{path.name}.files.{os.getpid()}.part")  # a name that the next writer sweeps too
-        try:
-            fill(folder, artifact)
-            pack(folder, part)
-        finally:
-            remove(folder)
+        for name, data in files_of(artifact):
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / name).write_bytes(data)
 
 
 @contextlib.contextmanager
@@ -158,12 +157,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def fill(folder: Path, artifact: Artifact) -> None:
-    """Create the group with its attributes, then every array part by part, then the copy of their metadata."""
+def files_of(artifact: Artifact) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every file of the store: arrays part by part, metadata at last."""
     dims: Mapping[str, tuple[str, ...]] = getattr(artifact, "dims", {})
     attrs = {"schema": artifact.schema, **artifact.attrs()}
     files: dict[str, Any] = {}
-    memory = MemoryStore(files)  # of zarr's own files some writers still work when another one has failed
+    memory = MemoryStore(files)
     group = zarr.create_group(memory, zarr_format=3, attributes=attrs)
     for name, values in artifact.arrays().items():
         values = in_memory(values)
@@ -178,27 +177,27 @@ def fill(folder: Path, artifact: Artifact) -> None:
             if part.size:
                 array[place] = part.astype(object) if text else part
             at += len(part) if part.shape else 1
-            put(folder, files, [key for key in files if not key.endswith("zarr.json")])
+            for ready in [ready for ready in files if not ready.endswith("zarr.json")]:
+                yield ready, files.pop(ready).to_bytes()
     zarr.consolidate_metadata(memory)
-    put(folder, files, list(files))
+    for name, content in files.items():
+        yield name, content.to_bytes()
 
 
-def put(folder: Path, files: dict[str, Any], names: list[str]) -> None:
-    """Move the files `names` from the memory to the folder."""
-    for name in names:
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(files.pop(name).to_bytes())
-
-
-def pack(folder: Path, part: Path) -> None:
-    """The files of a store's folder as one zip file, in the order of their names."""
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for name in names:
+def pack(artifact: Artifact, part: Path) -> None:
+    """The store as one zip file, in the order of the names; until all are known its files lie in a nameless one."""
+    places: dict[str, tuple[int, int]] = {}
+    with (
+        tempfile.SpooledTemporaryFile(SPOOL, dir=str(part.parent)) as spool,
+        zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
+    ):
+        for name, data in files_of(artifact):
+            places[name] = spool.tell(), spool.write(data)
+        for name, (begin, length) in sorted(places.items()):
             info = zipfile.ZipInfo(name, EPOCH)
             info.external_attr = 0o644 << 16
-            archive.writestr(info, (folder / name).read_bytes())
+            spool.seek(begin)
+            archive.writestr(info, spool.read(length))
 
 
 def flush(path: Path) -> None:

@@ -108,7 +108,7 @@ def synthetic(path):
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
 
 
-@pytest.mark.parametrize("batch", [1, 7, 50])
+@pytest.mark.parametrize("batch", [1, 7, 100])
 def test_synthetic_crowds_included(tmp_path, monkeypatch, batch):
     """However many photos pycocotools has before it at a time."""
     monkeypatch.setattr(coco, "BATCH", batch)
