@@ -78,14 +78,14 @@ class Parts:
     def __getitem__(self, part: slice) -> np.ndarray:
         """The values `part`, a slice of step 1."""
         start, stop, _ = part.indices(len(self))
-        found = [np.zeros(0, self.dtype)]
+        values = np.empty(max(0, stop - start), self.dtype)  # not a list of slices, which would hold all they are from
         for s in range(int(np.searchsorted(self.first, start, side="right")) - 1, len(self.source)):
             low, high = max(start, int(self.first[s])), min(stop, int(self.first[s + 1]))
             if low >= high:
                 break
             shift = int(self.begin[s] - self.first[s])
-            found.append(self.sources[self.source[s]][low + shift : high + shift])
-        return np.concatenate(found)
+            values[low - start : high - start] = self.sources[self.source[s]][low + shift : high + shift]
+        return values
 
     def taken(self, begin: np.ndarray, first: np.ndarray) -> "Parts":
         """The parts that begin at `begin` (n,) here and stand at `first` (n + 1,) there; each lies in one part."""

@@ -27,7 +27,7 @@ from zarr.storage import LocalStore, MemoryStore, ZipStore
 from tag2mask.errors import UserError
 
 CHUNK = 1 << 20  # elements along the first axis of a flat array
-PARTS = 16  # chunks that are written and counted at a time
+PARTS = 4  # chunks that are written and counted at a time
 SPOOL = 64 << 20  # bytes of a store's files that wait in memory for their place in a zip file, more wait on the disk
 KEPT = 16  # chunks of stored arrays that stay in memory, 4 MB each of run lengths
 EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time for zip entries, so that equal content gives an equal file
