@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
 
-.PHONY: demo photos test test-slow test-exports test-slurm lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
+.PHONY: demo photos test test-slow test-exports test-slurm lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm bench-scale ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -71,6 +71,10 @@ bench-cim: $(ENV)
 # Peak response maps a second, together and one by one, in one run.
 bench-prm: $(ENV)
 	$(RUN) benchmarks.prm_maps
+
+# Jobs that hold tables of all photos, at 10,000 photos and at COCO's size: hours, 15 GB of disk in /tmp.
+bench-scale: $(ENV)
+	$(RUN) benchmarks.scale
 
 # LIID's Tables 1 to 8 on generated scenes that nothing is learned from, three seeds (resumable row by row).
 LIID := --cores 2 --configfile config/config.yaml benchmarks/config/ablate_liid.yaml --config

@@ -22,8 +22,9 @@ from stages.evaluate import measures
 from stages.evaluate.config import Config as Evaluate
 from stages.transfer.config import Config as Transfer
 from tag2mask.data.index import Index
-from tag2mask.data.instances import Instances, starts
+from tag2mask.data.instances import Instances
 from tag2mask.data.maps import Maps
+from tag2mask.data.ragged import starts
 from tag2mask.data.tables import Table
 from tag2mask.run.job import Job
 from tag2mask.store.manifest import read_json

@@ -24,9 +24,9 @@ def run(inputs, config, job):
     from stages.cam.peaks import photo_peaks, response_peaks, rising_peaks
     from stages.classifier.model import restore
     from tag2mask.data.index import Index
-    from tag2mask.data.instances import starts
     from tag2mask.data.maps import MapsBuilder
     from tag2mask.data.photo import LARGEST
+    from tag2mask.data.ragged import starts
     from tag2mask.data.tables import Table
     from tag2mask.errors import UserError
     from tag2mask.learn.loop import Ahead, start, workers_of

@@ -66,7 +66,7 @@ def answered(index, photos, inputs, path, config, job, *, clean):
 
     weights = Weights.load(inputs.weights, "cim", categories=index.categories)
     paths = listed(path)
-    proposals = Instances.concat([Instances.load(one) for one in paths])
+    proposals = Instances.concat([Instances.open(one) for one in paths])
     place = {name: k for k, name in enumerate(proposals.image_id)}
     missing = next((index.image_id[i] for i in photos if index.image_id[i] not in place), None)
     if missing is not None:

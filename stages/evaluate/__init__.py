@@ -22,7 +22,7 @@ def run(inputs, config, job):
     from tag2mask.data.instances import Instances
     from tag2mask.data.maps import Maps
 
-    index, truth = Index.load(inputs.index), Instances.load(inputs.truth)
+    index, truth = Index.load(inputs.index), Instances.open(inputs.truth)
 
     held = set(truth.image_id)
 
@@ -47,9 +47,9 @@ def run(inputs, config, job):
             job.warn(f"{without} photos of split {split} have no ground truth; the {current} are measured on the rest.")
         part = measures.subset(truth, names, where=f"the ground truth of split {split}")
         if current == "segmentation":
-            found = measures.segmentation_metrics(part, Maps.load(path), progress=shown)
+            found = measures.segmentation_metrics(part, Maps.open(path), progress=shown)
         else:
-            found = measures.instance_metrics(part, Instances.load(path), config, progress=shown)
+            found = measures.instance_metrics(part, Instances.open(path), config, progress=shown)
         missing = found["photos_without_predictions"]
         if missing:
             job.warn(f"{missing} of {len(names)} photos of split {split} are not in the {current}.")
@@ -57,19 +57,19 @@ def run(inputs, config, job):
     current, path = "snapshots", getattr(inputs, "snapshots", None)
     if path and photos("with_masks"):
         part = measures.subset(truth, photos("with_masks"), where="the ground truth of split with_masks")
-        metrics["snapshots"] = snapshots.over_time(part, Instances.load(path), progress=shown)
+        metrics["snapshots"] = snapshots.over_time(part, Instances.open(path), progress=shown)
     current, paths = "proposals", getattr(inputs, "proposals", None)
     if paths and photos("with_masks"):
         part = measures.subset(truth, photos("with_masks"), where="the ground truth of split with_masks")
         paths = paths if isinstance(paths, list | tuple) else [paths]
-        shards = Shards(paths, Instances.load)
+        shards = Shards(paths, Instances.open)
         metrics["proposals"] = measures.proposal_metrics(part, shards, config, progress=shown)
     job.count(**{f"{name}_photos": metrics[name]["photos"] for name in (*SPLITS, "proposals") if metrics[name]})
     return {"metrics": metrics}
 
 
 class Shards:
-    """The tables at `paths`, loaded one at a time while iterated over."""
+    """The tables at `paths`, opened one at a time while iterated over."""
 
     def __init__(self, paths, load):
         self.paths, self.load = paths, load

@@ -6,7 +6,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from tag2mask.data import rle
-from tag2mask.data.instances import starts, take_ragged
+from tag2mask.data.ragged import starts, take_ragged
 from tag2mask.errors import UserError
 
 CROWD = 1  # value of `ignore`

@@ -16,5 +16,7 @@ STAGE = Stage(
     },
     shared=True,
     runs_for=lambda plan, recipe: plan.writes("truth"),
+    peak_mb=300,
+    memory_kb=8,  # what is found of every object and label, their masks apart
     commands={"evaluate": Command("stages.evaluate.command", "measure masks against ground truth")},
 )

@@ -117,7 +117,7 @@ def chosen(stores, shards, label, *, score, labels):
     for path, row in zip(stores, shards):
         own = slice(at, at + len(row))
         kept, at = label[own] > 0, at + len(row)
-        part = Instances.load(path).select(row[kept])
+        part = Instances.open(path).select(row[kept])
         parts.append(part.replaced(category=labels[label[own][kept]].astype(np.int16), score=score[own][kept]))
     result = Instances.concat(parts)
     return result.replaced(id=np.arange(1, len(result) + 1, dtype=np.int64))

@@ -17,6 +17,7 @@ from tag2mask.data.tags import category_ids
 from tag2mask.errors import UserError
 
 CROWDS = "all its objects are crowds (iscrowd: 1); dataset.iscrowd: ignore takes them as objects"
+LIGHT = ("id", "image_id", "category_id", "iscrowd", "ignore", "score")  # keys of an annotation kept from the start
 CROWDED = 0.5  # ours: share of a class's objects from which crowds are told; in COCO it is 0.04 at most
 
 
@@ -51,9 +52,21 @@ def read(config, job):
 
 
 def load(path, name, split, job):
-    """A COCO ground-truth document, tidied, its lists checked for what the reader relies on."""
+    """A COCO ground-truth document, tidied, its lists checked for what the reader relies on.
+
+    Of an annotation there is what tells tags, its `number` in the file, and as `segmentation` whether it has one: masks
+    are read when the photos have been looked at (`coco_truth`), for all of COCO's are gigabytes.
+    """
+    dropped = 0
+
+    def light(one):
+        nonlocal dropped
+        tidy, fewer = coco_json.annotation(one)
+        dropped += fewer
+        return {key: tidy[key] for key in LIGHT if key in tidy} | {"segmentation": bool(tidy.get("segmentation"))}
+
     try:
-        document = coco_json.load(path)
+        document = coco_json.load(path, light)
     except OSError as error:
         raise UserError(f"dataset.{split}_json: {path} cannot be read ({error.strerror}); check its name.") from None
     except UserError as error:
@@ -70,8 +83,10 @@ def load(path, name, split, job):
                 if field not in item:
                     raise UserError(f"{name} has an entry in {key!r} without {field!r} ({str(item)[:60]}); mend it.")
     document, notes = coco_json.tidied(document, name)
+    for number, one in enumerate(document["annotations"]):
+        one["number"] = number
     unique([str(image["id"]) for image in document["images"]], name)
-    for sentence in notes:
+    for sentence in coco_json.left_out(dropped, name) + notes:
         job.warn(sentence)
     return document
 

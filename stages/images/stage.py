@@ -50,6 +50,7 @@ STAGE = Stage(
         )
     },
     commands={"points": Command("stages.images.command", "make a file of points, one inside every true object")},
+    memory_kb=lambda view: 20 if view.config["kind"] == "coco" else 0,  # its JSON as text, masks as run lengths
     count=count,
     settle=settle,
     check=check,

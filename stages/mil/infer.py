@@ -9,7 +9,7 @@ from stages.mil.scores import box_means, relative_to_best, with_background
 from stages.mil.select import chosen
 from stages.mil.shards import pairs, tagged_maps
 from tag2mask.data.index import Index
-from tag2mask.data.instances import starts
+from tag2mask.data.ragged import starts
 from tag2mask.data.tables import Table
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone

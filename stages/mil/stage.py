@@ -50,6 +50,6 @@ STAGE = Stage(
     },
     extras=extras,
     schemas={"mil/1": "stages.mil.look"},
-    disk_kb=12,
+    disk_kb=lambda view: 0.6 * (view.of("saliency") if salient(view) else view).config["keep"],
     peak_mb=1500,
 )

@@ -5,7 +5,8 @@ The store is an open Zarr directory (docs/stores.md); `coco` loads into any COCO
 
 
 def run(inputs, config, job):
-    """{"labels": Instances, "coco": dict} of all photos that get labels, in index order, ids 1..N.
+    """{"labels": Instances, "coco": dict whose lists are iterators} of all photos that get labels, in index order, ids
+    1..N. Masks stay on the disk but for what people decided: both are written photo by photo.
 
     inputs : index; instances, one store or a list of one a shard.
     """
@@ -14,13 +15,13 @@ def run(inputs, config, job):
     from stages.pseudo_labels import corrections
     from stages.pseudo_labels.box_nms import box_nms
     from stages.pseudo_labels.settle import settle
-    from tag2mask.data.coco import to_coco
+    from tag2mask.data.coco import coco_parts
     from tag2mask.data.index import Index
     from tag2mask.data.instances import Instances
 
     index = Index.load(inputs.index)
     given = inputs.instances if isinstance(inputs.instances, list) else [inputs.instances]
-    labels = Instances.concat([Instances.load(path) for path in given])
+    labels = Instances.concat([Instances.open(path) for path in given])
     photos = index.of_shard(None)
     place = {name: k for k, name in enumerate(labels.image_id)}
     labels = labels.images_subset([place[index.image_id[i]] for i in photos])
@@ -37,7 +38,7 @@ def run(inputs, config, job):
         report_corrections(decided, labels, numbers, job)
     labels = labels.replaced(categories=index.categories, id=np.arange(1, len(labels) + 1, dtype=np.int64))
     report(labels, found, index, job)
-    return {"labels": labels, "coco": to_coco(labels, file_names={index.image_id[i]: index.path[i] for i in photos})}
+    return {"labels": labels, "coco": coco_parts(labels, file_names={index.image_id[i]: index.path[i] for i in photos})}
 
 
 def report_corrections(decided, labels, numbers, job):

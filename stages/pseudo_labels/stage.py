@@ -17,4 +17,6 @@ STAGE = Stage(
     fill=fill,
     supervision=lambda view: "corrected" if view.config["corrections"] else "",
     disk_kb=8,
+    peak_mb=250,
+    memory_kb=2,
 )

@@ -24,7 +24,7 @@ def run(inputs, config, job):
         "top_proposal": ("proposals",),
     }
     paths = vars(inputs) | ({"proposals": inputs.salient} if config.nodes == "salient" else {})
-    stores = {name: Instances.load(paths[name]) for name in read[config.kind]}
+    stores = {name: Instances.open(paths[name]) for name in read[config.kind]}
     places = {name: {photo: k for k, photo in enumerate(table.image_id)} for name, table in stores.items()}
     builder = InstancesBuilder(index.categories)
     for i in job.progress(photos, total=len(photos), what=f"reference {config.kind}"):

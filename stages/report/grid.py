@@ -33,7 +33,7 @@ def write(run, out, *, photos=4, ids=(), recipes=None):
         if name not in index.image_id:
             raise UserError(f"{run} has no photo {name}; its ids are as {index.image_id[0]}.")
     truth_path = run / data / "truth.zarr.zip"
-    truth = Instances.load(truth_path) if truth_path.is_file() else None
+    truth = Instances.open(truth_path) if truth_path.is_file() else None
     inputs, recipes, shown = found(run, recipes)
     palette = draw.Palette(index.categories)
     rows = pictures.training_rows(inputs, index, recipes, palette, shown=shown, count=photos, ids=ids, truth=truth)

@@ -27,7 +27,7 @@ def build(inputs, config, job):
     """See `stages.report.run`."""
     index = Index.load(inputs.index)
     truth_path = getattr(inputs, "truth", None)
-    truth = Instances.load(truth_path) if truth_path else None
+    truth = Instances.open(truth_path) if truth_path else None
     run = runs.run_folder(inputs.index)
     names = [name for name in vars(inputs) if name not in ("index", "metrics", "files")]
     stores = [path for name in names for path in pictures.given(inputs, name)]
@@ -129,8 +129,7 @@ def label_counts(path):
     counts = read_json(manifest_path(path)).get("counts", {})
     own = counts.get(Path(path).name)
     if own is None:
-        labels = Instances.load(path)
-        own = labels.counts()
+        own = Instances.open(path).counts()
     return {**own, "without": counts.get("photos_without")}
 
 

@@ -83,9 +83,9 @@ def training_rows(inputs, index, recipes, palette, *, shown, count, ids=(), trut
         stores, peaks = given(inputs, f"picture_{k}"), given(inputs, f"picture_{k}_peaks")
         add[one["kind"]](photos, index, stores, palette, title=one["title"], peaks=peaks)
     for recipe, path in zip(recipes, given(inputs, "labels")):
-        add_instances(photos, Instances.load(path), palette, title=recipe["name"], group="labels")
+        add_instances(photos, Instances.open(path), palette, title=recipe["name"], group="labels")
     for recipe, path in zip([one for one in recipes if one["trains"]], given(inputs, "added")):
-        add_instances(photos, Instances.load(path), palette, title=f"{recipe['name']}, added", group="labels")
+        add_instances(photos, Instances.open(path), palette, title=f"{recipe['name']}, added", group="labels")
     if truth is not None:
         add_instances(photos, truth, palette, title="truth", group="truth")
     return photos
@@ -97,7 +97,7 @@ def validation_rows(inputs, index, recipes, palette, *, count, truth=None, side=
     trained = paths or given(inputs, "segmentation")
     photos = opened(index, chosen(index.where("val"), count), side=side) if trained else []
     for recipe, path in zip([one for one in recipes if one["trains"]], paths):
-        add_instances(photos, Instances.load(path), palette, title=recipe["name"], group="predictions")
+        add_instances(photos, Instances.open(path), palette, title=recipe["name"], group="predictions")
     for path in given(inputs, "segmentation"):
         add_labels(photos, path, palette, title=f"{path.parent.name}, DeepLab", group="predictions")
     if truth is not None:
@@ -122,7 +122,7 @@ def by_shard(photos, index, paths):
 def add_proposals(photos, index, paths, palette, *, title, peaks=()):
     """The best proposals of each photo, in rank order."""
     for path, own in by_shard(photos, index, paths):
-        table = Instances.load(path)
+        table = Instances.open(path)
         place = {name: i for i, name in enumerate(table.image_id)}
         for photo in own:
             rows = table.numbers(place[photo.name]) if photo.name in place else np.zeros(0, int)
@@ -135,7 +135,7 @@ def add_heat(photos, index, paths, palette, *, title, peaks=()):
     """Class maps, and the peaks over them where `peaks` gives their stores; without a title maps name themselves."""
     tables = dict(zip(paths, peaks))
     for path, own in by_shard(photos, index, paths):
-        maps = Maps.load(path)
+        maps = Maps.open(path)
         place = {name: i for i, name in enumerate(maps.image_id)}
         table = Table.load(tables[path], "peaks/1") if path in tables else None
         for photo in own:
@@ -166,7 +166,7 @@ def add_label_maps(photos, index, paths, palette, *, title, peaks=()):
 
 def add_labels(photos, path, palette, *, title, group):
     """The label map in the store `path` of each photo that it holds."""
-    maps = Maps.load(path)
+    maps = Maps.open(path)
     place = {name: i for i, name in enumerate(maps.image_id)}
     for photo in photos:
         values = maps.of(place[photo.name])[1] if photo.name in place else []

@@ -29,5 +29,7 @@ STAGE = Stage(
     },
     shared=True,
     fill=fill,
+    peak_mb=300,
+    memory_kb=1,
     commands={"picture": Command("stages.report.command", "draw a small grid of one run's pictures")},
 )

@@ -75,7 +75,7 @@ def from_truth(inputs, config, index):
     from stages.semantic import label_map
     from tag2mask.data.instances import Instances
 
-    truth = Instances.load(inputs.truth)
+    truth = Instances.open(inputs.truth)
     place = {name: k for k, name in enumerate(truth.image_id)}
 
     def make(i):

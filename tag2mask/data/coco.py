@@ -8,7 +8,7 @@ What COCO has no word for stands under extra keys that its readers skip (an imag
 VOC's difficult), so that the way there and back changes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +45,38 @@ def to_coco(instances: Instances, *, file_names: Mapping[str, str] | None = None
     RLE, counts as str), `bbox` x, y, width, height in pixels, `area`, `iscrowd`, `score` and an id that is unique
     over the file. Raises ValueError when the table's ids are not unique.
     """
+    return {key: list(part) for key, part in coco_parts(instances, file_names=file_names).items()}
+
+
+def coco_parts(
+    instances: Instances, *, file_names: Mapping[str, str] | None = None
+) -> dict[str, Iterator[dict[str, Any]]]:
+    """As `to_coco`, its lists as iterators: for tables whose masks would take gigabytes as dicts."""
     if len(np.unique(instances.id)) != len(instances):
         raise ValueError("instance ids must be unique over the table")
     numbers = image_numbers(instances.image_id)
-    names = file_names or {}
-    images = []
-    for i, name in enumerate(instances.image_id):
-        height, width = (int(side) for side in instances.size[i])
-        file_name = names.get(name, f"{name}.jpg")
-        image = {"id": numbers[i], "file_name": file_name, "height": height, "width": width, "image_id": name}
-        void = instances.void_rle(i)
-        if void is not None:
-            image["void"] = _as_json(void)
-        images.append(image)
-    annotations = []
-    for n, (i, segment) in enumerate(zip(instances.image_of_row, instances.rles(slice(None)))):
+    categories = [{"id": key, "name": name} for key, name in sorted(instances.categories.items())]
+    return {
+        "images": (_image(instances, i, numbers[i], file_names or {}) for i in range(instances.images)),
+        "annotations": (one for i in range(instances.images) for one in _annotations(instances, i, numbers[i])),
+        "categories": iter(categories),
+    }
+
+
+def _image(instances: Instances, i: int, number: int, names: Mapping[str, str]) -> dict[str, Any]:
+    name = instances.image_id[i]
+    height, width = (int(side) for side in instances.size[i])
+    file_name = names.get(name, f"{name}.jpg")
+    image = {"id": number, "file_name": file_name, "height": height, "width": width, "image_id": name}
+    void = instances.void_rle(i)
+    return image if void is None else {**image, "void": _as_json(void)}
+
+
+def _annotations(instances: Instances, i: int, number: int) -> Iterator[dict[str, Any]]:
+    for n, segment in zip(instances.numbers(i), instances.rles(instances.rows(i))):
         annotation = {
             "id": int(instances.id[n]),
-            "image_id": numbers[i],
+            "image_id": number,
             "category_id": int(instances.category[n]),
             "segmentation": _as_json(segment),
             "bbox": [float(side) for side in instances.bbox[n]],
@@ -70,11 +84,7 @@ def to_coco(instances: Instances, *, file_names: Mapping[str, str] | None = None
             "iscrowd": int(instances.ignore[n] == CROWD),
             "score": float(instances.score[n]),
         }
-        if instances.ignore[n] == DIFFICULT:
-            annotation["ignore"] = 1
-        annotations.append(annotation)
-    categories = [{"id": key, "name": name} for key, name in sorted(instances.categories.items())]
-    return {"images": images, "annotations": annotations, "categories": categories}
+        yield {**annotation, "ignore": 1} if instances.ignore[n] == DIFFICULT else annotation
 
 
 def _as_json(segment: Rle) -> dict[str, Any]:
@@ -99,24 +109,19 @@ def from_coco(source: str | Path | dict | list, *, like: str | Path | dict | Ins
         truth = like if isinstance(like, Instances) else None
         head = {} if truth is not None else load(like)
         head = tidied(head, str(like))[0] if isinstance(head, dict) else head
-        images, categories = _images_of(truth) if truth is not None else _head(head, str(like))
+        images, categories = _images_of(truth) if truth is not None else images_of(head, str(like))
         annotations = [{"id": n, **result} for n, result in enumerate(content, 1)]
         ids = ("category_id",) if truth is not None else IDS  # a store's photos may have numbers for names
         annotations = tidied_annotations(annotations, where, ids=ids)[0]
         return _table(images, categories, annotations, where=where, by_name=truth is not None)
     if not isinstance(content, dict):
         raise UserError(f"{where} is no COCO file: it must hold an object or a list of results.")
-    return table_of(tidied(content, where)[0], where)
+    document = tidied(content, where)[0]
+    return _table(*images_of(document, where), document["annotations"], where=where, by_name=False)
 
 
-def table_of(document: dict[str, Any], where: str) -> Instances:
-    """The instance table of a tidy COCO document; see `from_coco`. where : the file's name, for messages."""
-    images, categories = _head(document, where)
-    return _table(images, categories, document["annotations"], where=where, by_name=False)
-
-
-def _head(content: Any, where: str) -> tuple[list[Image], dict[int, str]]:
-    """Images sorted by id, and the categories, of a ground-truth dict."""
+def images_of(content: Any, where: str) -> tuple[list[Image], dict[int, str]]:
+    """Images sorted by id, and the categories, of a ground-truth dict; UserError for what cannot be one."""
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise UserError(f"{where} has no list `{key}`; COCO ground truth needs it.")
@@ -153,7 +158,20 @@ def _images_of(truth: Instances) -> tuple[list[Image], dict[int, str]]:
 def _table(
     images: list[Image], categories: dict[int, str], annotations: Iterable[dict], *, where: str, by_name: bool
 ) -> Instances:
-    """Group the annotations by image and build the table."""
+    """The table of the annotations of the images."""
+    builder = InstancesBuilder(categories)
+    for image, group in zip(images, grouped(images, categories, annotations, where=where, by_name=by_name)):
+        add(builder, image, group, where=where)
+    return builder.finish()
+
+
+def grouped(
+    images: list[Image], categories: Mapping[int, str], annotations: Iterable[dict], *, where: str, by_name: bool
+) -> list[list[dict]]:
+    """The annotations of each image, in their order. by_name : whether they may name images by name.
+
+    Raises UserError for one whose image or category is not listed, or whose id is no number of its own.
+    """
     position = {image[0]: i for i, image in enumerate(images)}
     if by_name:
         position.update({image[1]: i for i, image in enumerate(images)})
@@ -169,26 +187,29 @@ def _table(
             raise UserError(f"{label}: annotation ids must be whole numbers, each used once.")
         seen.add(annotation["id"])
         groups[position[annotation["image_id"]]].append(annotation)
-    builder = InstancesBuilder(categories)
-    for (_, name, size, void), group in zip(images, groups):
-        masks = [segment_to_rle(a.get("segmentation"), size, f"{where}: annotation {a['id']}") for a in group]
-        boxes, areas = rle.to_bbox(masks), rle.area(masks).astype(np.float64)
-        for n, annotation in enumerate(group):
-            boxes[n] = annotation.get("bbox", boxes[n])
-            areas[n] = annotation.get("area", areas[n])
-        builder.add(
-            name,
-            size,
-            masks,
-            category=[a["category_id"] for a in group],
-            score=[a.get("score", 1.0) for a in group],
-            bbox=boxes,
-            area=areas,
-            ignore=[CROWD if a.get("iscrowd") else DIFFICULT if a.get("ignore") else 0 for a in group],
-            id=[a["id"] for a in group],
-            void=None if void is None else rle.decode([segment_to_rle(void, size, f"{where}: {name}")], size)[0],
-        )
-    return builder.finish()
+    return groups
+
+
+def add(builder: InstancesBuilder, image: Image, group: list[dict], *, where: str) -> None:
+    """Add an image with its annotations."""
+    _, name, size, void = image
+    masks = [segment_to_rle(a.get("segmentation"), size, f"{where}: annotation {a['id']}") for a in group]
+    boxes, areas = rle.to_bbox(masks), rle.area(masks).astype(np.float64)
+    for n, annotation in enumerate(group):
+        boxes[n] = annotation.get("bbox", boxes[n])
+        areas[n] = annotation.get("area", areas[n])
+    builder.add(
+        name,
+        size,
+        masks,
+        category=[a["category_id"] for a in group],
+        score=[a.get("score", 1.0) for a in group],
+        bbox=boxes,
+        area=areas,
+        ignore=[CROWD if a.get("iscrowd") else DIFFICULT if a.get("ignore") else 0 for a in group],
+        id=[a["id"] for a in group],
+        void=None if void is None else rle.decode([segment_to_rle(void, size, f"{where}: {name}")], size)[0],
+    )
 
 
 def segment_to_rle(segment: Any, size: Size, where: str) -> Rle:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tag2mask.data.instances import starts
 from tag2mask.data.photo import is_turned, read_photo, size_within, turned_sentence
+from tag2mask.data.ragged import starts
 from tag2mask.errors import UserError
 from tag2mask.store import store
 

@@ -1,5 +1,6 @@
 """The one kind of table for proposals, pseudo labels, predictions and ground truth (schema instances/1)."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tag2mask.data import rle
+from tag2mask.data.ragged import joined, starts, take_ragged
 from tag2mask.data.rle import Rle, Size
 from tag2mask.store import store
 
@@ -32,7 +34,8 @@ class Instances:
 
     image_id : list of I str. size : (I, 2) int32 height, width. first : (I + 1,) int64, rows first[i]:first[i + 1]
     belong to image i. bbox : (N, 4) float32 x, y, width, height in pixels. ignore : 0 counted, 1 crowd, 2 difficult.
-    rle : (R,) uint32 COCO run lengths, those of row n at rle_first[n]:rle_first[n + 1]; void likewise per image.
+    rle : (R,) uint32 COCO run lengths, those of row n at rle_first[n]:rle_first[n + 1]; void likewise per image. Of
+    a table that was opened it lies on the disk; what looks at one photo after another is the same for both.
     """
 
     categories: dict[int, str]
@@ -139,7 +142,7 @@ class Instances:
         image = np.concatenate([self.image_of_row, other.image_of_row])
         order = np.argsort(image, kind="stable")
         lengths = np.concatenate([np.diff(self.rle_first), np.diff(other.rle_first)])
-        runs, rle_first = take_ragged(np.concatenate([self.rle, other.rle]), starts(lengths), order)
+        runs, rle_first = take_ragged(joined([self.rle, other.rle]), starts(lengths), order)
         columns = {name: np.concatenate([getattr(self, name), getattr(other, name)])[order] for name in COLUMNS}
         return self.replaced(first=self.first + other.first, rle=runs, rle_first=rle_first, **columns)
 
@@ -153,17 +156,17 @@ class Instances:
         if not tables:
             raise ValueError("concat needs at least one table")
 
-        def joined(name: str) -> np.ndarray:
-            return np.concatenate([getattr(t, name) for t in tables])
+        def of_all(name: str) -> Any:
+            return joined([getattr(t, name) for t in tables])
 
         def joined_starts(name: str) -> np.ndarray:
             return starts(np.concatenate([np.diff(getattr(t, name)) for t in tables]))
 
         return cls(
             categories=tables[0].categories, image_id=[name for t in tables for name in t.image_id],
-            size=joined("size"), first=joined_starts("first"), rle_first=joined_starts("rle_first"),
-            rle=joined("rle"), void_first=joined_starts("void_first"), void=joined("void"),
-            **{name: joined(name) for name in COLUMNS},
+            size=of_all("size"), first=joined_starts("first"), rle_first=joined_starts("rle_first"),
+            rle=of_all("rle"), void_first=joined_starts("void_first"), void=of_all("void"),
+            **{name: of_all(name) for name in COLUMNS},
         )  # fmt: skip
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -185,7 +188,17 @@ class Instances:
     @classmethod
     def load(cls, path: str | Path) -> "Instances":
         """The table at `path` (`.zarr.zip` or directory), checked against its manifest."""
-        arrays, attrs, _ = store.read(path, SCHEMA)
+        return cls.read(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Instances":
+        """As `load`, but the run lengths stay on the disk: for the tables of whole datasets, a row takes 60 bytes."""
+        return cls.read(path, left=("rle",))
+
+    @classmethod
+    def read(cls, path: str | Path, *, left: Sequence[str] = ()) -> "Instances":
+        """The table at `path`; the arrays named in `left` stay on the disk."""
+        arrays, attrs, _ = store.read(path, SCHEMA, left=left)
         categories = {int(key): name for key, name in attrs["categories"].items()}
         return cls(categories, [str(name) for name in arrays.pop("image_id")], **arrays)
 
@@ -200,7 +213,8 @@ class InstancesBuilder:
         self.number: list[int] = []
         self.next_id = 1
         self.columns: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
-        self.runs: list[np.ndarray] = []
+        self.runs = array("I")  # as one that grows, so that they never lie in memory twice
+        self.lengths: list[int] = []
         self.voids: list[np.ndarray] = []
 
     def add(
@@ -243,36 +257,27 @@ class InstancesBuilder:
         self.image_id.append(str(image_id))
         self.size.append((int(size[0]), int(size[1])))
         self.number.append(n)
-        self.runs.extend(rle.to_counts(one) for one in rles)
+        for one in rles:
+            counts = rle.to_counts(one)
+            self.runs.frombytes(counts.tobytes())
+            self.lengths.append(len(counts))
         empty = void is None or not np.any(void)
         self.voids.append(np.zeros(0, np.uint32) if empty else rle.to_counts(rle.encode(np.asarray(void)[None])[0]))
 
     def finish(self) -> Instances:
-        """The Instances table of everything added."""
+        """The Instances table of everything added; nothing can be added after it."""
 
-        def joined(parts: list[np.ndarray], shape: Any, dtype: type) -> np.ndarray:
-            return np.concatenate(parts).astype(dtype) if parts else np.zeros(shape, dtype)
+        def whole(parts: list[np.ndarray], shape: Any, dtype: type) -> np.ndarray:
+            return np.concatenate(parts).astype(dtype, copy=False) if parts else np.zeros(shape, dtype)
 
         return Instances(
             categories=self.categories, image_id=self.image_id,
             size=np.array(self.size, np.int32).reshape(-1, 2), first=starts(self.number),
-            rle_first=starts([len(runs) for runs in self.runs]), rle=joined(self.runs, 0, np.uint32),
-            void_first=starts([len(runs) for runs in self.voids]), void=joined(self.voids, 0, np.uint32),
+            rle_first=starts(self.lengths),
+            rle=np.frombuffer(self.runs, np.uint32) if self.runs else np.zeros(0, np.uint32),
+            void_first=starts([len(runs) for runs in self.voids]), void=whole(self.voids, 0, np.uint32),
             **{
-                name: joined(parts, (0, 4) if name == "bbox" else 0, COLUMNS[name])
+                name: whole(parts, (0, 4) if name == "bbox" else 0, COLUMNS[name])
                 for name, parts in self.columns.items()
             },
         )  # fmt: skip
-
-
-def starts(counts: ArrayLike) -> np.ndarray:
-    """(n + 1,) int64 start offsets of ragged parts of `counts` elements."""
-    return np.concatenate(([0], np.cumsum(np.asarray(counts, np.int64)))).astype(np.int64)
-
-
-def take_ragged(flat: np.ndarray, first: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(values, first) of the ragged `parts` of `flat`, in the order asked for. Vectorised."""
-    lengths = first[np.asarray(parts) + 1] - first[parts] if len(parts) else np.zeros(0, np.int64)
-    new = starts(lengths)
-    position = np.arange(new[-1]) - np.repeat(new[:-1], lengths) + np.repeat(first[:-1][parts], lengths)
-    return flat[position.astype(np.int64)], new

@@ -1,6 +1,6 @@
 """Dense maps of many sizes in one store (schema maps/1): CAMs at network stride, semantic label maps at photo size."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tag2mask.data.instances import starts
+from tag2mask.data.ragged import starts
 from tag2mask.data.rle import Size
 from tag2mask.store import store
 
@@ -73,7 +73,17 @@ class Maps:
     @classmethod
     def load(cls, path: str | Path) -> "Maps":
         """The maps at `path`, checked against their manifest."""
-        arrays, attrs, _ = store.read(path, SCHEMA)
+        return cls.read(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Maps":
+        """As `load`, but the maps' values stay on the disk until they are asked for."""
+        return cls.read(path, left=("data",))
+
+    @classmethod
+    def read(cls, path: str | Path, *, left: Sequence[str] = ()) -> "Maps":
+        """The maps at `path`; the arrays named in `left` stay on the disk."""
+        arrays, attrs, _ = store.read(path, SCHEMA, left=left)
         return cls([str(name) for name in arrays.pop("image_id")], **arrays, meta=attrs)
 
 

@@ -171,7 +171,7 @@ def table(points: Sequence[Point], index: "Index", *, job: Any) -> "Table":
     """
     import numpy as np
 
-    from tag2mask.data.instances import starts
+    from tag2mask.data.ragged import starts
     from tag2mask.data.tables import Table
 
     place = {name: i for i, name in enumerate(index.image_id)}

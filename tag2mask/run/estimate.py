@@ -2,12 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
-from tag2mask.run.plan import Plan
-from tag2mask.run.registry import dataset, stages
+from tag2mask.run.plan import Plan, View
+from tag2mask.run.registry import Stage, dataset, stages
 
 
 def lines(plan: Plan) -> list[str]:
@@ -19,14 +20,10 @@ def lines(plan: Plan) -> list[str]:
     scale = 1 / 3 if given["kind"] == "scenes" else 1  # the stages' own numbers are of photos of about 500 x 400 pixels
     shown = {pair for recipe in plan.show for pair in plan.closure(*plan.source(recipe))}
     disk = memory = 0.0
-    for word, stage in stages().items():
-        own = [one for one in plan.declared(word) if (word, one) in shown or word == dataset().word]
-        made = plan.runs(word) if stage.shared else own
-        if not made:
-            continue
-        disk += len(made) * (stage.disk_kb * photos * scale / 1e6 + stage.disk_mb / 1e3)
-        whole = max((stage.memory_kb(plan.view(word, one)) for one in made), default=0.0) if not stage.shared else 0.0
-        memory = max(memory, stage.peak_mb / 1e3 + whole * photos / 1e6)
+    for stage in stages().values():
+        for view in views(plan, stage, shown):
+            disk += of(stage.disk_kb, view) * photos * scale / 1e6 + stage.disk_mb / 1e3
+            memory = max(memory, stage.peak_mb / 1e3 + of(stage.memory_kb, view) * photos / 1e6)
     folder = next(path for path in (Path("results"), Path(".")) if path.exists())
     free_disk = shutil.disk_usage(folder).free / 1e9
     free_memory = psutil.virtual_memory().available / 1e9
@@ -37,3 +34,16 @@ def lines(plan: Plan) -> list[str]:
     if disk > free_disk or memory > free_memory:
         found.append("WARNING: that is more than is free; make room before hours are spent, or use fewer photos")
     return found
+
+
+def views(plan: Plan, stage: Stage, shown: set[tuple[str, str]]) -> list[View]:
+    """What runs of a stage: the variants that lead to what is shown, or the shown recipes of a shared stage."""
+    if stage.shared:
+        return [plan.view(stage.word, recipe=recipe) for recipe in plan.runs(stage.word)]
+    own = [one for one in plan.declared(stage.word) if (stage.word, one) in shown or stage.word == dataset().word]
+    return [plan.view(stage.word, one) for one in own]
+
+
+def of(declared: float | Callable[[View], float], view: View) -> float:
+    """A number, or what the function that is declared in its place says of a view."""
+    return declared(view) if callable(declared) else declared

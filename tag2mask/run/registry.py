@@ -130,9 +130,9 @@ class Stage:
     options, files : {name: Path}.
 
     disk_kb : kB a training photo. disk_mb : MB beside that. peak_mb : highest memory of a job with config/cpu.yaml.
-    memory_kb : kB a photo that one job holds of all photos at once. count : dataset section -> number of training
-    photos, or None. settle : section as configured -> as what lies there makes it. check : section -> UserError for
-    what is wrong with what lies there, before any work.
+    memory_kb : kB a photo that one job holds of all photos at once. A View decides the kB where they are functions.
+    count : dataset section -> number of training photos, or None. settle : section as configured -> as what lies there
+    makes it. check : section -> UserError for what is wrong with what lies there, before any work.
     """
 
     jobs: Mapping[str, Job]
@@ -154,10 +154,10 @@ class Stage:
     schemas: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, Command] = field(default_factory=dict)
     predict: str = ""
-    disk_kb: float = 0
+    disk_kb: float | Callable[[Any], float] = 0
     disk_mb: float = 0
     peak_mb: float = 0
-    memory_kb: Callable[[Any], float] = lambda view: 0.0
+    memory_kb: float | Callable[[Any], float] = 0
     count: Callable[[dict], int | None] | None = None
     settle: Callable[[dict], dict] = lambda config: config
     check: Callable[[dict], None] = lambda config: None

@@ -5,7 +5,7 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,37 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write JSON with sorted keys and a line end, as `.part`, then rename: identical content, identical file."""
-    write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    """Write JSON with sorted keys and a line end, as `.part`, then rename: identical content, identical file.
+
+    content : JSON-able; where it is a dict, its values may also be iterators, lists of which no two items need be in
+    memory at once.
+    """
+    with store.atomic(path) as part, part.open("w") as file:
+        file.writelines(json_text(content))
+        file.write("\n")
+
+
+def json_text(content: Any) -> Iterator[str]:
+    """The JSON of `content` in parts."""
+    if not (isinstance(content, dict) and any(isinstance(value, Iterator) for value in content.values())):
+        yield dumped(content)
+        return
+    for number, (key, value) in enumerate(sorted(content.items())):
+        yield f"{',' if number else '{'}\n {json.dumps(key)}: "
+        if not isinstance(value, Iterator):
+            yield dumped(value, depth=1)
+            continue
+        empty = True
+        for one in value:
+            yield f"{'[' if empty else ','}\n  {dumped(one, depth=2)}"
+            empty = False
+        yield "[]" if empty else "\n ]"
+    yield "\n}"
+
+
+def dumped(content: Any, depth: int = 0) -> str:
+    """The JSON of `content`, which stands so deep in other; line ends within strings are escaped."""
+    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False).replace("\n", "\n" + " " * depth)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -2,30 +2,34 @@
 
 An artifact is an object with `schema` ("name/version"), `arrays()` (name -> ndarray) and `attrs()` (JSON-able). It is
 written once, whole: as one `.zarr.zip` file between stages, as a directory where it is published. A zip written twice
-from the same arrays is the same file, byte for byte.
+from the same arrays is the same file, byte for byte. An array may also lie on the disk (`Stored`) or be put together
+from such ones: whatever has a shape, a dtype and slices is written, and counted for the digest, a part at a time.
 """
 
-import asyncio
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import psutil
 import zarr
-from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 from tag2mask.errors import UserError
 
 CHUNK = 1 << 20  # elements along the first axis of a flat array
+PARTS = 4  # chunks that are written and counted at a time
+SPOOL = 64 << 20  # bytes of a store's files that wait in memory for their place in a zip file, more wait on the disk
+KEPT = 16  # chunks of stored arrays that stay in memory, 4 MB each of run lengths
 EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time for zip entries, so that equal content gives an equal file
 
 # zarr warns that its own string type has no frozen specification; these stores are read back by the same library.
@@ -52,20 +56,68 @@ class Artifact(Protocol):
         """What else is kept, JSON-able."""
 
 
-def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 hex digest over names, dtypes, shapes and decoded values of `arrays` (name -> ndarray), in name order."""
+class Stored:
+    """A flat array of a store that stays on the disk: its slices are read when they are asked for, a chunk at a time.
+
+    The store is opened anew for every chunk that is not in memory, so that threads and forked processes share nothing.
+    """
+
+    def __init__(self, path: str | Path, array: zarr.Array) -> None:
+        self.path, self.name = Path(path).absolute(), array.basename
+        self.shape, self.dtype, self.chunk = array.shape, np.dtype(array.dtype), array.chunks[0]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        """The values `part`, a slice of step 1; to be read only."""
+        start, stop, _ = part.indices(len(self))
+        numbers = range(start // self.chunk, -(-max(stop, start) // self.chunk))
+        found = [stored_chunk(self, k)[max(start - k * self.chunk, 0) : max(stop - k * self.chunk, 0)] for k in numbers]
+        return found[0] if len(found) == 1 else np.concatenate([np.zeros(0, self.dtype), *found])
+
+
+@functools.lru_cache(KEPT)
+def stored_chunk(stored: Stored, k: int) -> np.ndarray:
+    """Chunk k of an array of a store, as many values as it has."""
+    with opened(stored.path) as group:
+        array = group[stored.name]
+        assert isinstance(array, zarr.Array)
+        return np.asarray(array[k * stored.chunk : (k + 1) * stored.chunk])
+
+
+def digest(arrays: Mapping[str, Any]) -> str:
+    """SHA-256 hex digest over names, dtypes, shapes and decoded values of `arrays` (name -> array), in name order."""
     total = hashlib.sha256()
     for name in sorted(arrays):
-        values = np.asarray(arrays[name])
+        values = in_memory(arrays[name])
         if values.dtype.kind in "UO":
-            data: bytes | memoryview = "\0".join(map(str, values.ravel().tolist())).encode()
+            parts: Iterator[bytes | memoryview] = iter(["\0".join(map(str, values.ravel().tolist())).encode()])
             kind = "str"
         else:
-            data = np.ascontiguousarray(values).data.cast("B") if values.size else b""
+            parts = (np.ascontiguousarray(part).data.cast("B") for part in pieces(values) if part.size)
             kind = values.dtype.newbyteorder("<").str
-        total.update(f"{name}|{kind}|{values.shape}|".encode())
-        total.update(data)
+        total.update(f"{name}|{kind}|{tuple(values.shape)}|".encode())
+        for part in parts:
+            total.update(part)
     return total.hexdigest()
+
+
+def in_memory(values: Any) -> Any:
+    """`values` as an ndarray, but for an array that stays on the disk."""
+    return values if hasattr(values, "dtype") else np.asarray(values)
+
+
+def pieces(values: Any) -> Iterator[np.ndarray]:
+    """An array in parts of some chunks along its first axis, as they are written; of a number, itself."""
+    step = PARTS * chunk_of(values.shape)[0] if values.shape else 0
+    yield from (values[k : k + step] for k in range(0, len(values), step)) if step else (values,)
+
+
+def chunk_of(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a chunk of an array of this shape."""
+    width = max(1, int(np.prod(shape[1:])))
+    return (max(1, min(shape[0], CHUNK // width)), *(max(1, n) for n in shape[1:])) if shape else ()
 
 
 def write(artifact: Artifact, path: str | Path) -> None:
@@ -73,13 +125,14 @@ def write(artifact: Artifact, path: str | Path) -> None:
 
     Raises OSError as it comes (disk full); what was at `path` before then still is.
     """
-    memory = MemoryStore()
-    fill(memory, artifact)
+    path = Path(path)
     with atomic(path) as part:
-        if Path(path).name.endswith(".zip"):
-            dump_zip(memory, part)
-        else:
-            dump_folder(memory, part)
+        if path.name.endswith(".zip"):
+            pack(artifact, part)
+            return
+        for name, data in files_of(artifact):
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / name).write_bytes(data)
 
 
 @contextlib.contextmanager
@@ -104,50 +157,47 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def fill(memory: MemoryStore, artifact: Artifact) -> None:
-    """Create the group with its attributes, then every array whole, then the copy of their metadata."""
+def files_of(artifact: Artifact) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every file of the store: arrays part by part, metadata at last."""
     dims: Mapping[str, tuple[str, ...]] = getattr(artifact, "dims", {})
     attrs = {"schema": artifact.schema, **artifact.attrs()}
+    files: dict[str, Any] = {}
+    memory = MemoryStore(files)
     group = zarr.create_group(memory, zarr_format=3, attributes=attrs)
     for name, values in artifact.arrays().items():
-        values = np.asarray(values)
+        values = in_memory(values)
         text = values.dtype.kind in "UO"
-        shape = values.shape
-        width = max(1, int(np.prod(shape[1:]))) if len(shape) > 1 else 1
-        chunks = (max(1, min(shape[0], CHUNK // width)), *(max(1, n) for n in shape[1:])) if shape else ()
         array = group.create_array(
-            name, shape=shape, chunks=chunks, dtype=str if text else values.dtype,
-            dimension_names=dims.get(name, [f"{name}_{axis}" for axis in range(len(shape))]),
+            name, shape=values.shape, chunks=chunk_of(values.shape), dtype=str if text else values.dtype,
+            dimension_names=dims.get(name, [f"{name}_{axis}" for axis in range(len(values.shape))]),
         )  # fmt: skip
-        if values.size:
-            array[...] = values.astype(object) if text else values
+        at = 0
+        for part in pieces(values):
+            place = slice(at, at + len(part)) if part.shape else ...
+            if part.size:
+                array[place] = part.astype(object) if text else part
+            at += len(part) if part.shape else 1
+            for ready in [ready for ready in files if not ready.endswith("zarr.json")]:
+                yield ready, files.pop(ready).to_bytes()
     zarr.consolidate_metadata(memory)
+    for name, content in files.items():
+        yield name, content.to_bytes()
 
 
-def entries(memory: MemoryStore) -> list[tuple[str, bytes]]:
-    """All (key, bytes) of a MemoryStore, sorted by key."""
-
-    async def collect() -> list[tuple[str, bytes]]:
-        keys = sorted([key async for key in memory.list()])
-        found = [(key, await memory.get(key, default_buffer_prototype())) for key in keys]
-        return [(key, data.to_bytes()) for key, data in found if data is not None]
-
-    return asyncio.run(collect())
-
-
-def dump_zip(memory: MemoryStore, part: Path) -> None:
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for key, data in entries(memory):
-            info = zipfile.ZipInfo(key, EPOCH)
+def pack(artifact: Artifact, part: Path) -> None:
+    """The store as one zip file, in the order of the names; until all are known its files lie in a nameless one."""
+    places: dict[str, tuple[int, int]] = {}
+    with (
+        tempfile.SpooledTemporaryFile(SPOOL, dir=str(part.parent)) as spool,
+        zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
+    ):
+        for name, data in files_of(artifact):
+            places[name] = spool.tell(), spool.write(data)
+        for name, (begin, length) in sorted(places.items()):
+            info = zipfile.ZipInfo(name, EPOCH)
             info.external_attr = 0o644 << 16
-            archive.writestr(info, data)
-
-
-def dump_folder(memory: MemoryStore, part: Path) -> None:
-    for key, data in entries(memory):
-        target = part / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+            spool.seek(begin)
+            archive.writestr(info, spool.read(length))
 
 
 def flush(path: Path) -> None:
@@ -185,31 +235,43 @@ def open(path: str | Path) -> zarr.Group:
         raise unreadable(path, error) from None
 
 
+@contextlib.contextmanager
+def opened(path: str | Path) -> Iterator[zarr.Group]:
+    """The Group of `open`, closed at the end; a damaged chunk becomes a UserError."""
+    group = open(path)
+    try:
+        yield group
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:  # the last from a chunk's compression
+        raise unreadable(path, error) from None
+    finally:
+        group.store.close()
+
+
 def unreadable(path: Path | str, error: Exception) -> UserError:
     """The UserError for a store that is damaged."""
     return UserError(f"{path} is not a readable Zarr store ({error}); delete it and rerun its stage.")
 
 
-def read(path: str | Path, schema: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any], str | None]:
+def read(
+    path: str | Path, schema: str | None = None, *, left: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any], str | None]:
     """(arrays, attrs, schema) of the store at `path`, checked against its manifest if one stands beside it.
 
     schema : str or None, what the caller can read; another name or version is refused with one sentence.
+    left : names of flat arrays that stay on the disk, each a `Stored`.
     """
-    group = open(path)
-    attrs: dict[str, Any] = dict(group.attrs)
-    found = attrs.pop("schema", None)
-    if schema is not None and found != schema:
-        raise UserError(
-            f"{path} has schema {found!r}, this version of tag2mask reads {schema!r}; "
-            "make the store again with this version, or use the version that wrote it."
-        )
-    arrays = {}
-    try:
+    with opened(path) as group:
+        attrs: dict[str, Any] = dict(group.attrs)
+        found = attrs.pop("schema", None)
+        if schema is not None and found != schema:
+            raise UserError(
+                f"{path} has schema {found!r}, this version of tag2mask reads {schema!r}; "
+                "make the store again with this version, or use the version that wrote it."
+            )
+        arrays: dict[str, Any] = {}
         for name, array in sorted(group.arrays()):
-            values = np.asarray(array[...])
+            values: Any = Stored(path, array) if name in left else np.asarray(array[...])
             arrays[name] = np.array(values.tolist(), dtype=str) if values.dtype.kind in "OT" else values
-    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:  # the last from a chunk's compression
-        raise unreadable(path, error) from None
     verify(path, arrays)
     return arrays, attrs, found
 
@@ -220,7 +282,7 @@ def manifest_path(path: str | Path) -> Path:
     return path.with_name(path.name.split(".")[0] + ".json")
 
 
-def verify(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+def verify(path: str | Path, arrays: Mapping[str, Any]) -> None:
     """Raise UserError when `arrays` are not what the manifest beside `path` promises; no manifest, no check."""
     manifest = manifest_path(path)
     if not manifest.is_file():

@@ -214,7 +214,7 @@ def test_no_space_left_leaves_the_old_one_and_no_part(tmp_path, monkeypatch, kin
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", failing(zipfile.ZipFile.writestr))
     monkeypatch.setattr(type(tmp_path), "write_bytes", failing(type(tmp_path).write_bytes))
-    for allowed in (0, 1, 2, 4, 8, 16, 32, 64):
+    for allowed in (0, 1, 2, 4, 8, 16, 32, 64, 128):
         left = allowed
         try:
             new.save(tmp_path / name)

@@ -290,9 +290,13 @@ def test_no_space_left_for_what_is_no_artifact(tmp_path, monkeypatch, what):
             half.write(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
+    def half(content):
+        yield "half"
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     with monkeypatch.context() as patched:
         patched.setattr(type(tmp_path), "write_bytes", full)
-        patched.setattr(type(tmp_path), "write_text", full)
+        patched.setattr(manifest, "json_text", half)
         with pytest.raises(OSError, match="No space left on device"):
             save(2)
     assert [path.name for path in tmp_path.iterdir()] == [file.name] and file.read_bytes() == before

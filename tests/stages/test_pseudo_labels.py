@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from stages.pseudo_labels import run
 from stages.pseudo_labels.box_nms import box_nms
 from stages.pseudo_labels.config import Config
-from tag2mask.data.coco import from_coco
+from tag2mask.data.coco import from_coco, to_coco
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances, InstancesBuilder
 from tag2mask.run.job import Job
+from tag2mask.store.manifest import write_json
 
 # overlaps: 0-1 is 80/120 = 2/3, 0-2 is 40/160 = 1/4, 1-2 is 60/140 = 3/7
 BOXES = [[0, 0, 10, 10], [2, 0, 10, 10], [6, 0, 10, 10]]
@@ -55,6 +56,9 @@ def test_agrees_with_torchvision(rows):
     assert sorted(theirs.tolist()) == ours.tolist()
 
 
+PATHS = {name: f"photos/{name}.png" for name in "abcd"}
+
+
 def shards(folder):
     """Five photos, two shards of two training photos each; the stores name the photos in index order."""
     names = ["a", "b", "c", "d", "v"]
@@ -87,14 +91,17 @@ def test_shards_become_one_store_with_running_ids(tmp_path):
     assert labels.categories == {1: "cat", 2: "dog"}
     assert job.numbers["before_nms"] == 9 and job.numbers["photos_without"] == 1
     assert any("dog" in sentence for sentence in job.warnings)
-    assert made["coco"]["images"][3]["file_name"] == "photos/d.png"
+    assert list(made["coco"]["images"])[3]["file_name"] == "photos/d.png"
 
 
 def test_store_and_json_hold_the_same(tmp_path):
     made = run(shards(tmp_path), Config(box_nms=None), Job())
     assert len(made["labels"]) == 9  # null: never
     made["labels"].save(tmp_path / "labels.zarr")
-    again = from_coco(json.loads(json.dumps(made["coco"])))
+    write_json(tmp_path / "labels.coco.json", made["coco"])
+    whole = json.dumps(to_coco(made["labels"], file_names=PATHS), indent=1, sort_keys=True) + "\n"
+    assert (tmp_path / "labels.coco.json").read_text() == whole  # written in parts, and at once
+    again = from_coco(tmp_path / "labels.coco.json")
     stored = Instances.load(tmp_path / "labels.zarr")
     assert again.image_id == stored.image_id and again.categories == stored.categories
     for name, values in stored.arrays().items():

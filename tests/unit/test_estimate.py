@@ -1,10 +1,15 @@
 """The estimate of a run: from every kind of dataset, before it starts."""
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from stages.images.count import training_photos
+from tag2mask.run import estimate
 from tag2mask.run.estimate import lines
 from tag2mask.run.plan import Plan
+from tag2mask.run.registry import stages
 
 
 def dataset(**keys):
@@ -39,12 +44,38 @@ def test_photos_of_every_kind_of_dataset(tmp_path, keys, expected):
 
 
 def test_only_what_is_shown_counts():
-    """`cim` holds the proposals of all photos, 0.26 kB each; `transfer` holds nothing."""
+    """`cim` holds the proposals of all photos, 0.26 kB each; of `transfer` what `evaluate` finds, 8 kB a photo."""
     values = {
         "variants": {"cim": {"default": {"most": 400}}},
         "recipes": {"a": {"transfer": "default"}, "b": {"cim": "default"}},
         "dataset": {"kind": "scenes", "n_train": 1_000_000}, "train": [],
     }  # fmt: skip
     without, with_ = (lines(Plan.load({**values, "show": [name]}))[0] for name in "ab")
-    assert "memory about 4.9 GB" in without  # the classifier's job
+    assert "memory about 8.3 GB" in without
     assert "memory about 1.1e+02 GB" in with_  # 400 x 0.26 kB x 1,000,000 photos, and the job itself
+
+
+def gigabytes(show="a", **sections):
+    """(disk, memory) in GB that the estimate gives for three million scenes, a third the size of photos."""
+    values = {
+        "recipes": {"a": {"graph_cut": "default"}, "b": {"graph_cut": "default"}}, "show": [*show], "train": [],
+        "dataset": {"kind": "scenes", "n_train": 3_000_000}, **sections,
+    }  # fmt: skip
+    found = re.search(r"disk about (\S+) GB .* memory about (\S+) GB", lines(Plan.load(values))[0])
+    return [float(value) for value in found.groups()]
+
+
+def test_what_is_kept_of_the_proposals_counts():
+    """20 more nodes a photo: 0.6 kB of p and f each, 0.25 kB of masks on the disk, 1.5 kB of the cut in memory."""
+    (disk, memory), (more_disk, more) = gigabytes(), gigabytes(mil={"keep": 40})
+    assert memory == 3_000_000 * 1.5 * 20 / 1e6 and more == 2 * memory
+    assert more_disk - disk == pytest.approx(1_000_000 * 20 * 0.85 / 1e6, abs=10)  # two digits are printed
+
+
+def test_shared_stages_count_for_every_shown_recipe(monkeypatch):
+    """What `evaluate` holds and writes counts, though it has no variants: 1,000 GB for each of two recipes."""
+    heavy = replace(stages()["evaluate"], disk_kb=1000, memory_kb=lambda view: 100.0 * len(view.recipe))
+    found = {**stages(), "evaluate": heavy}
+    monkeypatch.setattr(estimate, "stages", lambda: found)
+    (one, memory), (two, _) = gigabytes("a"), gigabytes("ab")
+    assert two - one == pytest.approx(1000, abs=100) and memory == 300

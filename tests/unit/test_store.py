@@ -1,11 +1,14 @@
 """Stores: values by hand, selections, run lengths, what a killed writer left. What all promise: tests/contracts."""
 
+import json
+
 import numpy as np
 import pytest
 import zarr
 
 from tag2mask.data import rle
 from tag2mask.data.instances import Instances, InstancesBuilder
+from tag2mask.store.manifest import write_json
 
 
 def two_photos():
@@ -94,3 +97,19 @@ def test_what_a_killed_writer_left_is_swept_and_a_living_one_is_not(tmp_path):
         part.write_bytes(b"half")
     two_photos().save(tmp_path / "x.zarr.zip")
     assert not dead.exists() and alive.exists()
+
+
+def test_lists_that_are_iterators_are_written_as_lists(tmp_path):
+    """A file in parts is the file at once; text with line ends, quotes and no ASCII, empty lists, nested dicts."""
+    content = {
+        "z": [], "b": [{"y": [1, {"x": None}], "a": "two\nlines, \"quoted\" é\u2028"}, 2.5, []], "a": [{}], "n": 1 / 3,
+        "d": {"k": [{"deep": [1]}]},
+    }  # fmt: skip
+    parts = {key: iter(value) if isinstance(value, list) else value for key, value in content.items()}
+    write_json(tmp_path / "parts.json", parts)
+    write_json(tmp_path / "whole.json", content)
+    assert (tmp_path / "parts.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert (tmp_path / "whole.json").read_text() == json.dumps(content, indent=1, sort_keys=True) + "\n"
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "parts.json", {"a": iter([float("nan")])})
+    assert json.loads((tmp_path / "parts.json").read_text()) == content and len(list(tmp_path.iterdir())) == 2
