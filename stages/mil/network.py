@@ -42,7 +42,7 @@ class ProposalNet(nn.Module):
             for b, part in zip(group, rows.split([len(one) for one in boxes])):
                 parts[b] = part
         f = torch.cat(parts)
-        return f, self.score(f)
+        return f, self.score(f).float()
 
     def train(self, mode=True):
         super().train(mode)
