@@ -220,7 +220,8 @@ def gpus_of_gpu_job(wildcards, rulename):
 def mem_mb(wildcards, attempt, rulename):
     """What the stage declares; more at every attempt, where a scheduler retries."""
     stage, function = RULES[rulename]
-    return stage.jobs[function].mem_mb * attempt
+    processes = max(1, PLAN.gpus) if function == "train" else 1
+    return stage.jobs[function].mem_mb * processes * attempt
 
 
 def minutes(wildcards, attempt, rulename):
