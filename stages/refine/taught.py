@@ -128,5 +128,6 @@ def weighted(predictions, weight):
     view = predictions.view_as(predictions)
     if not view.requires_grad:
         return view
+    weight = weight.to(view.dtype)
     view.register_hook(lambda gradient: gradient * weight.reshape(weight.shape + (1,) * (gradient.ndim - weight.ndim)))
     return view
