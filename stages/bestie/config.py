@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tag2mask.run.config import Section
+from tag2mask.run.config import Learning
 
 
-class Config(Section):
+class Config(Learning):
     # `run` and `predict` read these; of them training reads all but ONLY_TEST
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({
         "test_size", "test_threshold", "test_flip", "test_most", "test_whole", "clean_tags",

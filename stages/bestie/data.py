@@ -8,6 +8,7 @@ import torch
 from stages.bestie.labels import Labels, Points
 from tag2mask.data.labelmaps import VOID
 from tag2mask.learn.crops import frame, framed_area, framed_map, framed_photo, framed_places
+from tag2mask.learn.device import moved
 
 
 class Marks(NamedTuple):
@@ -108,7 +109,7 @@ def moved_to(value, device):
     """A tensor, a tuple of tensors, or None, on `device`."""
     if isinstance(value, tuple):
         return type(value)(*(moved_to(one, device) for one in value))
-    return value if value is None else value.to(device)
+    return value if value is None else moved(value, device)
 
 
 def collate(samples):

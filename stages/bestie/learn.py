@@ -11,6 +11,7 @@ from stages.bestie.labels import Labels, drawn, gaussians
 from stages.bestie.photos import Photos
 from stages.bestie.snapshots import Snapshots
 from tag2mask.data.labelmaps import VOID
+from tag2mask.learn import whole
 from tag2mask.learn.backbone import normalise
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.schedules import iterations_of, make_optimiser, make_schedule, parameter_groups
@@ -54,7 +55,8 @@ def learn(index, transfer, semantic, *, points=None, config, job):
         return losses.total(output, pseudo, refined, given.target, config=config)
 
     def count(t, labels, pseudo, refined):
-        tally["refined_iterations"] += len(labels.photo) > 0
+        found = whole.total(torch.tensor(len(labels.photo)))
+        tally["refined_iterations"] += whole.is_first() and int(found) > 0
         if t >= last:
             tally["instances"] += len(labels.photo)
             tally["pseudo_pixels"] += int(pseudo.inside.sum())
@@ -64,7 +66,7 @@ def learn(index, transfer, semantic, *, points=None, config, job):
         "BESTIE", photos=len(photos), batch=config.batch, iterations=total, model=model,
         optimiser=optimiser_of(model, config), rate=make_schedule("poly", total, power=config.power),
         make_batch=make_batch, loss=loss, every=config.checkpoint_every, clip=config.clip, after=snapshots.after,
-        tally=tally,
+        tally=tally, asks=loss, **config.computing(),
     )  # fmt: skip
     train(task, job)
     if config.refine:

@@ -6,9 +6,12 @@ or the two components of the offset; |P| counts the guided pixels of the whole b
 
 import math
 
+import torch
 from torch.nn import functional
 
 from tag2mask.data.labelmaps import VOID
+from tag2mask.learn.whole import gathered
+from tag2mask.learn.whole import total as total_of
 
 
 def total(output, pseudo, refined, target, *, config):
@@ -66,7 +69,8 @@ def guided_mean(error, found, wanted, drawn, *, everywhere, soft):
         guided = drawn.inside.flatten().nonzero()[:, 0]
         found, wanted, weight = (one.index_select(0, guided) for one in (found, wanted, weight))
     cost = error(found, wanted).sum(1)
-    return (cost * weight if soft else cost).sum() / max(len(cost), 1)
+    guided = total_of(torch.tensor(len(cost), device=cost.device)).clamp(min=1)
+    return (cost * weight if soft else cost).sum() / guided
 
 
 def semantic_loss(scores, target, *, share=1.0):
@@ -75,8 +79,13 @@ def semantic_loss(scores, target, *, share=1.0):
 
     scores : (B, K + 1, H, W) float32. target : (B, H, W) int64.
     """
-    counted = (target != VOID).sum().clamp(min=1)
+    counted = total_of((target != VOID).sum()).clamp(min=1)
     if share == 1:
         return functional.cross_entropy(scores, target, ignore_index=VOID, reduction="sum") / counted
-    found = functional.cross_entropy(scores, target, ignore_index=VOID, reduction="none")
-    return found.flatten().topk(math.ceil(share * int(counted))).values.mean()
+    found = functional.cross_entropy(scores, target, ignore_index=VOID, reduction="none").flatten()
+    everywhere, most = gathered(found), math.ceil(share * int(counted))
+    if everywhere is found:
+        return found.topk(most).values.mean()
+    least = everywhere.topk(most).values[-1]  # of equal ones at the border each counts for the same part
+    above, equal = ((compare(everywhere, least)).sum() for compare in (torch.gt, torch.eq))
+    return (found[found > least].sum() + found[found == least].sum() * (most - above) / equal) / most

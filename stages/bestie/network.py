@@ -49,7 +49,7 @@ class InstanceNet(nn.Module):
         instance = self.instance_decoder(features)
         offset = self.offset_head(instance) * self.backbone.strides[0]
         maps = (self.semantic_head(semantic), self.center_head(instance), offset)
-        return Output(*(enlarged(one, x.shape[2:]) for one in maps))
+        return Output(*(enlarged(one.float(), x.shape[2:]) for one in maps))
 
 
 class Decoder(nn.Module):

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tag2mask.run.config import Section
+from tag2mask.run.config import Learning
 
 
-class Config(Section):
+class Config(Learning):
     # `run` and `predict` read these; of them training reads all but ONLY_TEST
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({
         "test_sides", "test_flip", "test_floor", "test_nms", "test_most", "label_floor", "label_best",

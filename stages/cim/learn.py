@@ -11,6 +11,7 @@ from stages.cim.snapshots import Snapshots
 from stages.cim.targets import pseudo_labels
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.schedules import make_optimiser, make_schedule, parameter_groups, step_rate
+from tag2mask.learn.whole import share
 from tag2mask.store.weights import Weights
 
 PARTS = ("tag_loss", "cluster_loss", "class_loss", "integrity_loss", "bag_loss")
@@ -51,7 +52,7 @@ def learn(index, shards, cues, *, section, begin=None, config, job):
             photo_losses(one, photos.samples[position], photos.overlaps(position), draws, config=config)
             for (position, _, draws), one in zip(batch, scores)
         ]
-        mean = {name: torch.stack([one[name] for one in parts]).mean() for name in PARTS}
+        mean = {name: share(torch.stack([one[name] for one in parts]).mean()) for name in PARTS}
         if t >= last:
             for name in PARTS:
                 tally[name] += float(mean[name].detach())
@@ -61,6 +62,7 @@ def learn(index, shards, cues, *, section, begin=None, config, job):
         "CIM", photos=len(photos), batch=config.batch, iterations=config.iterations, model=model,
         optimiser=optimiser_of(model, config), rate=rate_of(config), make_batch=make_batch, loss=loss,
         every=config.checkpoint_every, clip=config.clip, after=snapshots.after, tally=tally,
+        joint=False, **config.computing(),
     )  # fmt: skip
     train(task, job)
     job.count(**{name: round(tally[name] / (config.iterations - last), 4) for name in PARTS})

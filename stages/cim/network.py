@@ -58,7 +58,7 @@ class ProposalNet(nn.Module):
         parts = [self.pooled(photo, boxes) for photo, boxes in zip(photos, shares)]
         device = parts[0].device
         f = self.maskfuse(torch.cat(parts), torch.cat([torch.as_tensor(one) for one in masks]).to(device))
-        raw = self.heads(f).view(len(f), self.branches + 1, 2, self.classes + 1)
+        raw = self.heads(f).float().view(len(f), self.branches + 1, 2, self.classes + 1)
         return [self.scores(one) for one in raw.split([len(one) for one in shares])]
 
     def pooled(self, photo, shares):

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tag2mask.run.config import Section
+from tag2mask.run.config import Learning
 
 
-class Config(Section):
+class Config(Learning):
     """Defaults follow BESTIE's classifier (SGD, 15 epochs, drops at 5 and 10) and LIID's input of 448 pixels; PRM's
     schedule, where it differs, is the variant `prm` of config/recipes.yaml."""
 

@@ -4,11 +4,13 @@ import numpy as np
 import torch
 
 from stages.classifier.model import build
-from tag2mask.data.photo import LARGEST
+from tag2mask.data.photo import LARGEST, size_within
 from tag2mask.errors import UserError
 from tag2mask.learn import crops
+from tag2mask.learn.device import moved
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.schedules import drops_of, iterations_of, make_optimiser, make_schedule, parameter_groups
+from tag2mask.learn.whole import share
 from tag2mask.store.weights import Weights
 
 # the keys of the configuration that say what the network is
@@ -36,25 +38,22 @@ def learn(index, config, job):
     iterations = iterations_of(config.epochs, len(photos), config.batch)
 
     def make_batch(positions, draw):
-        rng = draw()
-        shown = [
-            crops.augment(
-                index.photo(photos[n], within=LARGEST), rng, size=config.size, area=config.crop_area,
-                aspect=config.crop_aspect, keep=config.keep_aspect, flip=config.flip, jitter=config.jitter,
-            )
-            for n in positions
-        ]  # fmt: skip
+        rng, box = draw(), {"area": config.crop_area, "aspect": config.crop_aspect, "keep": config.keep_aspect}
+        for n in draw.before:
+            crops.pass_over(rng, size_within(index.size[photos[n]], LARGEST), **box)
+        look = {**box, "size": config.size, "flip": config.flip, "jitter": config.jitter}
+        shown = [crops.augment(index.photo(photos[n], within=LARGEST), rng, **look) for n in positions]
         return np.stack(shown), torch.from_numpy(tags[positions])
 
     def loss(batch, t):
         shown, wanted = batch
         logits, _ = model(model.backbone.normalise(shown))
-        return torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted.to(logits.device))
+        return share(torch.nn.functional.binary_cross_entropy_with_logits(logits, moved(wanted, logits.device)))
 
     task = Task(
         f"classifier ({config.head})", photos=len(photos), batch=config.batch, iterations=iterations, model=model,
         optimiser=optimiser_of(model, config), rate=rate_of(config, iterations, len(photos)),
-        make_batch=make_batch, loss=loss, every=config.checkpoint_every,
+        make_batch=make_batch, loss=loss, every=config.checkpoint_every, **config.computing(),
     )  # fmt: skip
     train(task, job)
     measure(model, index, classes, side=config.size, job=job)

@@ -4,12 +4,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tag2mask.run.config import Section
+from tag2mask.run.config import Learning
 
 RANKING = ("most", "area", "side", "outline", "background", "alpha", "beta", "gamma", "rebalance")
 
 
-class Config(Section):
+class Config(Learning):
     """Defaults are ICN's (Sec. 3.2, 4.2, 4.6) where it names a number; no code was released."""
 
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"steps", "threshold"})

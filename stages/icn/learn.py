@@ -9,8 +9,10 @@ from tag2mask.data.labelmaps import VOID
 from tag2mask.data.matching import at_size, unit
 from tag2mask.errors import UserError
 from tag2mask.learn.crops import frame, framed_map, framed_photo
+from tag2mask.learn.device import moved
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.schedules import drops_of, iterations_of, make_optimiser, make_schedule, parameter_groups
+from tag2mask.learn.whole import total
 from tag2mask.store.weights import Weights
 
 
@@ -37,14 +39,15 @@ def learn(index, shards, *, config, job):
     def loss(batch, t):
         photos, maps, targets = batch
         x = model.backbone.normalise(photos).contiguous(memory_format=torch.channels_last)
-        maps, targets = (torch.from_numpy(one).to(job.device) for one in (maps, targets))
+        maps, targets = (moved(torch.from_numpy(one), job.device) for one in (maps, targets))
         return pixel_loss(model(x, maps), targets, kind=config.loss)
 
-    total = iterations_of(config.epochs, len(samples), config.batch)
+    iterations = iterations_of(config.epochs, len(samples), config.batch)
     task = Task(
-        "ICN", photos=len(samples), batch=config.batch, iterations=total, model=model,
-        optimiser=optimiser_of(model, config), rate=rate_of(config, len(samples), total), make_batch=make_batch,
-        loss=loss, every=config.checkpoint_every, clip=config.clip,
+        "ICN", photos=len(samples), batch=config.batch, iterations=iterations, model=model,
+        optimiser=optimiser_of(model, config), rate=rate_of(config, len(samples), iterations), make_batch=make_batch,
+        loss=loss, every=config.checkpoint_every, clip=config.clip, **config.computing(),
+        asks=lambda batch, t: total(torch.tensor(np.count_nonzero(batch[2] != VOID))),
     )  # fmt: skip
     train(task, job)
     job.count(maps=len(samples))
@@ -97,7 +100,7 @@ def pixel_loss(logits, targets, *, kind):
     each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     if kind == "printed":
         each = each * truth
-    return (each * counted).sum() / counted.sum().clamp(min=1)
+    return (each * counted).sum() / total(counted.sum()).clamp(min=1)
 
 
 def optimiser_of(model, config):

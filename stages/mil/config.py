@@ -4,10 +4,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tag2mask.run.config import Section
+from tag2mask.run.config import Learning
 
 
-class Config(Section):
+class Config(Learning):
     """Defaults are LIID's (Sec. 4, 6.1); the variant `attention` is Fan's (Sec. 3.1, 3.2)."""
 
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"relative", "features", "nodes"})

@@ -16,9 +16,11 @@ from stages.mil.rates import optimiser_of, rate_of
 from tag2mask.data.photo import SUFFIXES, read_photo
 from tag2mask.errors import BadImage, UserError
 from tag2mask.learn import backbone, crops
+from tag2mask.learn.device import moved
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.photos import spread
 from tag2mask.learn.schedules import iterations_of
+from tag2mask.learn.whole import share
 from tag2mask.store.weights import Weights
 
 # the keys of the configuration that say what the backbone is
@@ -77,15 +79,20 @@ def learn(index, config, job):
     iterations = iterations_of(config.epochs, len(samples.label), config.batch)
 
     def make_batch(positions, draw):
-        return batch(samples, positions, draw(), size=config.size, flip=config.flip)
+        rng = draw()
+        for n in draw.before:
+            crops.pass_over(rng, samples.photo(n).shape[:2], area=CROP["area"], aspect=CROP["aspect"])
+        return batch(samples, positions, rng, size=config.size, flip=config.flip)
+
+    centers = losses.Moving(model, config.center_rate)
 
     def loss(items, t):
-        return step(model, *items, weight=config.center_loss, theta=config.center_rate)
+        return share(loss_of(model, *items, weight=config.center_loss, centers=centers))
 
     task = Task(
         "mil (feature extractor)", photos=len(samples.label), batch=config.batch, iterations=iterations,
         model=model, optimiser=optimiser_of(model, config), rate=rate_of(config, iterations, len(samples.label)),
-        make_batch=make_batch, loss=loss, every=config.checkpoint_every,
+        make_batch=make_batch, loss=loss, every=config.checkpoint_every, after=centers.after, **config.computing(),
     )  # fmt: skip
     train(task, job)
     job.count(classes=samples.classes)
@@ -109,19 +116,16 @@ def restore(weights):
     return net.eval()
 
 
-def step(model, photos, label, *, weight, theta):
-    """Loss of one mini-batch: cross-entropy + lambda x centre loss, and the centres' update. Fan, Eq. 3, 4.
+def loss_of(model, photos, label, *, weight, centers):
+    """Loss of one mini-batch: cross-entropy + lambda x centre loss; `centers` (losses.Moving) sees it. Fan, Eq. 3, 4.
 
-    photos : (B, H, W, 3) uint8. label : (B,) int64. weight : lambda. theta : the centres' rate, alpha. Every sample
-    moves its class's centre, one after the other, towards its feature; the loss sees the centres of before, and no
-    gradient passes through them.
+    photos : (B, H, W, 3) uint8. label : (B,) int64. weight : lambda. Every sample moves its class's centre, one after
+    the other, towards its feature; the loss sees the centres of before, and no gradient passes through them.
     """
     f, scores = model(model.backbone.normalise(photos))
-    label = label.to(f.device)
-    loss = total_loss(f, scores, model.centers, label, weight=weight)
-    with torch.no_grad():
-        model.centers.copy_(losses.updated(model.centers, f.detach(), label, theta))
-    return loss
+    label = moved(label, f.device)
+    centers.see(f, label)
+    return total_loss(f, scores, model.centers, label, weight=weight)
 
 
 def total_loss(f, scores, centers, label, *, weight):

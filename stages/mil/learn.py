@@ -12,6 +12,7 @@ from stages.mil.samples import prepare, shown
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.photos import spread
 from tag2mask.learn.schedules import iterations_of
+from tag2mask.learn.whole import share
 from tag2mask.store.weights import Weights
 
 
@@ -26,26 +27,28 @@ def learn(index, shards, config, job):
     model.to(job.device)
     meta |= {"mean": list(model.backbone.mean), "std": list(model.backbone.std)}
     show = partial(shown, index, size=config.size, stride=model.backbone.strides[-1])
+    centers = losses.Moving(model, config.center_rate)
     parts_of = partial(photo_losses, model.centers, lse=config.lse, positive_norm=config.positive_norm)
     weights = (config.cam_loss, config.mil_loss, config.center_loss)
 
     def make_batch(positions, draw):
-        flips = draw().integers(2, size=len(positions)).astype(bool) & config.flip
+        first = len(draw.before)
+        flips = draw().integers(2, size=first + len(positions))[first:].astype(bool) & config.flip
         return [(samples[n], *show(samples[n], flip)) for n, flip in zip(positions, flips)]
 
     def loss(batch, t):
         seen, photos, shares = zip(*batch)
         f, scores = model(photos, shares)
         parts, _ = parts_of(seen, f, scores)
-        with torch.no_grad():  # after the loss, which looks at the centres as they were
-            model.centers.copy_(losses.updated(model.centers, f, scores.argmax(1), config.center_rate))
-        return losses.total(parts.mean(0), weights)
+        centers.see(f, scores.argmax(1))
+        return share(losses.total(parts.mean(0), weights))
 
     iterations = iterations_of(config.epochs, len(samples), config.batch)
     task = Task(
         "mil (network)", photos=len(samples), batch=config.batch, iterations=iterations, model=model,
         optimiser=optimiser_of(model, config), rate=rate_of(config, iterations, len(samples)),
-        make_batch=make_batch, loss=loss, every=config.checkpoint_every,
+        make_batch=make_batch, loss=loss, every=config.checkpoint_every, after=centers.after, joint=False,
+        **config.computing(),
     )  # fmt: skip
     train(task, job)
     check(model, samples, show, parts_of, job)

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import torch
 
+from tag2mask.learn import whole
+
 EPS = 1e-8  # added in logarithms of Z: changes no float32 above 0.1, and keeps log 0 finite
 
 
@@ -82,6 +84,27 @@ def updated(centers, f, label, theta):
     member = torch.nn.functional.one_hot(label, len(centers)).to(f.dtype)  # (n, K + 1)
     kept = (1 - theta) ** member.sum(0)
     return kept[:, None] * centers + (member * weight[:, None]).T @ f
+
+
+class Moving:
+    """Moves the centres of a network, its buffer `centers`, by Eq. 8 with the rate theta after every step.
+
+    The loss looks at the centres as they were before the iteration, in whichever part of the batch.
+    """
+
+    def __init__(self, model, theta):
+        self.model, self.theta, self.seen = model, theta, []
+
+    def see(self, f, label):
+        """f : (n, D), label : (n,) int64, the rows that the next step moves the centres by."""
+        self.seen.append((f.detach().float(), label))
+
+    @torch.no_grad()
+    def after(self, t=None):
+        """Take in what was seen, in the order of the batch."""
+        f, label = (whole.joined(list(rows)) for rows in zip(*self.seen))
+        self.model.centers.copy_(updated(self.model.centers, f, label, self.theta))
+        self.seen.clear()
 
 
 def total(parts, weights):

@@ -36,13 +36,13 @@ class ProposalNet(nn.Module):
         parts = [None] * len(photos)
         for shape in dict.fromkeys(shapes):
             group = [b for b, other in enumerate(shapes) if other == shape]
-            maps = self.backbone(self.backbone.normalise(np.stack([photos[b] for b in group])))[-1]
+            maps = self.backbone(self.backbone.normalise(np.stack([photos[b] for b in group])))[-1].float()
             boxes = [torch.from_numpy(np.ascontiguousarray(shares[b])) for b in group]
             rows = pooled(maps, boxes, bins=self.bins, kind=self.kind)
             for b, part in zip(group, rows.split([len(one) for one in boxes])):
                 parts[b] = part
         f = torch.cat(parts)
-        return f, self.score(f)
+        return f, self.score(f).float()
 
     def train(self, mode=True):
         super().train(mode)

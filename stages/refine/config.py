@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tag2mask.run.config import Section
+from tag2mask.run.config import Learning
 
 
-class Config(Section):
+class Config(Learning):
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"score_threshold", "nms", "detections", "mask_threshold"})
     TEST: ClassVar[frozenset[str]] = ONLY_TEST | {"test_short_side", "max_side", "rpn_pre_nms", "rpn_post_nms"}
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from stages.refine import model as networks
 from stages.refine.data import training_sample
@@ -35,9 +36,13 @@ def learn(index, labels, foreground=None, *, config, job):
         given = labels.merged(added) if added.images else labels
         weights, model = fit(index, given, foreground, config=config, job=own)
         if number < config.rounds:
-            added = additions(model, index, labels, config=config, job=job)
-            if done:
-                added.save(done)
+            if job.rank == 0:
+                added = additions(model, index, labels, config=config, job=job)
+                if done:
+                    added.save(done)
+            if job.ranks > 1:  # the others learn from what the first one found
+                torch.distributed.barrier()
+                added = Instances.load(done)
     if config.rounds > 1:
         job.count(added=len(added))
     return weights, added
@@ -71,11 +76,14 @@ def fit(index, labels, foreground, *, config, job):
             index.photo(i), masks, classes, config=config, rng=rng, weights=weights, hidden=hidden
         )  # fmt: skip
 
+    def loss(batch, t):
+        return networks.losses(model, batch)
+
     task = Task(
         "Mask R-CNN", photos=len(photos), batch=config.batch, iterations=config.iterations, model=model,
         optimiser=optimiser_of(model, config), rate=rate_of(config),
         make_batch=lambda positions, draw: [sample(position, draw(k)) for k, position in enumerate(positions)],
-        loss=lambda batch, t: networks.losses(model, batch), every=config.checkpoint_every, clip=config.clip,
+        loss=loss, asks=loss, every=config.checkpoint_every, clip=config.clip, **config.computing(),
     )  # fmt: skip
     train(task, job)
     job.count(instances=sum(len(rows) for _, _, rows in photos))

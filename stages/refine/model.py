@@ -18,6 +18,7 @@ import stages.refine.taught  # noqa: F401  registers its parts
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone as networks
 from tag2mask.learn import pretrained
+from tag2mask.learn.whole import share, total
 
 RESNET = "R-50"
 RESNET_MEAN = (123.675, 116.28, 103.53)  # torchvision's, RGB in 0..255
@@ -232,6 +233,19 @@ def groups(model, config):
 
 
 def losses(model, batch):
-    """The sum of Mask R-CNN's five losses over `batch` (a list of data.sample's dicts): a scalar tensor."""
-    with EventStorage():  # detectron2's heads write statistics there; they are not kept
-        return sum(model(batch).values())
+    """The sum of Mask R-CNN's five losses over `batch` (a list of data.sample's dicts): a scalar tensor.
+
+    Those of the RPN are means over photos, those of the heads over the proposals that were sampled, of masks over the
+    objects among them; so they count in a batch that is cut into slices.
+    """
+    with EventStorage() as storage:  # detectron2's heads write how many proposals a photo they sampled
+        found = model(batch)
+        objects, others = (storage.latest()[f"roi_head/num_{kind}_samples"][0] * len(batch) for kind in ("fg", "bg"))
+    counts = {"loss_cls": objects + others, "loss_box_reg": objects + others, "loss_mask": objects}
+    return sum(part_of(loss, counts[name]) if name in counts else share(loss) for name, loss in found.items())
+
+
+def part_of(mean, count):
+    """A mean over `count` samples of the slice, as its part of the mean over those of the whole batch."""
+    count = torch.tensor(float(round(count)), device=mean.device)
+    return mean * (count / total(count).clamp(min=1))

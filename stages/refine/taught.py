@@ -126,5 +126,8 @@ def weighted(predictions, weight):
     weighting each term of the sum does; the value of the loss stays that of equal weights.
     """
     view = predictions.view_as(predictions)
+    if not view.requires_grad:
+        return view
+    weight = weight.to(view.dtype)
     view.register_hook(lambda gradient: gradient * weight.reshape(weight.shape + (1,) * (gradient.ndim - weight.ndim)))
     return view

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tag2mask.run.config import Section
+from tag2mask.run.config import Learning
 
 
-class Config(Section):
+class Config(Learning):
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"test_scales", "test_flip"})
     TEST: ClassVar[frozenset[str]] = ONLY_TEST | {"max_side"}
 

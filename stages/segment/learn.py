@@ -8,9 +8,11 @@ from stages.segment import network
 from stages.segment.data import class_map, training_sample
 from tag2mask.data.labelmaps import VOID, class_numbers
 from tag2mask.learn.backbone import normalise
+from tag2mask.learn.device import moved
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.photos import labelled_photos
 from tag2mask.learn.schedules import make_optimiser, make_schedule, parameter_groups
+from tag2mask.learn.whole import total
 from tag2mask.store.weights import Weights
 
 
@@ -37,12 +39,13 @@ def learn(index, labels, *, config, job):
     def loss(batch, t):
         crops, targets = batch
         x = normalise(crops, mean, std, device=job.device).contiguous(memory_format=torch.channels_last)
-        return pixel_loss(model(x)["out"], targets.to(job.device, torch.int64))
+        return pixel_loss(model(x)["out"], moved(targets, job.device).long())
 
     task = Task(
         "DeepLab", photos=len(photos), batch=config.batch, iterations=config.iterations, model=model,
         optimiser=optimiser_of(model, config), rate=rate_of(config), make_batch=make_batch, loss=loss,
-        every=config.checkpoint_every, clip=config.clip,
+        every=config.checkpoint_every, clip=config.clip, **config.computing(),
+        asks=lambda batch, t: total((batch[1] != VOID).sum()),
     )  # fmt: skip
     train(task, job)
     job.count(network=network.described(config))
@@ -67,8 +70,8 @@ def pixel_loss(scores, targets):
     scores : (B, K + 1, H, W) float32. targets : (B, H, W) int64, 255 void. Source: DeepLab v2, Sec. 4: the sum of
     cross-entropies, equally weighted, unlabelled pixels ignored.
     """
-    total = functional.cross_entropy(scores, targets, ignore_index=VOID, reduction="sum")
-    return total / (targets != VOID).sum().clamp(min=1)
+    found = functional.cross_entropy(scores, targets, ignore_index=VOID, reduction="sum")
+    return found / total((targets != VOID).sum()).clamp(min=1)
 
 
 def optimiser_of(model, config):

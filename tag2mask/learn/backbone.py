@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tag2mask.errors import UserError
+from tag2mask.learn.device import moved
 from tag2mask.learn.pretrained import ALIAS, LIGHT, fit, packaged, read
 from tag2mask.learn.transformer import PatchMaps, is_transformer
 
@@ -86,7 +87,7 @@ def normalise(photos, mean, std, *, device="cpu"):
     """(B, H, W, 3) uint8 RGB to (B, 3, H, W) float32: value / 255, minus mean, over std."""
     if isinstance(photos, np.ndarray):
         photos = torch.from_numpy(photos)
-    x = photos.to(device).permute(0, 3, 1, 2).float().div_(255)
+    x = moved(photos, device).permute(0, 3, 1, 2).float().div_(255)
     shape = (1, 3, 1, 1)
     return (x - torch.tensor(mean, device=device).view(shape)) / torch.tensor(std, device=device).view(shape)
 

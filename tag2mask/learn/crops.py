@@ -44,6 +44,13 @@ def augment(photo, rng, *, size, area, aspect, flip, jitter, keep=False):
     return np.ascontiguousarray(jittered(crop, jitter, rng))
 
 
+def pass_over(rng, size, *, area, aspect, keep=False):
+    """Draw from `rng` what `augment` draws for a photo of `size` (H, W), and make nothing of it."""
+    crop_box(rng, size, area=area, aspect=aspect, keep=keep)
+    rng.integers(2)
+    rng.uniform(-1, 1, 2)
+
+
 def jittered(photo, amount, rng):
     """`photo` (H, W, 3) uint8 with its contrast about the mean and its brightness times 1 +- up to `amount`."""
     contrast, brightness = 1 + amount * rng.uniform(-1, 1, 2)

@@ -5,11 +5,13 @@ class Snapshots:
     """An artifact at `times` equal intervals of `total` iterations, the last at the end.
 
     model : shown to `take` in evaluation mode. take : iterations done -> artifact. load : path -> such an artifact.
-    Each is kept beside the checkpoints of the job, or where it has none in memory.
+    Each is kept beside the checkpoints of the job, or where it has none in memory. Of processes that train together
+    the first takes them; the others have none.
     """
 
     def __init__(self, total, times, *, model, take, load, job):
         self.model, self.take, self.load, self.folder = model, take, load, job.checkpoints
+        times = times if job.rank == 0 else 0
         self.at, self.kept = sorted({max(1, round(total * (k + 1) / times)) for k in range(times)}), {}
 
     def after(self, t):

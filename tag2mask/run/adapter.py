@@ -31,69 +31,105 @@ from tag2mask.run.lease import lease
 def main(snakemake: Any) -> None:
     """Run one Snakemake job. Exit status 1 and one sentence for what a user can mend, 130 and one after Ctrl-C, a
     traceback for a bug."""
-    cfg = dict(snakemake.params.cfg)
-    rule = cfg["stage"] + ("_train" if cfg["function"] == "train" else "")
-    name = ".".join([rule, *map(str, snakemake.wildcards)])
-    log = open_log(snakemake.log[0], name)
+    given = description(snakemake)
+    log = open_log(given["log"], given["name"])
     try:
-        execute(snakemake, cfg, log)
+        execute(given, log)
     except KeyboardInterrupt:
         log.warning("stopped by Ctrl-C; the same command goes on from here")
         sys.exit(130)
-    except UserError as error:
-        log.error(str(error))
-        sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EACCES, errno.EROFS):
+    except (UserError, OSError) as error:
+        sentence = sentence_for(error, given)
+        if sentence is None:
             raise
-        log.error(f"{error.strerror}: {error.filename or Path(snakemake.output[0]).parent}; make room or choose "
-                  "another results folder (--directory), then run the same command again.")  # fmt: skip
+        log.error(sentence)
         sys.exit(1)
 
 
-def execute(snakemake: Any, cfg: dict[str, Any], log: logging.Logger) -> None:
-    """The job itself, from lease to manifest."""
-    wanted = int(snakemake.resources.get("gpu", 0))
-    with lease(wanted, log) as devices:
-        began = time.time()
-        threads = int(snakemake.resources.get("torch_threads", 1))
-        set_environment(devices, threads)
-        stage = importlib.import_module(f"stages.{cfg['stage']}")
-        config = parse(
-            importlib.import_module(f"stages.{cfg['stage']}.config").Config, cfg["config"], where=cfg["stage"]
-        )
-        start_libraries(threads)
-        from tag2mask.store import manifest
-        from tag2mask.store.store import manifest_path
+def description(snakemake: Any) -> dict[str, Any]:
+    """All that a job is told by Snakemake, as JSON can hold it."""
+    cfg = dict(snakemake.params.cfg)
+    rule = cfg["stage"] + ("_train" if cfg["function"] == "train" else "")
+    return {
+        "name": ".".join([rule, *map(str, snakemake.wildcards)]), "log": str(snakemake.log[0]), "cfg": cfg,
+        "code": snakemake.params.code, "inputs": plain(snakemake.input), "outputs": plain(snakemake.output),
+        "shard": snakemake.wildcards.get("shard"), "workers": int(snakemake.threads),
+        "threads": int(snakemake.resources.get("torch_threads", 1)), "gpus": int(snakemake.resources.get("gpu", 0)),
+    }  # fmt: skip
 
-        inputs, digests = read_inputs(snakemake.input)
-        job = Job(
-            seed=cfg.get("seed", 0), device=device_name(devices), devices=tuple(devices), threads=threads,
-            workers=int(snakemake.threads),
-            shard=int(snakemake.wildcards.shard) if "shard" in snakemake.wildcards.keys() else None,
-            shards=cfg.get("shards", 1), folder=Path(snakemake.output[0]).parent, log=log,
-        )  # fmt: skip
-        code = snakemake.params.code
-        key = hashlib.sha256(json.dumps([cfg, code, digests], sort_keys=True).encode()).hexdigest()[:24]
-        with checkpoints(job, key, cfg["function"] == "train"):
-            log.info("started%s", f" on {', '.join(devices)}" if devices else "")
-            made = getattr(stage, cfg["function"])(inputs, config, job)
-            save(snakemake.output, made, job, section=cfg, inputs=digests)
-        run_file = manifest_path(snakemake.output[0]).with_suffix(".run.json")
+
+def plain(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Snakemake's named files as name -> path or list of paths."""
+    return {name: str(one) if isinstance(one, str) else [str(part) for part in one] for name, one in named.items()}
+
+
+def sentence_for(error: BaseException, given: dict[str, Any]) -> str | None:
+    """What to tell the user of `error`, or None where it is a bug."""
+    if isinstance(error, UserError):
+        return str(error)
+    mendable = (errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EACCES, errno.EROFS)
+    if not isinstance(error, OSError) or error.errno not in mendable:
+        return None
+    place = error.filename or Path(next(iter(given["outputs"].values()))).parent
+    return (
+        f"{error.strerror}: {place}; make room or choose another results folder (--directory), then run the same "
+        "command again."
+    )
+
+
+def execute(given: dict[str, Any], log: logging.Logger) -> None:
+    """The job itself, from lease to manifest; a training on several devices in a process for each."""
+    with lease(given["gpus"], log) as devices:
+        set_environment(devices, given["threads"])
+        if given["cfg"]["function"] == "train" and len(devices) > 1:
+            from tag2mask.run.ranks import launch
+
+            launch(given, devices)
+        else:
+            work(given, devices, log)
+
+
+def work(given: dict[str, Any], devices: list[str], log: logging.Logger, *, rank: int = 0, ranks: int = 1) -> None:
+    """What a process does on the devices that were leased: the first one writes what was made, and its manifest."""
+    cfg, code, began = given["cfg"], given["code"], time.time()
+    stage = importlib.import_module(f"stages.{cfg['stage']}")
+    config = parse(importlib.import_module(f"stages.{cfg['stage']}.config").Config, cfg["config"], where=cfg["stage"])
+    start_libraries(given["threads"])
+    from tag2mask.store import manifest
+    from tag2mask.store.store import manifest_path
+
+    inputs, digests = read_inputs(given["inputs"])
+    first = next(iter(given["outputs"].values()))
+    job = Job(
+        seed=cfg.get("seed", 0), device=device_name(devices, rank), devices=tuple(devices), threads=given["threads"],
+        workers=max(1, given["workers"] // ranks), shard=None if given["shard"] is None else int(given["shard"]),
+        shards=cfg.get("shards", 1), rank=rank, ranks=ranks, folder=Path(first).parent, log=log,
+    )  # fmt: skip
+    key = hashlib.sha256(json.dumps([cfg, code, digests], sort_keys=True).encode()).hexdigest()[:24]
+    with checkpoints(job, key, cfg["function"] == "train"):
+        log.info("started%s", f" on {', '.join(devices)}" if devices else "")
+        made = getattr(stage, cfg["function"])(inputs, config, job)
+        if rank == 0:
+            save(given["outputs"], made, job, section=cfg, inputs=digests)
+    if rank == 0:
+        run_file = manifest_path(first).with_suffix(".run.json")
         manifest.write_run(
-            run_file, code=code, device=job.device, devices=devices, threads=threads, began=began,
+            run_file, code=code, device=job.device, devices=devices, threads=given["threads"], began=began,
             cpu_seconds=time.process_time(),
         )  # fmt: skip
     log.info("done in %.1f s: %s", time.time() - began, summary(made, job.numbers))
 
 
-def open_log(path: str | Path, name: str) -> logging.Logger:
-    """A logger to the terminal and to the rule's log file."""
+def open_log(path: str | Path, name: str, *, fresh: bool = True) -> logging.Logger:
+    """A logger to the terminal and to the rule's log file, which several processes may append to; fresh: it is empty
+    before."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if fresh:
+        Path(path).write_text("")
     log = logging.getLogger("tag2mask")
     log.setLevel(logging.INFO)
     log.propagate = False
-    for handler in (logging.StreamHandler(sys.stderr), logging.FileHandler(path, mode="w")):
+    for handler in (logging.StreamHandler(sys.stderr), logging.FileHandler(path)):
         handler.setFormatter(logging.Formatter(f"%(asctime)s {name}: %(message)s", "%H:%M:%S"))
         log.addHandler(handler)
     return log
@@ -117,9 +153,9 @@ def start_libraries(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def device_name(devices: list[str]) -> str:
-    """ "cuda:0" (the first of the leased) or "cpu"."""
-    return "cuda:0" if any(not name.startswith("stand-in") for name in devices) else "cpu"
+def device_name(devices: list[str], rank: int = 0) -> str:
+    """ "cuda:<rank>" (of the leased ones) or "cpu"."""
+    return f"cuda:{rank}" if any(not name.startswith("stand-in") for name in devices) else "cpu"
 
 
 def read_inputs(given: Mapping[str, str | list[str]]) -> tuple[SimpleNamespace, dict[str, dict[str, str]]]:
@@ -135,22 +171,40 @@ def read_inputs(given: Mapping[str, str | list[str]]) -> tuple[SimpleNamespace, 
 
 @contextlib.contextmanager
 def checkpoints(job: Job, key: str, used: bool) -> Iterator[None]:
-    """The checkpoint folder of a training job, held against an orphan of a killed run, deleted on success."""
+    """The checkpoint folder of a training job, held against an orphan of a killed run, deleted on success.
+
+    Of processes that train together the first one holds it; all are in it at the same time.
+    """
     if not used or job.folder is None:
         yield
         return
     root = next(parent for parent in job.folder.parents if parent.parent.name == "results" or parent.name == "results")
     folder = root / ".checkpoints" / key
     folder.mkdir(parents=True, exist_ok=True)
+    job.checkpoints = folder
+    if job.rank:
+        meet(job)
+        yield
+        meet(job)
+        return
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             job.log.info("waiting for an earlier run of this job that still trains")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        job.checkpoints = folder
+        meet(job)
         yield
+        meet(job)
         shutil.rmtree(folder, ignore_errors=True)  # while it is held: who waits for it then starts anew
+
+
+def meet(job: Job) -> None:
+    """Wait until all processes of the job are here."""
+    if job.ranks > 1:
+        from torch import distributed
+
+        distributed.barrier()
 
 
 def save(

@@ -1,8 +1,8 @@
 """The base of every stage's typed configuration section."""
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tag2mask.errors import UserError
 
@@ -15,6 +15,24 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Learning(Section):
+    """A section of a stage that learns: how its batches are computed, which says nothing of what is learned."""
+
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="parts of a batch that a device computes one after another to take one step, so that a small one "
+        "holds the papers' batches; live batch norm sees a part at a time",
+    )
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="bf16: a GPU trains in mixed precision (torch's autocast); a CPU always in float32"
+    )
+
+    def computing(self) -> dict[str, Any]:
+        """These keys as the loop's Task takes them."""
+        return {"accumulate": self.accumulate, "bf16": self.precision == "bf16"}
 
 
 SectionType = TypeVar("SectionType", bound=Section)

@@ -14,7 +14,8 @@ T = TypeVar("T")
 @dataclass
 class Job:
     """seed : int. device : "cpu" or "cuda:n". threads : torch and OpenMP threads. workers : threads that read photos
-    ahead of a network on a GPU; not used on the CPU. shard, shards : this job's part.
+    ahead of a network on a GPU; not used on the CPU. shard, shards : this job's part. rank, ranks : which of the
+    processes that train together it is, each on a device of its own; what is made is that of rank 0.
 
     folder : where the stage's outputs lie (only `images` writes photos there). checkpoints : folder for checkpoints
     of a learning stage, kept when the job dies and deleted when it ends; None where there is none.
@@ -27,6 +28,8 @@ class Job:
     workers: int = 0
     shard: int | None = None
     shards: int = 1
+    rank: int = 0
+    ranks: int = 1
     folder: Path | None = None
     checkpoints: Path | None = None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("tag2mask"))

@@ -26,9 +26,8 @@ class Plan(Section):
     gpus: int = Field(
         1,
         ge=0,
-        le=1,
-        description="devices a GPU job leases where the machine has any; 0 never leases; training on "
-        "several is not built",
+        description="devices that a training leases where the machine has any, with a process on each; inference "
+        "takes one a shard; 0 never leases",
     )
     variants: dict[str, dict[str, dict]] = Field({}, description="stage -> variant -> its keys and `from`")
     recipes: dict[str, dict[str, str | dict]] = Field(

@@ -2,6 +2,8 @@
 goes wrong is one sentence. A new stage that learns joins `learners.LEARNERS`.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from learners import LEARNERS, dataset
@@ -107,7 +109,11 @@ def test_a_loss_that_is_not_finite_is_one_sentence(learned, inputs, monkeypatch)
         learner.train(inputs, Job(seed=5))
 
 
-def test_more_than_one_device_is_one_sentence(learned, inputs):
-    learner, _, _ = learned
-    with pytest.raises(UserError, match="trains on one device: set gpus to 1"):
-        learner.train(inputs, Job(devices=("0", "1")))
+def test_bf16_learns(learned, inputs, monkeypatch):
+    """Mixed precision, on the CPU in a GPU's stead: the loss is that of float32 to a few parts in a hundred."""
+    learner, wanted, numbers = learned
+    monkeypatch.setattr(loop, "on_cpu", lambda job: False)
+    job = Job(seed=5)
+    made = replace(learner, keys=learner.keys | {"precision": "bf16"}).train(inputs, job)
+    assert job.numbers["loss"] == pytest.approx(numbers["loss"], rel=0.1)
+    assert digests(made)["weights"] != wanted["weights"]

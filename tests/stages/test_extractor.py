@@ -63,7 +63,9 @@ class Fixed(torch.nn.Module):
 
 def test_a_step_looks_at_the_centres_of_before_and_then_moves_them():
     model = Fixed([[3.0, 4.0]], [[0.0, 2.0], [9.0, 9.0]])
-    loss = extractor.step(model, None, torch.tensor([0]), weight=1.0, theta=0.5)
+    moving = losses.Moving(model, 0.5)
+    loss = extractor.loss_of(model, None, torch.tensor([0]), weight=1.0, centers=moving)
+    moving.after()
     assert loss.item() == pytest.approx(math.log(2) + 1 - 4 / 5)  # cosine of (3, 4) and (0, 1)
     assert model.centers.tolist() == [[1.5, 3], [9, 9]]
     loss.backward()
@@ -74,7 +76,9 @@ def test_a_step_looks_at_the_centres_of_before_and_then_moves_them():
 
 def test_a_centre_not_met_yet_pulls_nowhere():
     model = Fixed([[3.0, 4.0]], [[0.0, 0.0], [9.0, 9.0]])
-    loss = extractor.step(model, None, torch.tensor([0]), weight=0.001, theta=0.5)
+    moving = losses.Moving(model, 0.5)
+    loss = extractor.loss_of(model, None, torch.tensor([0]), weight=0.001, centers=moving)
+    moving.after()
     loss.backward()
     assert model.f.grad.abs().max() == 0 and model.centers[0].tolist() == [1.5, 2]
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
+from snakemake.iocontainers import Wildcards
 
 from tag2mask.run import adapter
 
@@ -24,9 +25,12 @@ def test_ctrl_c_is_one_line(monkeypatch, tmp_path, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(adapter, "execute", interrupted)
-    params = SimpleNamespace(cfg={"stage": "cam", "function": "run"})
+    params = SimpleNamespace(cfg={"stage": "cam", "function": "run"}, code="c")
+    wildcards = Wildcards(fromdict={"variant": "plain", "shard": "0000"})
+    job = SimpleNamespace(params=params, wildcards=wildcards, log=[tmp_path / "x.log"], threads=1)
+    job.input, job.output, job.resources = {}, {}, {}
     with pytest.raises(SystemExit) as left:
-        adapter.main(SimpleNamespace(params=params, wildcards=["plain", "0000"], log=[tmp_path / "x.log"]))
+        adapter.main(job)
     assert left.value.code == 130
     said = "cam.plain.0000: stopped by Ctrl-C; the same command goes on from here"
     assert capsys.readouterr().err.endswith(f"{said}\n") and said in (tmp_path / "x.log").read_text()

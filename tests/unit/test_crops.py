@@ -15,6 +15,7 @@ from tag2mask.learn.crops import (
     framed_places,
     jittered,
     network_size,
+    pass_over,
     resize,
     window,
 )  # fmt: skip
@@ -141,3 +142,14 @@ def test_frames_scale_and_mirror_at_random_and_bound_the_longer_side():
 def test_nearest_pixel_by_centres():
     assert resized(np.array([[1, 2, 3]], np.int32), (1, 2)).tolist() == [[1, 3]]  # at 0.25 and 1.75 of 3 pixels
     assert resized(np.array([[1, 2]], np.uint8), (2, 4)).tolist() == [[1, 1, 2, 2]] * 2
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_passing_over_a_photo_draws_what_augmenting_it_draws(keep):
+    """The next number is the same, also where a box as large as the photo leaves nothing to draw for its place."""
+    for size, area in (((40, 31), (0.5, 1.0)), ((40, 31), (1.0, 1.0))):
+        made, passed = (np.random.default_rng(4) for _ in range(2))
+        box = {"area": area, "aspect": 1.33, "keep": keep}
+        augment(np.zeros((*size, 3), np.uint8), made, size=16, flip=True, jitter=0.2, **box)
+        pass_over(passed, size, **box)
+        assert made.random() == passed.random()

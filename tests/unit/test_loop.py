@@ -4,6 +4,7 @@ That every stage's own training resumes with the same bytes is in tests/contract
 """
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -160,9 +161,78 @@ def test_a_loss_that_is_not_finite_is_one_sentence(fault):
         run(Job(), loss=loss)
 
 
-def test_more_devices_than_one_are_one_sentence():
-    with pytest.raises(UserError, match="numbers trains on one device: set gpus to 1"):
-        run(Job(devices=("0", "1")))
+def test_more_devices_than_photos_are_one_sentence():
+    with pytest.raises(UserError, match="numbers: 7 devices cannot share a batch of 6: set gpus to fewer"):
+        run(Job(ranks=7))
+
+
+@pytest.mark.parametrize(("ranks", "accumulate", "cuts"), [(1, 1, [0, 6]), (4, 1, [0, 1, 3, 4, 6]), (2, 9, range(7))])
+def test_slices_of_all_processes_are_the_batch(ranks, accumulate, cuts):
+    """In order, each photo once, as many slices a process; never one without a photo."""
+    task = SimpleNamespace(batch=6, accumulate=accumulate)
+    found = [loop.slices_of(task, Job(rank=rank, ranks=ranks)) for rank in range(ranks)]
+    assert len({len(own) for own in found}) == 1
+    assert [(one.start, one.stop) for own in found for one in own] == list(zip(cuts, cuts[1:]))
+
+
+def test_a_slice_draws_what_its_photos_draw_in_the_whole_batch():
+    draw = loop.Draw(3, 5, before=np.array([7, 9]))
+    assert draw(1).random() == loop.rng(3, 5, 3).random() and draw().random() == loop.rng(3, 5).random()
+
+
+def test_nobody_waits_for_the_device_between_two_looks(monkeypatch):
+    """What would make a GPU's host wait is counted: a look at the loss every 50 iterations and one at the end."""
+    waits = []
+    for name in ("item", "tolist", "nonzero", "__float__", "__bool__", "__int__", "cpu", "numpy"):
+        real = getattr(torch.Tensor, name)
+
+        def counted(self, *given, real=real, name=name, **keys):
+            waits.append(name)
+            return real(self, *given, **keys)
+
+        monkeypatch.setattr(torch.Tensor, name, counted)
+    monkeypatch.setattr(loop, "on_cpu", lambda job: False)
+    model = torch.nn.Linear(3, 1)
+    for iterations, looks in ((100, 2), (120, 3)):
+        waits.clear()
+        task = loop.Task(
+            "numbers", photos=12, batch=6, iterations=iterations, model=model, rate=lambda t: 1.0, clip=1.0,
+            optimiser=torch.optim.SGD(model.parameters(), lr=1e-4), loss=lambda x, t: model(x).square().mean(),
+            make_batch=lambda positions, draw: torch.ones(len(positions), 3),
+        )  # fmt: skip
+        loop.train(task, Job())
+        assert waits == ["tolist"] * looks
+
+
+def test_a_loss_that_was_not_finite_is_named_at_the_next_look(monkeypatch):
+    monkeypatch.setattr(loop, "on_cpu", lambda job: False)
+    weight = torch.nn.Parameter(torch.ones(1))
+    task = loop.Task(
+        "numbers", photos=12, batch=6, iterations=10, model=torch.nn.ParameterList([weight]), rate=lambda t: 1.0,
+        optimiser=torch.optim.SGD([weight], lr=0.0), make_batch=lambda positions, draw: None,
+        loss=lambda _, t: weight.sum() * (float("nan") if t == 7 else 1.0),
+    )  # fmt: skip
+    with pytest.raises(UserError, match="not finite at iteration 7"):
+        loop.train(task, Job())
+
+
+@pytest.mark.parametrize(("on_cpu", "dtype"), [(True, torch.float32), (False, torch.bfloat16)])
+def test_bf16_is_what_a_gpu_computes_in(on_cpu, dtype, monkeypatch):
+    """Here on the CPU in its stead; weights and their gradients stay float32."""
+    monkeypatch.setattr(loop, "on_cpu", lambda job: on_cpu)
+    model, seen = torch.nn.Linear(3, 1), []
+
+    def loss(x, t):
+        seen.append(model(x).dtype)
+        return model(x).float().square().mean()
+
+    task = loop.Task(
+        "numbers", photos=12, batch=6, iterations=1, model=model, rate=lambda t: 1.0, loss=loss, bf16=True,
+        optimiser=torch.optim.SGD(model.parameters(), lr=0.1),
+        make_batch=lambda positions, draw: torch.ones(len(positions), 3),
+    )  # fmt: skip
+    loop.train(task, Job())
+    assert seen == [dtype] and model.weight.dtype == model.weight.grad.dtype == torch.float32
 
 
 def test_a_kill_while_writing_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):

@@ -210,7 +210,7 @@ def test_a_key_changes_the_sections_that_read_it(config, stage, variant, key, va
         ({"train": ["nothing"]}, r"^train: nothing is not a recipe"),
         ({"train_segment": ["nothing"]}, r"^train_segment: nothing is not a recipe; declared are: transfer"),
         ({"train_segment": 5}, r"^train_segment: a list of recipes is needed"),
-        ({"gpus": 2}, r"^gpus: .*less than or equal to 1 \(given: 2\)"),
+        ({"gpus": -1}, r"^gpus: .*greater than or equal to 0 \(given: -1\)"),
         ({"seed": -1}, r"^seed: .*greater than or equal to 0"),
         ({"run": "a/b"}, r"^run: "),
         ({"graph_cut": {"solver": "nonsense"}}, r"^graph_cut\.solver: .*'multiway', 'partition' or 'argmax'.*nonsense"),

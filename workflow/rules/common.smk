@@ -196,11 +196,11 @@ def job_threads(wildcards=None):
     return min(shared, max(PLAN.threads, math.ceil(PLAN.threads * shared / real_cores())))
 
 
-def gpu_threads(wildcards=None):
+def gpu_threads(wildcards, rulename):
     """On a machine with devices a GPU job has its share of the cores, for the photos; without one it is a CPU job."""
     if not DEVICES or cores() is None:
         return job_threads()
-    return max(PLAN.threads, min(8, cores() // len(DEVICES)))
+    return max(PLAN.threads, min(8, cores() // len(DEVICES)) * max(1, gpus_of_gpu_job(wildcards, rulename)))
 
 
 def gpus(wildcards, rulename):
@@ -209,13 +209,19 @@ def gpus(wildcards, rulename):
     wants = not stage.shared and stage.jobs[function].device(
         PLAN.view(stage.word, getattr(wildcards, "variant", "default"))
     )
-    return PLAN.gpus if wants else 0
+    return min(1, PLAN.gpus) if wants else 0
+
+
+def gpus_of_gpu_job(wildcards, rulename):
+    """Devices of a GPU job: all of the key `gpus` for a training, one for what works by shards."""
+    return PLAN.gpus if RULES[rulename][1] == "train" else min(1, PLAN.gpus)
 
 
 def mem_mb(wildcards, attempt, rulename):
     """What the stage declares; more at every attempt, where a scheduler retries."""
     stage, function = RULES[rulename]
-    return stage.jobs[function].mem_mb * attempt
+    processes = max(1, PLAN.gpus) if function == "train" else 1
+    return stage.jobs[function].mem_mb * processes * attempt
 
 
 def minutes(wildcards, attempt, rulename):

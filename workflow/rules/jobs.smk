@@ -25,7 +25,7 @@ rule gpu_job:
         "../../envs/learn.yaml"
     threads: gpu_threads
     resources:
-        gpu=PLAN.gpus,
+        gpu=gpus_of_gpu_job,
         torch_threads=PLAN.threads,
         mem_mb=mem_mb,
         runtime=minutes,
