@@ -140,6 +140,6 @@ clean:
 $(ENV): requirements.txt pyproject.toml | .uv/bin/uv
 	test -x .venv/bin/python || $(UV) venv --quiet --python "$$(command -v python3)" .venv
 	$(UV) pip install --quiet --python .venv/bin/python "setuptools<81" wheel
-	$(UV) pip sync --quiet --python .venv/bin/python requirements.txt
+	$(UV) pip sync --quiet --compile-bytecode --python .venv/bin/python requirements.txt
 	$(UV) pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	touch $@

@@ -53,6 +53,7 @@ def place(tiny, tmp_path_factory):
             Image.fromarray(scene.photo).save(folder / name / f"{i}.png")
             table.append(f"{i}.png,{';'.join(CLASSES[c] for c in scene.tags)}")
         (folder / name / "tags.csv").write_text("\n".join(table) + "\n")
+    (folder / "my-photos/points.csv").write_text("image_id,x,y,class\n")
     (folder / "corrections.json").write_text('{"schema": "corrections/1", "photos": []}')
     return folder
 

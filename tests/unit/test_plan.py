@@ -51,6 +51,7 @@ def test_what_recipes_are(config):
         "fan": [rbd, fans],
         "fan_no_graph": [rbd, fans],
         **{name: u2netp for name in ("icn_salient", "transfer_salient", "transfer_salient_joined", "bestie_salient")},
+        **{name: [rbd, *u2netp] for name in ("fused_salient", "fused_salient_quick")},
         **{name: ["edges of HED (trained on BSDS500 boundaries)", *u2netp] for name in ("cim_edges", "liid_edges")},
     }
     assert recipes.measured(plan, "icn_salient")["proposals"] == ("proposals", "default", "proposals")
