@@ -13,6 +13,7 @@ from tag2mask.data.instances import Instances
 from tag2mask.errors import UserError
 from tag2mask.run.registry import dataset, stages
 from tag2mask.view import draw
+from tag2mask.view.picture import shortened
 
 WIDTH, LARGEST = 1200, 400_000  # pixels, bytes
 GAP, MARGIN, HEAD, CORNER = 6, 14, 30, 6  # pixels
@@ -125,9 +126,10 @@ def drawn(rows):
     width = 2 * MARGIN + side * len(titles) + GAP * (len(titles) - 1)
     height = HEAD + MARGIN + (side + GAP) * len(rows) - GAP
     picture = Image.new("RGB", (width, height), PAPER)
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
+    pen = ImageDraw.Draw(picture)
     for k, title in enumerate(titles):
-        pen.text((MARGIN + k * (side + GAP) + side / 2, HEAD / 2), title, INK, font, anchor="mm")
+        text, font = fitted(title, side)
+        pen.text((MARGIN + k * (side + GAP) + side / 2, HEAD / 2), text, INK, font, anchor="mm")
     mask = Image.new("L", (4 * side, 4 * side), 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, 4 * side - 1, 4 * side - 1), 4 * CORNER, 255)
     mask = mask.resize((side, side), Image.Resampling.LANCZOS)
@@ -165,3 +167,12 @@ def encoded(picture, suffix):
         if data.tell() < LARGEST:
             break
     return data.getvalue()
+
+
+def fitted(title, width):
+    """(text, font): `title` as large as its column lets it be, from 15 down to 10 points, then shortened."""
+    for size in range(15, 9, -1):
+        font = ImageFont.load_default(size)
+        if font.getlength(title) <= width:
+            break
+    return shortened(title, width, font), font

@@ -6,7 +6,7 @@ from report_run import cut_rows, snapshot, write_cut
 
 from benchmarks import recipes
 from stages.graph_cut import panel as cuts
-from stages.report import charts, curves, pictures, runs, table
+from stages.report import charts, curves, grid, pictures, runs, table
 from tag2mask.view import draw
 
 RECIPE = {"stage": "transfer", "variant": "default", "supervision": "tags", "kind": "method", "trains": True}
@@ -184,3 +184,11 @@ def test_masks_and_peaks_land_where_they_are():
     assert np.array_equal(ringed[10, 50], draw.Palette([1])(1)) and np.array_equal(ringed[30, 10], photo[30, 10])
     striped = draw.label_map(photo, np.array([[0, 255], [1, 1]], np.uint8), draw.Palette([1]))
     assert striped[5, 5].max() < striped[5, 45].min() and np.ptp(striped[30, 10].astype(int)) > 30
+
+
+def test_a_title_fits_its_column():
+    for title, width in (("liid", 100), ("fused_salient_quick", 124), ("transfer_salient_joined", 60)):
+        text, font = grid.fitted(title, width)
+        assert font.getlength(text) <= width
+        assert text == title or (font.size == 10 and text.endswith("…"))
+    assert grid.fitted("liid", 100)[1].size == 15
