@@ -90,8 +90,10 @@ def main():
         order = [*yaml.safe_load(file)["recipes"]]
     recipes = [name for name in order if all(name in run for run in runs)]
     first = next(iter(runs[0].values()))
+    networks = predictions_table(runs, recipes)
     size = f"{first['labels']['photos']} training photos with masks ({first['labels']['objects']} objects)"
     seeds = f", median of {len(runs)} seeds (least-most)" if len(runs) > 1 else ""
+    networks = f"Mask R-CNN on the validation split, per cent{seeds}:\n\n{networks}\n\n" if networks else ""
     text = f"""## {given.title}
 
 `{given.command}`
@@ -100,11 +102,7 @@ Pseudo labels on {size}, per cent{seeds}:
 
 {labels_table(runs, recipes)}
 
-Mask R-CNN on the validation split, per cent{seeds}:
-
-{predictions_table(runs, recipes)}
-
-{times(given.runs)}
+{networks}{times(given.runs)}
 """
     sections.write(given.section, text)
     print(text)
