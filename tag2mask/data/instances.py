@@ -186,18 +186,16 @@ class Instances:
         store.write(self, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Instances":
-        """The table at `path` (`.zarr.zip` or directory), checked against its manifest."""
-        return cls.read(path)
-
-    @classmethod
     def open(cls, path: str | Path) -> "Instances":
         """As `load`, but the run lengths stay on the disk: for the tables of whole datasets, a row takes 60 bytes."""
-        return cls.read(path, left=("rle",))
+        return cls.load(path, left=("rle",))
 
     @classmethod
-    def read(cls, path: str | Path, *, left: Sequence[str] = ()) -> "Instances":
-        """The table at `path`; the arrays named in `left` stay on the disk."""
+    def load(cls, path: str | Path, *, left: Sequence[str] = ()) -> "Instances":
+        """The table at `path` (`.zarr.zip` or directory), checked against its manifest.
+
+        left : names of arrays that stay on the disk.
+        """
         arrays, attrs, _ = store.read(path, SCHEMA, left=left)
         categories = {int(key): name for key, name in attrs["categories"].items()}
         return cls(categories, [str(name) for name in arrays.pop("image_id")], **arrays)

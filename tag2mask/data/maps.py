@@ -71,18 +71,16 @@ class Maps:
         store.write(self, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Maps":
-        """The maps at `path`, checked against their manifest."""
-        return cls.read(path)
-
-    @classmethod
     def open(cls, path: str | Path) -> "Maps":
         """As `load`, but the maps' values stay on the disk until they are asked for."""
-        return cls.read(path, left=("data",))
+        return cls.load(path, left=("data",))
 
     @classmethod
-    def read(cls, path: str | Path, *, left: Sequence[str] = ()) -> "Maps":
-        """The maps at `path`; the arrays named in `left` stay on the disk."""
+    def load(cls, path: str | Path, *, left: Sequence[str] = ()) -> "Maps":
+        """The maps at `path` (`.zarr.zip` or directory), checked against their manifest.
+
+        left : names of arrays that stay on the disk.
+        """
         arrays, attrs, _ = store.read(path, SCHEMA, left=left)
         return cls([str(name) for name in arrays.pop("image_id")], **arrays, meta=attrs)
 
