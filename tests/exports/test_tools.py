@@ -1,10 +1,10 @@
 """Every format in the tool that it is meant for: the same counts and areas. `make test-exports` installs the tools.
 
-FiftyOne is not among them: its importer wants a database that its package downloads. It reads the COCO JSON that
-pycocotools and datumaro read here.
+FiftyOne's importers are walked through by themselves: a dataset of its own wants a database that its package downloads.
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +64,35 @@ def test_datumaro_reads_coco(exported, photos, tmp_path, form):
 
 def classes(dm, dataset):
     return [label.name for label in dataset.categories()[dm.AnnotationType.label]]
+
+
+@pytest.mark.parametrize("form", ["coco-rle", "coco-polygons"])
+def test_fiftyone_reads_coco(exported, photos, form):
+    coco = tool("fiftyone.utils.coco")
+    given = {"data_path": str(photos), "labels_path": str(exported(form, "labels.json"))}
+    with coco.COCODetectionDatasetImporter(**given, label_types=["segmentations"]) as importer:
+        assert importer.get_dataset_info()["classes"] == CLASSES
+        found = {str(Path(path).relative_to(photos)): label for path, _, label in importer}
+    assert set(found) == set(PHOTOS.values())
+    for name, path in PHOTOS.items():
+        objects = found[path].detections if found[path] else []
+        areas = sorted(int(one.mask.sum()) for one in objects)
+        assert len(areas) == len(AREAS[name])
+        for ours, theirs, border in zip(AREAS[name], areas, edge(name)):
+            assert abs(ours - theirs) <= (0 if form == "coco-rle" else border)
+
+
+def test_fiftyone_reads_yolo(exported):
+    yolo = tool("fiftyone.utils.yolo")
+    out = exported("yolo-seg", "yolo")
+    for split, names in (("train", ["a", "sub/b"]), ("val", ["val/c"])):
+        given = {"dataset_dir": str(out), "yaml_path": "data.yaml", "split": split, "label_type": "polylines"}
+        with yolo.YOLOv5DatasetImporter(**given) as importer:
+            found = {Path(path).stem: label for path, _, label in importer}
+        assert set(found) == {Path(name).name for name in names}
+        for name in names:
+            label = found[Path(name).name]
+            assert len(label.polylines if label else []) == len(AREAS[name])
 
 
 def test_ultralytics_reads_yolo(exported):
