@@ -66,7 +66,7 @@ def answered(index, photos, inputs, config, job, *, clean, marks=None):
 
     weights = Weights.load(inputs.weights, "bestie", categories=index.categories)
     given = (
-        (name, index.photo(i), index.tags(i) if clean else None, marks and marks[name])
+        (name, index.photo(i), index.size[i], index.tags(i) if clean else None, marks and marks[name])
         for i, name in ((i, index.image_id[i]) for i in photos)
     )
     found = predict_photos(given, weights, config=config, job=job, count=len(photos))

@@ -23,7 +23,7 @@ def predict(given, files, weights, job):
     from tag2mask.data.photo import readable
 
     tags = tags_of(given.tags, weights.meta["categories"], files) if given.tags else {}
-    photos = ((name, photo, tags.get(name), None) for name, photo in readable(files, job))
+    photos = ((name, photo, size, tags.get(name), None) for name, photo, size in readable(files, job))
     chosen = {"test_threshold": given.threshold, "test_size": given.size}
     weights.meta["config"] |= {key: value for key, value in chosen.items() if value is not None}
     table = predict_photos(photos, weights, config=None, job=job, count=len(files))

@@ -9,6 +9,7 @@ from stages.bestie.config import Config
 from stages.bestie.grouping import find_centers, group, together
 from stages.bestie.labels import Points
 from stages.bestie.refine import allowed_classes, columns_of, located, mean_of, of_class, refined
+from tag2mask.data import rle
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.learn.backbone import normalise
 from tag2mask.learn.crops import resize
@@ -32,12 +33,12 @@ def load(weights, *, device="cpu", **test):
 
 
 @torch.no_grad()
-def photo_instances(model, photo, *, config, mean, std, tags=None, points=None, rule="test"):
-    """Instances of one photo (H, W, 3) uint8 RGB, none over another.
+def photo_instances(model, photo, *, size, config, mean, std, tags=None, points=None, rule="test"):
+    """Instances of one photo (h, w, 3) uint8 RGB, none over another, at its own `size` (H, W); (h, w) may be less.
 
-    tags : (K,) bool, the classes that may be found, None: all. points : Marks in photo pixels, which are the centres
-    then, or None. Returns (masks (n, H, W) bool, columns (n,) int64 in [0, K), scores (n,) float32 in [0, 1]); masks
-    come back to the photo by nearest pixels, empty ones are left out. rule "test": the photo enters at
+    tags : (K,) bool, the classes that may be found, None: all. points : Marks in pixels of `size`, which are the
+    centres then, or None. Returns (masks, list of n RLE dicts, columns (n,) int64 in [0, K), scores (n,) float32 in
+    [0, 1]); masks come back to `size` by nearest pixels, empty ones are left out. rule "test": the photo enters at
     config.test_size and is averaged with its mirror image (config.test_flip); see `answers`. rule "refine": the labels
     that training makes for itself of the network's own foreground, at scale 1 (`refine.refined`), score = weight.
     Sources: BESTIE, Sec. 3.2, 3.5, Eq. 1; mirror image: its released code.
@@ -52,16 +53,16 @@ def photo_instances(model, photo, *, config, mean, std, tags=None, points=None, 
     allowed = torch.ones(center.shape[1], dtype=torch.bool) if tags is None else torch.as_tensor(tags, dtype=torch.bool)
     allowed = allowed.to(device)[None]
     if points is not None:
-        points = entered(points, photo.shape[:2], probability.shape[2:], device=device)
+        points = entered(points, size, probability.shape[2:], device=device)
     if test:
         number, column, score = answers(probability, center, offset, allowed, config=config, points=points)
     else:
         found = refined(probability, center, offset, allowed, config=config, points=points)
         number, column, score = found.number, found.column, found.weight
-    number = functional.interpolate(number[:, None].float(), size=photo.shape[:2], mode="nearest-exact")[0, 0]
-    masks = number.long().cpu().numpy() == np.arange(1, len(column) + 1)[:, None, None]
-    seen = masks.any((1, 2))
-    return masks[seen], column.cpu().numpy()[seen], score.cpu().numpy()[seen]
+    number = functional.interpolate(number[:, None].float(), size=tuple(map(int, size)), mode="nearest-exact")[0, 0]
+    masks = rle.of_numbers(number.to(torch.int32).cpu().numpy(), len(column))
+    seen = np.flatnonzero(rle.area(masks))
+    return [masks[n] for n in seen], column.cpu().numpy()[seen], score.cpu().numpy()[seen]
 
 
 def entering(size, *, scale, side):
@@ -147,13 +148,14 @@ def predict_photos(photos, weights, *, config, job, count=None):
 
 
 def instances_of(model, photos, *, config, mean, std, categories, rule="test"):
-    """Instances table of `photos`: an iterable of (image id, (H, W, 3) uint8 RGB, category ids it may show or None,
-    Marks that are its centres or None). categories : {id: name}, the model's classes. rule : see `photo_instances`."""
+    """Instances table of `photos`: an iterable of (image id, (h, w, 3) uint8 RGB, its own size (H, W), category ids it
+    may show or None, Marks that are its centres or None). categories : {id: name}, the model's classes. rule : see
+    `photo_instances`."""
     ids, table = np.array(sorted(categories), np.int64), InstancesBuilder(categories)
-    for name, photo, allowed, points in photos:
+    for name, photo, size, allowed, points in photos:
         tags = None if allowed is None else np.isin(ids, list(allowed))
         masks, columns, scores = photo_instances(
-            model, photo, config=config, mean=mean, std=std, tags=tags, points=points, rule=rule
+            model, photo, size=size, config=config, mean=mean, std=std, tags=tags, points=points, rule=rule
         )
-        table.add(name, photo.shape[:2], masks, category=ids[columns], score=scores)
+        table.add(name, size, masks, category=ids[columns], score=scores)
     return table.finish()

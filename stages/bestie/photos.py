@@ -3,7 +3,9 @@
 import numpy as np
 
 from stages.bestie.data import NO_MARKS, marks_of, training_sample
+from tag2mask.data import rle
 from tag2mask.data.labelmaps import VOID, class_numbers
+from tag2mask.data.scale import LARGEST
 from tag2mask.errors import UserError
 
 
@@ -61,7 +63,7 @@ class Photos:
         """The training sample of one of the photos; see data.training_sample."""
         i, rows = self.chosen[position]
         name = self.index.image_id[i]
-        masks = np.array([self.transfer.mask(row) for row in rows], bool).reshape(-1, *self.index.size[i])
+        masks = rle.decode(self.transfer.rles(rows), self.index.size[i], within=LARGEST)
         filled = masks.any((1, 2))
         column = np.array([self.column[int(c)] for c in self.transfer.category[rows]], np.int64)
         label = self.number[self.semantic[name]]

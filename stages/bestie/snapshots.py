@@ -28,9 +28,9 @@ class Snapshots:
 
     def taken(self, done):
         """Instances of the chosen photos by the rules of the refinement."""
-        names = self.index.image_id
+        index, names = self.index, self.index.image_id
         photos = (
-            (f"{done:06d}/{names[i]}", self.index.photo(i), self.index.tags(i), self.points_of(names[i]))
+            (f"{done:06d}/{names[i]}", index.photo(i), index.size[i], index.tags(i), self.points_of(names[i]))
             for i in self.photos
         )
         return infer.instances_of(

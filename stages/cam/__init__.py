@@ -25,7 +25,6 @@ def run(inputs, config, job):
     from stages.classifier.model import restore
     from tag2mask.data.index import Index
     from tag2mask.data.maps import MapsBuilder
-    from tag2mask.data.photo import LARGEST
     from tag2mask.data.ragged import starts
     from tag2mask.data.tables import Table
     from tag2mask.errors import UserError
@@ -51,9 +50,7 @@ def run(inputs, config, job):
     named = {"head": head, "title": TITLES.get(head, "CAM")}
     builder = MapsBuilder(np.float16, {"stride": model.stride, "size": side, **named, "normalise": config.normalise})
     counts, category, places, scores, empty = [], [], [], [], 0
-    with Ahead(
-        lambda t: index.photo(photos[t], within=LARGEST), iterations=len(photos), workers=workers_of(job)
-    ) as load:
+    with Ahead(lambda t: index.photo(photos[t]), iterations=len(photos), workers=workers_of(job)) as load:
         for t in job.progress(range(len(photos)), total=len(photos), what="cam"):
             photo, tags, size = load(t), index.tags(photos[t]), tuple(index.size[photos[t]].tolist())
             maps = searched = np.zeros((0, 1, 1), np.float32)

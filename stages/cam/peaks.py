@@ -4,7 +4,7 @@ import cv2
 import higra
 import numpy as np
 
-from tag2mask.data.photo import LARGEST, size_within
+from tag2mask.data.scale import LARGEST, size_within
 from tag2mask.data.scores import bounded
 
 

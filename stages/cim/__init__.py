@@ -72,7 +72,7 @@ def answered(index, photos, inputs, path, config, job, *, clean):
     if missing is not None:
         raise UserError(f"{paths[0]} has no proposals of the photo {missing}; build the stage proposals again.")
     given = (
-        (name, index.photo(i), proposals, place[name], index.tags(i) if clean else None)
+        (name, index.photo(i), index.size[i], proposals, place[name], index.tags(i) if clean else None)
         for i, name in ((i, index.image_id[i]) for i in photos)
     )
     found = predict_photos(given, weights, config=config, job=job, labels=clean, count=len(photos))

@@ -26,7 +26,10 @@ def predict(given, files, weights, job):
     tags = tags_of(given.tags, weights.meta["categories"], files) if given.tags else {}
     if given.side is not None:
         weights.meta["config"]["test_sides"] = [given.side]
-    photos = ((name, photo, *proposed(name, photo, weights), tags.get(name)) for name, photo in readable(files, job))
+    photos = (
+        (name, photo, size, *proposed(name, photo, weights), tags.get(name))
+        for name, photo, size in readable(files, job)
+    )
     table = predict_photos(photos, weights, config=None, job=job, count=len(files))
     write_instances(table, files, root=given.folder, out=given.out, least=given.score)
     return f"{table.images} photos, {len(table)} instances"

@@ -7,6 +7,7 @@ from torchvision.ops import batched_nms
 from stages.cim.config import Config
 from stages.cim.network import build
 from stages.cim.photos import boxed, chosen, shown
+from tag2mask.data import rle
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.learn.loop import start
 from tag2mask.run.config import parse
@@ -63,8 +64,8 @@ def answers(scores, boxes, allowed, *, floor, nms, most, best=False):
 
 
 def predict_photos(photos, weights, *, config, job, labels=False, count=None):
-    """Instances table of `photos`: an iterable of (image id, (H, W, 3) uint8 RGB, Instances with its proposals, their
-    image there, category ids it may show or None).
+    """Instances table of `photos`: an iterable of (image id, (h, w, 3) uint8 RGB, its own size (H, W), Instances
+    with its proposals, their image there, category ids it may show or None).
 
     config : Config whose Config.TEST are used, or None for those that it was trained with. labels : whether they are to
     be labels, above config.label_floor.
@@ -74,10 +75,10 @@ def predict_photos(photos, weights, *, config, job, labels=False, count=None):
     model, config, ids = load(weights, device=job.device, **test)
     floor = max(config.test_floor, config.label_floor) if labels else config.test_floor
     table = InstancesBuilder({int(c): name for c, name in weights.meta["categories"].items()})
-    for name, photo, proposals, k, tags in job.progress(photos, total=count, what="CIM"):
+    for name, photo, size, proposals, k, tags in job.progress(photos, total=count, what="CIM"):
         rows = chosen(proposals, k, config.most)
         if not len(rows):
-            table.add(name, photo.shape[:2], [], category=[])
+            table.add(name, size, [], category=[])
             continue
         shares, grid = boxed(proposals, k, rows, bins=config.roi)
         scores = proposal_scores(model, photo, shares, grid, config=config)
@@ -86,5 +87,6 @@ def predict_photos(photos, weights, *, config, job, labels=False, count=None):
             scores, proposals.bbox[rows], allowed, floor=floor, nms=config.test_nms, most=config.test_most,
             best=labels and config.label_best,
         )  # fmt: skip
-        table.add(name, photo.shape[:2], proposals.rles(rows[found]), category=ids[columns], score=value)
+        masks = rle.scaled(proposals.rles(rows[found]), size)
+        table.add(name, size, masks, category=ids[columns], score=value)
     return table.finish()

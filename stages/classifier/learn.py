@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from stages.classifier.model import build
-from tag2mask.data.photo import LARGEST, size_within
+from tag2mask.data.scale import LARGEST, size_within
 from tag2mask.errors import UserError
 from tag2mask.learn import crops
 from tag2mask.learn.device import moved
@@ -42,7 +42,7 @@ def learn(index, config, job):
         for n in draw.before:
             crops.pass_over(rng, size_within(index.size[photos[n]], LARGEST), **box)
         look = {**box, "size": config.size, "flip": config.flip, "jitter": config.jitter}
-        shown = [crops.augment(index.photo(photos[n], within=LARGEST), rng, **look) for n in positions]
+        shown = [crops.augment(index.photo(photos[n]), rng, **look) for n in positions]
         return np.stack(shown), torch.from_numpy(tags[positions])
 
     def loss(batch, t):
@@ -98,7 +98,7 @@ def predict(model, index, photos, *, side, job):
     """Logits (len(photos), K) float32 of whole photos at the inference size."""
     rows = []
     for i in job.progress(photos, what="tags of val"):
-        photo = index.photo(i, within=LARGEST)
+        photo = index.photo(i)
         size = crops.network_size(photo.shape[:2], side=side, stride=model.stride)
         rows.append(model(model.backbone.normalise(crops.resize(photo, size)[None]))[0][0].cpu().numpy())
     return np.stack(rows)

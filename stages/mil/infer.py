@@ -37,7 +37,7 @@ def infer(inputs, config, job):
         if not len(kept):
             continue
         photo, boxes = index.photo(number[name]), table.bbox[kept]
-        f_i, p_i = features(model, net, photo, boxes, config=config)
+        f_i, p_i = features(model, net, photo, boxes, size=table.size[i], config=config)
         if model is None:
             p_i = map_scores(maps, columns, boxes, size=table.size[i], labels=len(labels), config=config)
         p.append(p_i)
@@ -101,15 +101,16 @@ def map_scores(maps, columns, boxes, *, size, labels, config):
 
 
 @torch.no_grad()
-def features(model, net, photo, boxes, *, config):
+def features(model, net, photo, boxes, *, size, config):
     """(f (n, D) float16 at unit length, p (n, K + 1) float32 or None) of the boxes (n, 4) x, y, width, height.
 
+    photo : (H, W, 3) uint8 RGB, which may be smaller than the photo at its own `size`, in whose pixels the boxes are.
     model : ProposalNet, whose softmax is p (LIID, Eq. 2), or None. net : the backbone that f comes from.
     """
     p = None
     if model is not None or config.features == "roi":
         whole = entering(photo, config.size, stride=net.strides[-1])
-        shares = corners(boxes, photo.shape[:2])
+        shares = corners(boxes, size)
         if model is not None:
             f, scores = model([whole], [shares])
             p = scores.softmax(1).float().cpu().numpy()
@@ -117,8 +118,13 @@ def features(model, net, photo, boxes, *, config):
             maps = net(net.normalise(whole[None]))[-1]
             f = pooled(maps, [torch.from_numpy(shares)], bins=config.roi, kind=config.roi_kind)
     if config.features == "crop":
-        f = crop_features(net, photo, boxes, size=config.size)
+        f = crop_features(net, photo, boxes * of_own_size(photo, size), size=config.size)
     f = unit(f.float()).cpu().numpy().astype(np.float16)
     if not np.isfinite(f).all() or (p is not None and not np.isfinite(p).all()):
         raise UserError(f"The backbone {net.name} gives features that are not finite: check its weights file.")
     return f, p
+
+
+def of_own_size(photo, size):
+    """(4,) float32: what x, y, width, height at the photo's own `size` (H, W) are times in `photo` (h, w, 3)."""
+    return np.tile(np.divide(photo.shape[:2], size)[::-1], 2).astype(np.float32)

@@ -45,8 +45,8 @@ def run(inputs, config, job):
             if photo is not None:
                 columns = [column[int(c)] for c in categories]
                 maps = peak_maps(
-                    model, photo, peaks["yx"][rows[t]], columns, size=config.size or weights.meta["size"],
-                    side=config.side, at_once=at_once,
+                    model, photo, peaks["yx"][rows[t]], columns, of=index.size[photos[t]],
+                    size=config.size or weights.meta["size"], side=config.side, at_once=at_once,
                 )  # fmt: skip
                 empty += int((maps.max((1, 2)) == 0).sum())
             builder.add(index.image_id[photos[t]], index.size[photos[t]], list(zip(categories, maps)))

@@ -87,12 +87,12 @@ def source_of(index, inputs, config, job, *, prefix):
 
         def made(i):
             keywords = leading(index.image_id[i])
-            return None if keywords is None else proposed(index.photo(i), config=config, **keywords)
+            return None if keywords is None else proposed(index.photo(i, within=None), config=config, **keywords)
 
         return made
     if config.source == "sam":
         segment = by_sam(config, job)
-        return lambda i: segment(index.photo(i))
+        return lambda i: segment(index.photo(i, within=None))
     given = imported.open_source(config)
 
     def chosen(i):
@@ -124,8 +124,7 @@ def proposed(photo, *, config, **leads):
     from stages.proposals.cues import run_lengths
     from stages.proposals.hierarchy import propose
     from tag2mask.data import rle
-    from tag2mask.data.labelmaps import resized
-    from tag2mask.data.photo import scaled_down, size_within
+    from tag2mask.data.scale import resized, scaled_down, size_within
 
     small = scaled_down(photo, size_within(photo.shape[:2], config.max_side))
     size = small.shape[:2]

@@ -10,8 +10,7 @@ import numpy as np
 from stages.proposals import ranking
 from stages.proposals.imported import select
 from tag2mask.data import rle
-from tag2mask.data.labelmaps import resized
-from tag2mask.data.photo import scaled_down, size_within
+from tag2mask.data.scale import resized, scaled_down, size_within
 from tag2mask.errors import UserError
 from tag2mask.learn import pretrained
 

@@ -11,7 +11,7 @@ from detectron2.structures import BitMasks, Boxes
 from detectron2.structures import Instances as Targets
 from PIL import Image
 
-from tag2mask.data.labelmaps import resized
+from tag2mask.data.scale import resized
 
 
 def scaled_size(size, short_side, max_side):
@@ -77,6 +77,6 @@ def boxes_of(masks):
 
 
 def test_sample(photo, *, config):
-    """One photo for inference: {"image": (3, h, w) float32, "height": H, "width": W of the photo}."""
+    """One photo for inference: {"image": (3, h, w) float32, "height": H, "width": W of `photo`}."""
     size = scaled_size(photo.shape[:2], config.test_short_side, config.max_side)
     return {"image": scaled_photo(photo, size), "height": photo.shape[0], "width": photo.shape[1]}

@@ -9,6 +9,7 @@ from stages.refine import model as networks
 from stages.refine.data import training_sample
 from stages.refine.rounds import additions
 from tag2mask.data.instances import Instances
+from tag2mask.data.scale import LARGEST, resized
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.photos import labelled_photos
 from tag2mask.learn.schedules import make_optimiser, make_schedule
@@ -68,10 +69,14 @@ def fit(index, labels, foreground, *, config, job):
 
     def sample(position, rng):
         i, image, rows = photos[position]
-        masks = labels.masks(image)[rows - int(labels.first[image])]
+        masks = labels.masks(image, rows, within=LARGEST)
         classes = [class_of[int(c)] for c in labels.category[rows]]
         weights = weights_of(labels.score[rows], mean) if config.score_weight else None
-        hidden = unlabelled(index, i, masks, labels.void_mask(image), foreground) if config.ignore is not None else None
+        hidden = (
+            unlabelled(index, i, masks, labels.void_mask(image, within=LARGEST), foreground)
+            if config.ignore is not None
+            else None
+        )
         return training_sample(
             index.photo(i), masks, classes, config=config, rng=rng, weights=weights, hidden=hidden
         )  # fmt: skip
@@ -113,8 +118,9 @@ def unlabelled(index, i, masks, void, foreground):
     Those of its tags in `foreground` (LabelMaps, or None) and void ones, (H, W) bool, less those of its labels, masks
     (n, H, W) bool.
     """
-    seen = void if foreground is None else void | np.isin(foreground[index.image_id[i]], index.tags(i))
-    return seen & ~masks.any(axis=0)
+    if foreground is not None:
+        void = void | np.isin(resized(foreground[index.image_id[i]], void.shape), index.tags(i))
+    return void & ~masks.any(axis=0)
 
 
 def optimiser_of(model, config):

@@ -13,6 +13,8 @@ from tag2mask.data import rle
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.learn.loop import start
 
+PASTED = 2**26  # pixels of masks that are in memory together
+
 
 def load(weights, *, device="cpu", **test):
     """(model in evaluation mode on `device`, its Config) from Weights of kind "refine"; test: values of Config.TEST.
@@ -27,24 +29,30 @@ def load(weights, *, device="cpu", **test):
 
 
 @torch.no_grad()
-def predict_photo(model, photo, *, config):
-    """Detections of one photo (H, W, 3) uint8 RGB, best first, at most config.detections, empty masks left out.
+def predict_photo(model, photo, *, size, config):
+    """Detections of one photo (h, w, 3) uint8 RGB, best first, at most config.detections, empty masks left out.
 
-    Returns (rles: list of n RLE dicts of (H, W), class (n,) int64 in [0, K), score (n,) float32, bbox (n, 4) float32
-    x, y, width, height in photo pixels).
+    size : (H, W) of the photo itself, where (h, w) may be less. Returns (rles: list of n RLE dicts of (H, W), class
+    (n,) int64 in [0, K), score (n,) float32, bbox (n, 4) float32 x, y, width, height in pixels of (H, W)).
     """
-    sample = test_sample(photo, config=config)
-    (raw,) = model.inference([sample], do_postprocess=False)
-    found = detector_postprocess(raw, sample["height"], sample["width"], config.mask_threshold).to("cpu")
-    keep = found.pred_masks.flatten(1).any(1)
-    found = found[keep]
-    boxes = found.pred_boxes.tensor.numpy().copy()
+    height, width = map(int, size)
+    (raw,) = model.inference([test_sample(photo, config=config)], do_postprocess=False)
+    rles, classes, scores, boxes = [], [], [], []
+    together = max(1, PASTED // (height * width))
+    for k in range(0, max(1, len(raw)), together):
+        found = detector_postprocess(raw[k : k + together], height, width, config.mask_threshold).to("cpu")
+        found = found[found.pred_masks.flatten(1).any(1)]
+        rles += rle.encode(found.pred_masks.numpy())
+        classes.append(found.pred_classes.numpy())
+        scores.append(found.scores.numpy())
+        boxes.append(found.pred_boxes.tensor.numpy().copy())
+    boxes = np.concatenate(boxes)
     boxes[:, 2:] -= boxes[:, :2]
-    return rle.encode(found.pred_masks.numpy()), found.pred_classes.numpy(), found.scores.numpy(), boxes
+    return rles, np.concatenate(classes), np.concatenate(scores), boxes
 
 
 def predict_photos(photos, weights, *, config, job, count=None):
-    """Instances table of `photos`: an iterable of (image id, (H, W, 3) uint8 RGB).
+    """Instances table of `photos`: an iterable of (image id, (h, w, 3) uint8 RGB, its own size (H, W)).
 
     config : Config whose Config.TEST are used, or None for those of the weights.
     """
@@ -54,16 +62,16 @@ def predict_photos(photos, weights, *, config, job, count=None):
     categories = {int(c): name for c, name in weights.meta["categories"].items()}
     ids = np.array(sorted(categories), np.int64)
     table = InstancesBuilder(categories)
-    for name, photo in job.progress(photos, total=count, what="Mask R-CNN"):
-        rles, classes, scores, boxes = predict_photo(model, photo, config=config)
-        table.add(name, photo.shape[:2], rles, category=ids[classes], score=np.clip(scores, 0, 1), bbox=boxes)
+    for name, photo, size in job.progress(photos, total=count, what="Mask R-CNN"):
+        rles, classes, scores, boxes = predict_photo(model, photo, size=size, config=config)
+        table.add(name, size, rles, category=ids[classes], score=np.clip(scores, 0, 1), bbox=boxes)
     return table.finish()
 
 
 def predict_index(index, weights, *, config, job):
     """Instances of the validation photos of `index` (Index)."""
     val = index.where("val")
-    photos = ((index.image_id[i], index.photo(i)) for i in val)
+    photos = ((index.image_id[i], index.photo(i), index.size[i]) for i in val)
     table = predict_photos(photos, weights, config=config, job=job, count=len(val))
     job.count(photos=table.images, instances=len(table))
     return table

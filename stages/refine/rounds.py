@@ -22,7 +22,7 @@ def additions(model, index, labels, *, config, job):
         if name not in chosen:
             builder.add(name, size, [], category=())
             continue
-        masks, classes, scores, _ = predict_photo(model, index.photo(chosen[name]), config=config)
+        masks, classes, scores, _ = predict_photo(model, index.photo(chosen[name]), size=size, config=config)
         found, tags = categories[classes], index.tags(chosen[name])
         keep = np.flatnonzero(joining(masks, found, scores, labels.rles(labels.rows(k)), tags=tags, config=config))
         builder.add(name, size, [masks[n] for n in keep], category=found[keep], score=np.minimum(scores[keep], 1))

@@ -15,6 +15,7 @@ def predict(given, files, weights, job):
     from stages.segment.config import Config
     from stages.segment.predict import label_photos
     from tag2mask.data.photo import readable
+    from tag2mask.data.scale import resized
     from tag2mask.store.manifest import write_text
     from tag2mask.view import draw
 
@@ -29,7 +30,9 @@ def predict(given, files, weights, job):
         picture = Image.fromarray(label)
         picture.putpalette(colours.ravel().tolist())
         write_picture(given.out / "maps" / f"{name}.png", picture)
-        write_picture(given.out / "overlays" / f"{name}.png", draw.label_map(photo, label, palette))
+        write_picture(
+            given.out / "overlays" / f"{name}.png", draw.label_map(photo, resized(label, photo.shape[:2]), palette)
+        )
         for c in classes:
             share[c] += float((label == c).mean())
         done += 1

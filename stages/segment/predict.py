@@ -26,24 +26,24 @@ def load(weights, *, device="cpu", **test):
 
 
 @torch.no_grad()
-def label_photo(model, photo, *, config, mean, std):
-    """(H, W) uint8 class numbers of one photo (H, W, 3) uint8 RGB: 0 background, k the k-th class.
+def label_photo(model, photo, *, size, config, mean, std):
+    """(H, W) uint8 class numbers, at its own `size`, of one photo (h, w, 3) uint8 RGB: 0 background, k the k-th class.
 
     Probabilities are averaged over config.test_scales and, with config.test_flip, the mirrored photo. Of equal
     probabilities the smaller number counts.
     """
     device = next(model.parameters()).device
-    size = photo.shape[:2]
-    grid = entering(size, scale=1.0, max_side=config.max_side, stride=config.output_stride)
+    given = photo.shape[:2]
+    grid = entering(given, scale=1.0, max_side=config.max_side, stride=config.output_stride)
     total = 0
     for scale in config.test_scales:
-        inside = entering(size, scale=scale, max_side=config.max_side, stride=config.output_stride)
+        inside = entering(given, scale=scale, max_side=config.max_side, stride=config.output_stride)
         x = normalise(resize(photo, inside)[None], mean, std, device=device)
         found = model(x)["out"].softmax(1)
         if config.test_flip:
             found = found + model(x.flip(3))["out"].softmax(1).flip(3)
         total = total + scaled(found, grid)
-    return best_class(total[0], size).cpu().numpy()
+    return best_class(total[0], tuple(map(int, size))).cpu().numpy()
 
 
 def scaled(maps, size):
@@ -64,7 +64,8 @@ def best_class(maps, size):
 
 
 def label_photos(photos, weights, *, config, job, count=None):
-    """Yields (image id, photo, (H, W) uint8 category ids, 0 background) of `photos`: an iterable of (id, photo).
+    """Yields (image id, photo, (H, W) uint8 category ids, 0 background) of `photos`: an iterable of (id, photo
+    (h, w, 3), its own size (H, W)).
 
     config : Config whose Config.TEST are used, or None for those of the weights.
     """
@@ -72,8 +73,8 @@ def label_photos(photos, weights, *, config, job, count=None):
     test = {} if config is None else config.model_dump(include=Config.TEST)
     model, config = load(weights, device=job.device, **test)
     ids = np.array([0, *sorted(map(int, weights.meta["categories"]))], np.uint8)
-    for name, photo in job.progress(photos, total=count, what="DeepLab"):
-        found = label_photo(model, photo, config=config, mean=weights.meta["mean"], std=weights.meta["std"])
+    for name, photo, size in job.progress(photos, total=count, what="DeepLab"):
+        found = label_photo(model, photo, size=size, config=config, mean=weights.meta["mean"], std=weights.meta["std"])
         yield name, photo, ids[found]
 
 
@@ -85,7 +86,7 @@ def builder(weights):
 def predict_index(index, weights, *, config, job):
     """Maps (uint8, one a photo, category ids) of the validation photos of `index` (Index)."""
     val = index.where("val")
-    photos = ((index.image_id[i], index.photo(i)) for i in val)
+    photos = ((index.image_id[i], index.photo(i), index.size[i]) for i in val)
     maps, background, pixels = builder(weights), 0, 0
     for name, _, label in label_photos(photos, weights, config=config, job=job, count=len(val)):
         maps.add(name, label.shape, [(0, label)])

@@ -39,7 +39,7 @@ def from_cam(inputs, config, index):
     """A function: photo number -> label map, from the shard's CAMs, and its saliency if that has a share."""
     from stages.semantic import label_map
     from tag2mask.data.maps import Maps
-    from tag2mask.data.photo import LARGEST
+    from tag2mask.data.scale import LARGEST
 
     def maps_of(path):
         maps = Maps.load(path)
@@ -63,7 +63,7 @@ def from_folder(inputs, config, index):
 
     def make(i):
         label = read_label_png(config.path, index.image_id[i], index.size[i], list(index.categories))
-        return label_map.refined(label, index.photo(i), config) if config.refine == "crf" else label
+        return label_map.refined(label, index.photo(i, within=None), config) if config.refine == "crf" else label
 
     return make
 

@@ -6,8 +6,7 @@ from skimage.filters import threshold_otsu
 
 from stages.semantic.dense_crf import dense_crf
 from stages.semantic.random_walk import random_walk
-from tag2mask.data.labelmaps import resized
-from tag2mask.data.photo import LARGEST, scaled_down, size_within
+from tag2mask.data.scale import LARGEST, resized, scaled_down, size_within
 
 IGNORE = 255
 

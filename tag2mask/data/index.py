@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tag2mask.data.photo import is_turned, read_photo, size_within, turned_sentence
+from tag2mask.data.photo import is_turned, read_photo, turned_sentence
 from tag2mask.data.ragged import starts
+from tag2mask.data.scale import LARGEST, size_within
 from tag2mask.errors import UserError
 from tag2mask.store import store
 
@@ -126,8 +127,8 @@ class Index:
         """The path of photo i's file."""
         return self.root / self.path[i]
 
-    def photo(self, i: int, *, within: int | None = None) -> np.ndarray:
-        """(H, W, 3) uint8 RGB: photo i, a longer side than `within` scaled down to it where that is given.
+    def photo(self, i: int, *, within: int | None = LARGEST) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: photo i, a longer side than `within` scaled down to it; None: as it is.
 
         UserError when the file is not the one the index was made from.
         """

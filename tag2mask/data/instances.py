@@ -92,9 +92,12 @@ class Instances:
         rows = np.asarray(rows)
         return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
 
-    def masks(self, i: int) -> np.ndarray:
-        """(n, H, W) bool: the masks of image i."""
-        return rle.decode(self.rles(self.rows(i)), self.size[i])
+    def masks(self, i: int, rows: slice | np.ndarray | None = None, *, within: int | None = None) -> np.ndarray:
+        """(n, H, W) bool: the masks of image i, or those of its `rows`.
+
+        within : see `rle.decode`.
+        """
+        return rle.decode(self.rles(self.rows(i) if rows is None else rows), self.size[i], within=within)
 
     def mask(self, row: int) -> np.ndarray:
         """(H, W) bool: the mask of one row."""
@@ -105,10 +108,10 @@ class Instances:
         counts = self.void[self.void_first[i] : self.void_first[i + 1]]
         return rle.from_counts(counts, self.size[i]) if len(counts) else None
 
-    def void_mask(self, i: int) -> np.ndarray:
-        """(H, W) bool: the void pixels of image i."""
+    def void_mask(self, i: int, *, within: int | None = None) -> np.ndarray:
+        """(H, W) bool: the void pixels of image i; within : see `rle.decode`."""
         void = self.void_rle(i)
-        return np.zeros(tuple(self.size[i]), bool) if void is None else rle.decode([void], self.size[i])[0]
+        return np.asarray(rle.decode([] if void is None else [void], self.size[i], within=within).any(0))
 
     def select(self, keep: np.ndarray | Sequence[int]) -> "Instances":
         """The rows where `keep` ((N,) bool) holds, or the row numbers `keep` in their order; all images stay.

@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import Collection, Iterable, Sequence
 
-import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -67,17 +66,6 @@ def class_numbers(categories: Collection[int]) -> np.ndarray:
     number[0] = 0
     number[list(categories)] = np.arange(1, len(categories) + 1)
     return number
-
-
-def resized(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) labels of the nearest pixels of `labels` (H, W), any integer type; size : (h, w).
-
-    Nearest by the pixels' middles, so that a mirrored map scales to the mirrored scaled map. cv2's INTER_NEAREST takes
-    upper left ones.
-    """
-    if tuple(labels.shape) == tuple(size):
-        return labels
-    return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 class LabelMaps:

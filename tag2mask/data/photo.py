@@ -6,21 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, ImageOps
 
 from tag2mask.data.names import SUFFIXES, photo_ids
+from tag2mask.data.scale import LARGEST, scaled_down, size_within
 from tag2mask.errors import BadImage, UserError
 
 # What may be opened: formats of photographs. Others (EPS, PDF, ...) start programs or hold no photograph.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "HEIF")
 pillow_heif.register_heif_opener()  # it turns HEIC photos itself and sets their orientation to 1
-
-# Longer side in pixels to which maps are enlarged and that networks for tags and class maps see of a larger photo: what
-# they find is enlarged again. 48 megapixels would need 137 MB as bytes, 550 MB a map.
-LARGEST = 2048
 
 
 def read_photo(path: str | Path, *, upright: bool = True, within: int | None = None) -> np.ndarray:
@@ -30,18 +26,15 @@ def read_photo(path: str | Path, *, upright: bool = True, within: int | None = N
     laid on white. Raises BadImage, one sentence, for a missing, empty, truncated or foreign file and for a photo of
     a single row or column of pixels. within : see `decode`.
     """
-    path = Path(path)
+    return decode(read_bytes(Path(path)), path, upright=upright, within=within)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a photo's file, or BadImage."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise BadImage(f"{path} cannot be read ({error.strerror}); put the photo there or drop it.") from None
-    return decode(data, path, upright=upright, within=within)
-
-
-def size_within(size: Sequence[int], most: float) -> tuple[int, int]:
-    """(h, w) of a photo of `size` (H, W), scaled down where a side has more than `most` pixels, aspect kept."""
-    scale = min(1.0, most / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def decode(
@@ -53,6 +46,13 @@ def decode(
     within : a photo with a longer side is scaled down to so many pixels (`size_within`), a JPEG by 2, 4 or 8 while it
     is decoded, which spares memory and time, the rest by area averaging.
     """
+    return decoded(data, name, min_side=min_side, upright=upright, within=within)[0]
+
+
+def decoded(
+    data: bytes, name: str | Path, *, min_side: int = 2, upright: bool = True, within: int | None = None
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The same, and the size (H, W) that the photo has by itself, upright."""
     if not data:
         raise BadImage(f"{name} is empty (0 bytes); copy the photo again or drop it.")
     try:
@@ -82,12 +82,7 @@ def decode(
             f"{name} is {size[1]}x{size[0]} pixels, fewer than {min_side} on a side; use a larger photo or drop it."
         )
     photo = pixels(to_rgb(image, name))
-    return photo if within is None else scaled_down(photo, size_within(size, within))
-
-
-def scaled_down(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """`photo` (H, W, 3) uint8 at `size` (h, w), not larger than it is, by area averaging; itself where it has it."""
-    return photo if size == photo.shape[:2] else cv2.resize(photo, size[::-1], interpolation=cv2.INTER_AREA)
+    return (photo if within is None else scaled_down(photo, size_within(size, within))), size
 
 
 def pixels(image: Image.Image, *, rows: int = 256) -> np.ndarray:
@@ -145,12 +140,15 @@ def photos_in(folder: Path, *, but: Path | None = None) -> dict[str, Path]:
     return {name: paths[path] for path, name in photo_ids(paths).items()}
 
 
-def readable(files: Mapping[str, Path], job: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, photo) of every file that can be read; the others become warnings of the Job `job`."""
+def readable(files: Mapping[str, Path], job: Any) -> Iterator[tuple[str, np.ndarray, tuple[int, int]]]:
+    """(name, photo within LARGEST, its own size (H, W)) of every file that can be read.
+
+    The others become warnings of the Job `job`.
+    """
     for name, path in files.items():
         try:
-            photo = read_photo(path)
+            photo, size = decoded(read_bytes(path), path, within=LARGEST)
         except BadImage as error:
             job.warn(str(error))
             continue
-        yield name, photo
+        yield name, photo, size

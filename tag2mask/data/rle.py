@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pycocotools import mask as coco_mask
 
+from tag2mask.data.scale import resized, size_within
+
 Rle = dict[str, Any]  # {"size": [h, w], "counts": bytes}
 Size = Sequence[int] | np.ndarray  # height, width
 
@@ -19,11 +21,33 @@ def encode(masks: ArrayLike) -> list[Rle]:
     return coco_mask.encode(np.asfortranarray(np.moveaxis(masks, 0, 2).astype(np.uint8)))
 
 
-def decode(rles: Sequence[Rle], size: Size) -> np.ndarray:
-    """(n, H, W) bool masks of a list of RLE dicts; size : (H, W), needed where the list is empty."""
+def decode(rles: Sequence[Rle], size: Size, *, within: int | None = None) -> np.ndarray:
+    """(n, H, W) bool masks of a list of RLE dicts; size : (H, W), needed where the list is empty.
+
+    within : masks with a longer side are scaled down to it (`size_within`), by nearest pixels.
+    """
+    size = int(size[0]), int(size[1])
+    small = size if within is None else size_within(size, within)
     if not rles:
-        return np.zeros((0, *size), bool)
+        return np.zeros((0, *small), bool)
+    if small != size:
+        rles = scaled(rles, small)
     return np.moveaxis(coco_mask.decode(list(rles)), 2, 0).astype(bool)
+
+
+def scaled(rles: Sequence[Rle], size: Size) -> list[Rle]:
+    """The masks at `size` (H, W), by nearest pixels, one after the other: a large photo has room for few at once."""
+    height, width = map(int, size)
+    return [
+        one if tuple(one["size"]) == (height, width)
+        else encode(resized(coco_mask.decode(one), (height, width))[None])[0]
+        for one in rles
+    ]  # fmt: skip
+
+
+def of_numbers(numbers: np.ndarray, count: int) -> list[Rle]:
+    """The masks of the numbers 1 to `count` in a map (H, W) of numbers, one after the other; some may be empty."""
+    return [encode((numbers == n)[None])[0] for n in range(1, count + 1)]
 
 
 def to_counts(rle: Rle) -> np.ndarray:

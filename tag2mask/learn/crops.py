@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from tag2mask.data.labelmaps import resized
+from tag2mask.data.scale import resized
 
 
 def crop_box(rng, size, *, area, aspect, keep=False):

@@ -9,7 +9,7 @@ import math
 import cv2
 import numpy as np
 
-from tag2mask.data.labelmaps import resized
+from tag2mask.data.scale import resized
 
 GOLDEN = 137.508  # degrees
 MANY = 8  # classes that hues alone keep apart

@@ -102,7 +102,7 @@ class Photos:
         if name in self.files:
             photo = read_photo(self.files[name])
         elif name in self.number and self.index.file(self.number[name]).is_file():
-            photo = self.index.photo(self.number[name])
+            photo = self.index.photo(self.number[name], within=None)
         else:
             photo = np.full((*(canvas if size is None else size), 3), 128, np.uint8)
         if size is not None and photo.shape[:2] != tuple(int(one) for one in size):

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from tag2mask.data.scale import LARGEST
 from tag2mask.view import draw
 from tag2mask.view.describe import classless
 
@@ -71,13 +72,12 @@ def instances(photo, table, i, *, names, side):
     photo = draw.fitted(photo, side)
     rows = table.numbers(i)
     rows = rows[np.argsort(-table.score[rows], kind="stable")][:MASKS]
-    masks = np.stack([table.mask(n) for n in rows]) if len(rows) else np.zeros((0, 1, 1), bool)
-    masks = draw.scaled_masks(masks, photo.shape[:2])
+    masks = draw.scaled_masks(table.masks(i, rows, within=LARGEST), photo.shape[:2])
     category = table.category[rows]
     if len(rows) and not category.any():
         return draw.proposals(photo, masks)
     colours = draw.shades(category, draw.Palette([c for c in names if c > 0]))
-    void = draw.scaled_masks(table.void_mask(i)[None], photo.shape[:2])[0]
+    void = draw.scaled_masks(table.void_mask(i, within=LARGEST)[None], photo.shape[:2])[0]
     stripes = (np.add.outer(*map(np.arange, photo.shape[:2])) // 4) % 2 == 0
     picture = draw.instances(photo, masks, colours, hollow=table.ignore[rows] != 0)
     picture[void & stripes] = (0.6 * picture[void & stripes] + 0.4 * 235).astype(np.uint8)

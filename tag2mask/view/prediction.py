@@ -14,6 +14,7 @@ def write_instances(table, files, *, root, out, least):
     from tag2mask.data.coco import to_coco
     from tag2mask.data.index import NEAR, Index
     from tag2mask.data.photo import read_photo
+    from tag2mask.data.scale import LARGEST
     from tag2mask.store.manifest import write_text
     from tag2mask.view import draw
 
@@ -28,12 +29,12 @@ def write_instances(table, files, *, root, out, least):
     write_text(out / "predictions.json", json.dumps(coco))
     palette = draw.Palette(table.categories)
     for i, name in enumerate(table.image_id):
-        rows = table.rows(i)
-        drawn = table.score[rows] >= least
-        category, score = table.category[rows][drawn], table.score[rows][drawn]
+        rows = table.numbers(i)
+        rows = rows[table.score[rows] >= least]
+        category, score, masks = table.category[rows], table.score[rows], table.masks(i, rows, within=LARGEST)
         labels = [f"{table.categories[int(c)]} {s:.2f}" for c, s in zip(category, score)]
         colours = draw.shades(category, palette)
-        picture = draw.labelled(read_photo(files[name]), table.masks(i)[drawn], colours, labels)
+        picture = draw.labelled(read_photo(files[name], within=LARGEST), masks, colours, labels)
         write_picture(out / "overlays" / f"{name}.png", picture)
 
 

@@ -11,6 +11,7 @@ from stages.bestie import infer, network
 from stages.bestie.config import Config
 from stages.bestie.data import Marks
 from tag2mask import cli
+from tag2mask.data import rle
 from tag2mask.data.instances import Instances
 from tag2mask.errors import UserError
 from tag2mask.run.job import Job
@@ -52,7 +53,9 @@ def painted(classes, centers=(), size=(40, 50)):
 
 
 def found_in(photo, *, model=None, config=SMALL, **keys):
-    return infer.photo_instances(model or Painted(), photo, config=config, mean=(0,) * 3, std=(1,) * 3, **keys)
+    keys = {"size": photo.shape[:2], **keys}
+    found = infer.photo_instances(model or Painted(), photo, config=config, mean=(0,) * 3, std=(1,) * 3, **keys)
+    return rle.decode(found[0], keys["size"]), *found[1:]
 
 
 def test_one_class_two_objects_and_the_score():
@@ -65,6 +68,8 @@ def test_one_class_two_objects_and_the_score():
     # x = 19 is 9 from both 10 and 28: to the stronger one
     expected[0, 5:15, 19:35] = expected[1, 5:15, 5:19] = expected[2, 20:30] = True
     assert (masks == expected).all()
+    larger = found_in(photo, size=(80, 100))[0]  # the photo itself, of which this one was read
+    assert (larger == expected.repeat(2, 1).repeat(2, 2)).all()
     # a centre's value counts up to 1; each times the mean probability of the class
     assert scores.tolist() == pytest.approx([0.9 * SURE, 0.5 * SURE, SURE], abs=1e-5)
 
@@ -207,7 +212,7 @@ def test_photos_of_odd_sizes_and_their_tags(weights, monkeypatch):
     other = Weights({**weights.meta, "mean": [0] * 3, "std": [1] * 3}, weights.tensors)
     photo = painted([(1, (2, 9), (2, 9)), (2, (12, 20), (2, 9))], [(5, 5, 0.5), (15, 5, 0.5)], size=(21, 33))
     photos = [("a/b", photo, None), ("c", photo, (7,)), ("d", photo, ()), ("e", photo[:2, :3], None)]
-    photos = [(*one, None) for one in photos]
+    photos = [(name, one, one.shape[:2], tags, None) for name, one, tags in photos]
     table = infer.predict_photos(photos, other, config=SMALL, job=Job(), count=4)
     assert table.image_id == ["a/b", "c", "d", "e"] and table.size.tolist() == [[21, 33]] * 3 + [[2, 3]]
     assert table.category.tolist() == [3, 7, 7] and table.first.tolist() == [0, 2, 3, 3, 3]

@@ -148,10 +148,10 @@ def test_snapshots_at_equal_intervals(plain):
     # the last one is what the trained network answers by the rules of the refinement
     model, config, _ = infer.load(weights)
     masks, _, scores = infer.photo_instances(
-        model, Index.load(inputs.index).photo(1), config=config, mean=weights.meta["mean"], std=weights.meta["std"],
-        tags=np.array([False, True]), rule="refine",
+        model, Index.load(inputs.index).photo(1), size=SIZE, config=config, mean=weights.meta["mean"],
+        std=weights.meta["std"], tags=np.array([False, True]), rule="refine",
     )  # fmt: skip
-    assert np.array_equal(found.masks(1), masks) and np.allclose(found.score[found.rows(1)], scores)
+    assert found.rles(found.rows(1)) == masks and np.allclose(found.score[found.rows(1)], scores)
 
 
 def test_refinement_guides_and_snapshots_do_not_disturb(plain):

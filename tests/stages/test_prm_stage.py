@@ -54,7 +54,7 @@ def test_a_map_a_peak_in_the_order_of_the_peaks(inputs):
     assert all(m.max() == 1 and m.shape == (48, 80) for k in range(2) for m in made.of(k)[1])
     assert made.meta["title"] == "PRM" and made.meta["normalise"] == "maximum"
     model, photo = restore(Weights.load(inputs.weights)), index.photo(0)
-    expected = peak_maps(model, photo, [[20, 30]], [1], size=64, side=224, at_once=1)[0]
+    expected = peak_maps(model, photo, [[20, 30]], [1], of=(50, 70), size=64, side=224, at_once=1)[0]
     np.testing.assert_allclose(made.of(0)[1][2], expected, atol=1e-3)
 
 
@@ -63,12 +63,15 @@ def test_chunks_change_nothing_and_smaller_maps_are_means(inputs):
     parts = prm.run(inputs, Config(peaks_at_once=2), Job())["prm"]
     np.testing.assert_allclose(parts.data.astype(float), whole.data.astype(float), atol=2e-3)
     model, photo = restore(Weights.load(inputs.weights)).requires_grad_(False), Index.load(inputs.index).photo(0)
-    small = peak_maps(model, photo, [[20, 30]], [1], size=64, side=32, at_once=4)
+    small = peak_maps(model, photo, [[20, 30]], [1], of=(50, 70), size=64, side=32, at_once=4)
     x, maps = traced(lambda x: model(x)[1], model.backbone.normalise(resize(photo, (48, 80))[None]))
     large = responses(x, maps, starts([[20, 30]], [1], (50, 70), maps.shape[1:]), at_once=1)
     assert small.shape == (1, *network_size((50, 70), side=32, stride=1)) == (1, 27, 38)
     area = torch.nn.functional.adaptive_avg_pool2d(large, (27, 38))
     np.testing.assert_allclose(small, area / area.max(), rtol=1e-5)
+    # of a photo twice as large, of which this one was read: the same place
+    same = peak_maps(model, photo, [[40.5, 60.5]], [1], of=(100, 140), size=64, side=32, at_once=4)
+    np.testing.assert_allclose(small, same, rtol=1e-5)
 
 
 def test_a_shard_without_peaks_has_no_map(inputs):

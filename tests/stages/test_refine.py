@@ -185,7 +185,8 @@ def test_predictions_are_the_validation_photos_with_dataset_categories(trained):
     assert np.diff(few.first).max() <= 1  # test keys come from the configuration, not from the weights
 
 
-def test_detections_come_back_in_photo_pixels(monkeypatch):
+@pytest.mark.parametrize("whole", [True, False])
+def test_detections_come_back_in_photo_pixels(monkeypatch, whole):
     """The network sees the photo at half size; a box and a full mask there become twice as large here."""
     from detectron2.structures import Boxes
     from detectron2.structures import Instances as Found
@@ -201,8 +202,10 @@ def test_detections_come_back_in_photo_pixels(monkeypatch):
         return [found]
 
     config = Config(**TINY)
-    photo = np.zeros((128, 192, 3), np.uint8)
-    rles, classes, scores, boxes = predict_photo(SimpleNamespace(inference=inference), photo, config=config)
+    photo, size = np.zeros((128, 192, 3), np.uint8) if whole else np.zeros((64, 96, 3), np.uint8), (128, 192)
+    if not whole:  # the photo itself is larger than what was read of it, and masks are made one after the other
+        monkeypatch.setattr("stages.refine.predict.PASTED", 1)
+    rles, classes, scores, boxes = predict_photo(SimpleNamespace(inference=inference), photo, size=size, config=config)
     table = InstancesBuilder(CATEGORIES)
     table.add("a", (128, 192), rles, category=classes + 1, score=scores, bbox=boxes)
     mask = table.finish().mask(0)

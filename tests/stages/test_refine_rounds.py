@@ -49,7 +49,7 @@ def test_a_photo_without_a_label_gets_one_where_it_is_trained_on(tmp_path, monke
     empty = labels.select(np.zeros(len(labels), bool))
     masks, classes = bars((0, 3), (4, 8)), np.array([0, 1])
     monkeypatch.setattr(
-        "stages.refine.rounds.predict_photo", lambda *given, config: (masks, classes, np.array([0.8, 0.9]), None)
+        "stages.refine.rounds.predict_photo", lambda *given, size, config: (masks, classes, np.array([0.8, 0.9]), None)
     )
     empty.size[:] = 1, 10
     config = Config(**KEYS).model_copy(update={"images": images})

@@ -147,13 +147,16 @@ def test_maps_come_back_in_photo_pixels_and_are_averaged():
     photo = np.zeros((70, 90, 3), np.uint8)
     photo[:, 60:] = 255
     config, painter = Config(**{**TINY, "max_side": 45}), Painter()
-    label = label_photo(painter, photo, config=config, mean=(0,) * 3, std=(1,) * 3)
+    label = label_photo(painter, photo, size=(70, 90), config=config, mean=(0,) * 3, std=(1,) * 3)
     assert painter.seen == [(32, 48)] and label.shape == (70, 90)  # 35 x 45 pixels: 2.2 and 2.8 cells of 16
     assert (label[:, :40] == 2).all() and (label[:, 50:55] == 0).all() and (label[:, 66:] == 1).all()
+    larger = label_photo(painter, photo, size=(140, 180), config=config, mean=(0,) * 3, std=(1,) * 3)
+    assert larger.shape == (140, 180) and (larger[::2, ::2] == label).mean() > 0.95
+    painter.seen.pop()
     # mirrored, "left" is the photo's right half: averaged with the background's 1 / 3 and more nothing of it is left
     config = config.model_copy(update={"test_flip": True, "test_scales": [1.0, 2.0]})
     painter.seen.clear()
-    both = label_photo(painter, photo, config=config, mean=(0,) * 3, std=(1,) * 3)
+    both = label_photo(painter, photo, size=(70, 90), config=config, mean=(0,) * 3, std=(1,) * 3)
     assert painter.seen == [(32, 48)] * 2 + [(64, 96)] * 2
     assert (both[:, :40] == 2).all() and (both[:, 48:55] == 2).all() and (both[:, 66:] == 1).all()
 

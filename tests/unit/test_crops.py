@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tag2mask.data.labelmaps import resized
+from tag2mask.data.scale import resized
 from tag2mask.learn.crops import (
     Frame,
     augment,

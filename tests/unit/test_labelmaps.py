@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tag2mask.data.labelmaps import LabelMaps, class_numbers, resized
+from tag2mask.data.labelmaps import LabelMaps, class_numbers
 from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.scale import resized
 from tag2mask.errors import UserError
 
 

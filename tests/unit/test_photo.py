@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from tag2mask.data.photo import decode, is_turned, photos_in, pixels, read_photo, readable, size_within
+from tag2mask.data.photo import decode, is_turned, photos_in, pixels, read_photo, readable
+from tag2mask.data.scale import size_within
 from tag2mask.errors import BadImage, UserError
 from tag2mask.run.job import Job
 
@@ -213,7 +214,10 @@ def test_photos_of_a_folder_without_its_output_and_without_bad_ones(tmp_path):
     (tmp_path / "notes.txt").write_text("no photo")
     files, job = photos_in(tmp_path, but=tmp_path / "out"), Job()
     assert list(files) == ["a", "b/x", "c"]
-    assert [name for name, photo in readable(files, job) if photo.shape == (2, 3, 3)] == ["a", "b/x"]
+    assert [name for name, photo, size in readable(files, job) if (*size, 3) == photo.shape == (2, 3, 3)] == [
+        "a",
+        "b/x",
+    ]
     assert len(job.warnings) == 1 and "c.jpg is empty" in job.warnings[0]
     for folder, sentence in ((tmp_path / "out", "holds no photo"), (tmp_path / "a.png", "is not a folder")):
         with pytest.raises(UserError, match=sentence):

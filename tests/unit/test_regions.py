@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import label
 
 from tag2mask.data import regions
-from tag2mask.data.labelmaps import resized
+from tag2mask.data.scale import resized
 from tag2mask.view import draw
 
 

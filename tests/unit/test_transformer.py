@@ -124,7 +124,8 @@ def test_the_classifier_s_maps_lie_on_the_patches(head):
 def test_peaks_are_not_walked_back_through_attention():
     photo = np.zeros((56, 56, 3), np.uint8)
     with pytest.raises(UserError, match=f"prm goes back through convolutions, which {DINO} has not: train the classif"):
-        peak_maps(build(META | {"head": "prm"}).eval(), photo, np.array([[3, 3]]), [0], size=56, side=56, at_once=1)
+        model = build(META | {"head": "prm"}).eval()
+        peak_maps(model, photo, np.array([[3, 3]]), [0], of=(56, 56), size=56, side=56, at_once=1)
 
 
 def test_features_of_proposals():
@@ -134,7 +135,9 @@ def test_features_of_proposals():
     photo = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     boxes = np.array([[0, 0, 30, 30], [20, 10, 70, 50]])
     config = SimpleNamespace(features="roi", size=56, roi=2, roi_kind="align")
-    f, p = features(model, model.backbone, photo, boxes, config=config)
+    f, p = features(model, model.backbone, photo, boxes, size=(60, 90), config=config)
+    of_larger, same = features(model, model.backbone, photo, 2 * boxes, size=(120, 180), config=config)
+    assert np.array_equal(f, of_larger) and np.array_equal(p, same)  # boxes are in pixels of the photo itself
     assert f.shape == (2, 24) and p.shape == (2, 3) and np.allclose(p.sum(1), 1, atol=1e-5)
     assert np.allclose(np.linalg.norm(f.astype(np.float32), axis=1), 1, atol=1e-2) and not np.allclose(f[0], f[1])
     assert entering(photo, 56, stride=14).shape == (42, 70, 3)
