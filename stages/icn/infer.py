@@ -6,8 +6,9 @@ import torch
 from stages.icn.config import Config
 from stages.icn.network import build
 from tag2mask.data.maps import MapsBuilder
+from tag2mask.learn.ahead import Ahead
 from tag2mask.learn.crops import network_size, resize
-from tag2mask.learn.loop import Ahead, start, workers_of
+from tag2mask.learn.loop import start, workers_of
 from tag2mask.run.config import parse
 
 AT_ONCE = 16  # maps of a photo that go through the network together

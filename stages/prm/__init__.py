@@ -18,7 +18,8 @@ def run(inputs, config, job):
     from tag2mask.data.maps import MapsBuilder
     from tag2mask.data.tables import Table
     from tag2mask.errors import UserError
-    from tag2mask.learn.loop import Ahead, start, workers_of
+    from tag2mask.learn.ahead import Ahead
+    from tag2mask.learn.loop import start, workers_of
     from tag2mask.store.weights import Weights
 
     index, weights = Index.load(inputs.index), Weights.load(inputs.weights, "classifier")

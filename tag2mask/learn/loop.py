@@ -11,7 +11,6 @@ as of one that is not.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tag2mask.errors import UserError
 from tag2mask.learn import whole
+from tag2mask.learn.ahead import Ahead
 from tag2mask.learn.checkpoints import load_checkpoint, save_checkpoint
 from tag2mask.learn.curve import Curve
 from tag2mask.learn.schedules import set_rate
@@ -34,8 +34,8 @@ class Task:
 
     name : shown to the user. photos : how many there are. batch : photos an iteration. model : torch.nn.Module on its
     device. optimiser : torch's. rate : iteration -> factor of the optimiser's rates.
-    make_batch : (positions (b,) int64 of photos, draw) -> anything that `loss` takes; a pure function, perhaps
-    called by threads; b photos of the batch, see `Draw`.
+    make_batch : (positions (b,) int64 of photos, draw) -> anything that `loss` takes and pickle can carry; a pure
+    function, perhaps called by other processes; b photos of the batch, see `Draw`.
     loss : (what make_batch gave, iteration) -> scalar tensor, of a slice as whole.py says; torch's random state is that
     of the iteration. asks : the same arguments -> nothing: asks `whole` what `loss` asks, in its order; None: it asks
     nothing. every : iterations between checkpoints. clip : largest norm of the gradient, 0: any. after : called with t
@@ -249,32 +249,5 @@ def on_cpu(job):
 
 
 def workers_of(job):
-    """Threads that read photos ahead: the job's own on a GPU, none where the network needs the processor itself."""
+    """Processes that read photos ahead: the job's threads on a GPU, none where the network needs the processor."""
     return 0 if on_cpu(job) else job.workers
-
-
-class Ahead:
-    """Batches by iteration, made by threads a little ahead of their use; `make(t)` is a pure function of t.
-
-    With 0 workers made when asked for. Iterations must be asked for in rising order by one, from any start.
-    """
-
-    def __init__(self, make, *, iterations, workers=0):
-        self.make, self.iterations, self.depth = make, iterations, 2 * workers
-        self.pool = ThreadPoolExecutor(workers) if workers else None
-        self.waiting = {}
-
-    def __call__(self, t):
-        if self.pool is None:
-            return self.make(t)
-        for k in range(t, min(t + self.depth + 1, self.iterations)):
-            if k not in self.waiting:
-                self.waiting[k] = self.pool.submit(self.make, k)
-        return self.waiting.pop(t).result()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.pool is not None:
-            self.pool.shutdown(cancel_futures=True)

@@ -13,8 +13,8 @@ T = TypeVar("T")
 
 @dataclass
 class Job:
-    """seed : int. device : "cpu" or "cuda:n". threads : torch and OpenMP threads. workers : threads that read photos
-    ahead of a network on a GPU; not used on the CPU. shard, shards : this job's part. rank, ranks : which of the
+    """seed : int. device : "cpu" or "cuda:n". threads : torch and OpenMP threads. workers : processes that read
+    photos ahead of a network on a GPU; not used on the CPU. shard, shards : this job's part. rank, ranks : which of the
     processes that train together it is, each on a device of its own; what is made is that of rank 0.
 
     folder : where the stage's outputs lie (only `images` writes photos there). checkpoints : folder for checkpoints

@@ -79,9 +79,9 @@ def test_a_foreign_checkpoint_is_reported_and_training_starts_anew(learned, inpu
     assert taken == list(range(ITERATIONS)) and caplog.text.count("training starts again") == 1
 
 
-def test_threads_that_read_ahead_change_nothing(learned, inputs, monkeypatch):
+def test_processes_that_read_ahead_change_nothing(learned, inputs, monkeypatch):
     learner, wanted, numbers = learned
-    monkeypatch.setattr(loop, "workers_of", lambda job: 3)
+    monkeypatch.setattr(loop, "workers_of", lambda job: 2)
     job = Job(seed=5)
     assert digests(learner.train(inputs, job)) == wanted and job.numbers == numbers
 

@@ -35,13 +35,7 @@ def test_generators_differ_by_iteration_and_place_and_repeat():
     assert drawn == [loop.rng(3, *at).random() for at in ((5,), (6,), (5, 1), (5, 2))]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_batches_made_ahead_come_in_order(workers):
-    with loop.Ahead(lambda t: t * t, iterations=9, workers=workers) as ahead:
-        assert [ahead(t) for t in range(3, 9)] == [9, 16, 25, 36, 49, 64]
-
-
-def test_threads_read_ahead_on_a_gpu_alone():
+def test_photos_are_read_ahead_on_a_gpu_alone():
     assert loop.workers_of(Job(device="cpu", threads=4, workers=3)) == 0
     assert loop.workers_of(Job(device="cuda:0", threads=4, workers=3)) == 3
 

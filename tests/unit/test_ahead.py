@@ -1,0 +1,54 @@
+"""Batches that are made ahead of their use, by other processes."""
+
+import os
+import time
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from tag2mask.errors import UserError
+from tag2mask.learn.ahead import Ahead
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_order(workers):
+    with Ahead(lambda t: t * t, iterations=9, workers=workers) as ahead:
+        assert [ahead(t) for t in range(3, 9)] == [9, 16, 25, 36, 49, 64]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_is_raised_as_it_was(workers):
+    def make(t):
+        if t == 2:
+            raise UserError("a.jpg changed its size.")
+        return t
+
+    with Ahead(make, iterations=4, workers=workers) as ahead:
+        assert ahead(1) == 1
+        with pytest.raises(UserError) as raised:
+            ahead(2)
+        assert str(raised.value) == "a.jpg changed its size."
+
+
+def test_other_processes_make_them_and_end_with_it():
+    before = set(psutil.Process().children())
+    with Ahead(lambda t: (os.getpid(), torch.full((2,), t), np.arange(t)), iterations=6, workers=2) as ahead:
+        made = [ahead(t) for t in range(6)]
+        assert len({number for number, *_ in made} - {os.getpid()}) == 2
+        assert all(torch.equal(one, torch.full((2,), t)) and len(two) == t for t, (_, one, two) in enumerate(made))
+    for _ in range(100):
+        if not set(psutil.Process().children()) - before:
+            return
+        time.sleep(0.1)
+    raise AssertionError("workers outlive what they work for")
+
+
+def test_the_random_state_is_nobodys_business():
+    torch.manual_seed(0)
+    wanted = torch.rand(1)
+    torch.manual_seed(0)
+    with Ahead(lambda t: t, iterations=2, workers=1) as ahead:
+        ahead(0)
+        assert torch.equal(torch.rand(1), wanted)
