@@ -132,7 +132,9 @@ def scene(kind, given, *, seed):
         crop = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
         photos.append(Sample(crop, target, number, np.ones((side, side), bool), column, center, None))
     batch = collate(photos).to(given.device)
-    shown = drawn(batch.labels, CLASSES, sigma=6.0)
+    shown = drawn(batch.labels, CLASSES, sigma=6.0, everywhere=True)
+    maps = (one.view(given.batch, side, side, -1).permute(0, 3, 1, 2) for one in (shown.center, shown.offset))
+    centers, offsets = maps
     noise = torch.Generator(given.device).manual_seed(seed)
 
     def random(*shape):
@@ -144,10 +146,10 @@ def scene(kind, given, *, seed):
     if kind == "objects":
         strength[::2] = 0.2  # below the threshold of a centre, above that of a cluster
     weight = torch.nn.functional.pad(strength, (1, 0))[batch.labels.number]
-    center = (shown.center * weight[:, None] + 0.05 * random(CLASSES)).contiguous()
+    center = (centers * weight[:, None] + 0.05 * random(CLASSES)).contiguous()
     tags = torch.zeros(given.batch, CLASSES, dtype=torch.bool, device=given.device)
     tags[batch.labels.photo, batch.labels.column] = True
-    return batch, tags, Output(semantic, center, shown.offset + random(2))
+    return batch, tags, Output(semantic, center, offsets + random(2))
 
 
 def now(device):

@@ -39,42 +39,45 @@ class Points(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """center : (B, K, H, W) float32 in [0, 1]. offset : (B, 2, H, W) float32, y then x, pixels, 0 outside instances.
-    weight : (B, H, W) float32, W of the pixel's instance, 0 outside. inside : (B, H, W) bool, P of Eq. 3 and 4."""
+    """What labels draw at the P pixels that a loss looks at, whose place among all B x H x W is `at`, (P,) int64.
 
+    center : (P, K) float32 in [0, 1]. offset : (P, 2) float32, y then x, pixels, 0 outside instances. weight : (P,)
+    float32, W of the pixel's instance, 0 outside.
+    """
+
+    at: torch.Tensor
     center: torch.Tensor
     offset: torch.Tensor
     weight: torch.Tensor
-    inside: torch.Tensor
 
 
-def drawn(labels, classes, *, sigma):
-    """The maps of `labels` (Labels) for K = `classes` classes.
+def drawn(labels, classes, *, sigma, everywhere=False):
+    """What `labels` (Labels) draw for K = `classes` classes, in their instances (P of Eq. 3 and 4) or `everywhere`.
 
     Centre map: exp(-d^2 / 2 sigma^2) around every instance's centre on its class's map, the larger where two overlap,
-    0 beyond 3 sigma. Offset: from a pixel (y, x) to the centre of its instance. Source: BESTIE, Sec. 3.3, Eq. 2.
+    0 beyond 3 sigma. Offset: from a pixel (y, x) to the centre of its instance. There are as many centre maps as the
+    dataset has classes, so they are drawn where they are needed alone. Source: BESTIE, Sec. 3.3, Eq. 2.
     """
-    batch, height, width = labels.number.shape
-    device = labels.number.device
-    inside = labels.number > 0
-    row = (labels.number - 1).clamp(min=0)
-    y = torch.arange(height, device=device, dtype=torch.float32).view(1, -1, 1)
-    x = torch.arange(width, device=device, dtype=torch.float32).view(1, 1, -1)
-    offset = torch.zeros((batch, 2, height, width), device=device)
-    weight = torch.zeros((batch, height, width), device=device)
+    _, height, width = labels.number.shape
+    number = labels.number.flatten()
+    at = torch.arange(len(number), device=number.device) if everywhere else number.nonzero()[:, 0]
+    row, inside = (number[at] - 1).clamp(min=0), number[at] > 0
+    offset, weight = torch.zeros((len(at), 2), device=at.device), torch.zeros(len(at), device=at.device)
     if len(labels.photo):
-        center = labels.center[row]  # (B, H, W, 2)
-        offset[:, 0] = torch.where(inside, center[..., 0] - y, 0.0)
-        offset[:, 1] = torch.where(inside, center[..., 1] - x, 0.0)
+        place = torch.stack([at // width % height, at % width], 1)
+        offset = torch.where(inside[:, None], labels.center[row] - place, 0.0)
         weight = torch.where(inside, labels.weight[row], 0.0)
-    return Drawn(gaussians(labels, classes, sigma=sigma), offset, weight, inside)
+    return Drawn(at, gaussians(labels, classes, sigma=sigma, at=at), offset, weight)
 
 
-def gaussians(labels, classes, *, sigma):
-    """(B, K, H, W) float32: the centre map of `labels`, see `drawn`; classes lie side by side, as the network's do."""
+def gaussians(labels, classes, *, sigma, at):
+    """(P, K) float32: the centre maps of `labels` at the pixels `at`, see `drawn`."""
     batch, height, width = labels.number.shape
     device = labels.number.device
-    found = torch.zeros(batch * classes * height * width, device=device)
+    count = len(at) * classes
+    row = torch.full((batch * height * width,), -1, device=device)
+    row[at] = torch.arange(len(at), device=device)
+    found = torch.zeros(count + 1, device=device)  # the last is for what nobody looks at
     reach = int(REACH * sigma) + 1
     step = torch.arange(-reach, reach + 1, device=device)
     for part in range(0, len(labels.photo), 256):  # windows of 256 instances at a time bound the memory
@@ -84,8 +87,9 @@ def gaussians(labels, classes, *, sigma):
         x = middle[:, 1, None, None] + step.view(1, 1, -1)
         away = (y - labels.center[rows, 0, None, None]) ** 2 + (x - labels.center[rows, 1, None, None]) ** 2
         value = torch.exp(-away / (2 * sigma**2))
-        kept = (away <= (REACH * sigma) ** 2) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
         photo, column = labels.photo[rows].view(-1, 1, 1), labels.column[rows].view(-1, 1, 1)
-        place = ((photo * height + y) * width + x) * classes + column
-        found.scatter_reduce_(0, place[kept], value[kept], "amax")
-    return found.view(batch, height, width, classes).permute(0, 3, 1, 2)
+        seen = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        place = row[torch.where(seen, (photo * height + y) * width + x, 0)]
+        kept = seen & (place >= 0) & (away <= (REACH * sigma) ** 2)
+        found.scatter_reduce_(0, torch.where(kept, place * classes + column, count).flatten(), value.flatten(), "amax")
+    return found[:count].view(-1, classes)

@@ -44,23 +44,23 @@ def learn(index, transfer, semantic, *, points=None, config, job):
         given = given.to(job.device)
         x = normalise(given.crops, mean, std, device=job.device).contiguous(memory_format=torch.channels_last)
         output = model(x)
-        pseudo, refined = drawn(given.labels, classes, sigma=config.sigma), None
+        seen = {"sigma": config.sigma, "everywhere": not config.instance_aware}
+        pseudo, refined = drawn(given.labels, classes, **seen), None
         if config.refine and t >= begin:
             labels = refined_labels(output, tags.to(job.device), given, config=config)
-            refined = drawn(labels, classes, sigma=config.sigma)
-            count(t, labels, pseudo, refined)
+            refined = drawn(labels, classes, **seen)
+            count(t, given.labels, labels)
         if given.points is not None:  # their centre map takes the place of both (BESTIE, Sec. 4.3)
-            center = pointed(given, classes, sigma=config.sigma)
-            pseudo, refined = pseudo._replace(center=center), refined and refined._replace(center=center)
+            pseudo, refined = (one and pointed(one, given, classes, sigma=config.sigma) for one in (pseudo, refined))
         return losses.total(output, pseudo, refined, given.target, config=config)
 
-    def count(t, labels, pseudo, refined):
-        found = whole.total(torch.tensor(len(labels.photo)))
+    def count(t, pseudo, refined):
+        found = whole.total(torch.tensor(len(refined.photo)))
         tally["refined_iterations"] += whole.is_first() and int(found) > 0
         if t >= last:
-            tally["instances"] += len(labels.photo)
-            tally["pseudo_pixels"] += int(pseudo.inside.sum())
-            tally["refined_pixels"] += int(refined.inside.sum())
+            tally["instances"] += len(refined.photo)
+            tally["pseudo_pixels"] += int((pseudo.number > 0).sum())
+            tally["refined_pixels"] += int((refined.number > 0).sum())
 
     task = Task(
         "BESTIE", photos=len(photos), batch=config.batch, iterations=total, model=model,
@@ -104,12 +104,13 @@ def refined_labels(output, tags, given, *, config):
     return refine.refined(probability, center, offset, tags, config=config, points=given.points, classes=classes)
 
 
-def pointed(given, classes, *, sigma):
-    """(B, K, H, W) float32: the centre map of the points of a Batch."""
+def pointed(drawn, given, classes, *, sigma):
+    """`drawn` with the centre maps of the points of a Batch."""
     points = given.points
     center = torch.stack([points.y, points.x], 1)
     number = torch.zeros_like(given.labels.number)
-    return gaussians(Labels(number, points.photo, points.column, center, points.score), classes, sigma=sigma)
+    labels = Labels(number, points.photo, points.column, center, points.score)
+    return drawn._replace(center=gaussians(labels, classes, sigma=sigma, at=drawn.at))
 
 
 def shares(tally, total, last, config):

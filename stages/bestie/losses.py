@@ -1,7 +1,8 @@
 """The objective of the instance network: Eq. 2 to 6 of BESTIE.
 
-Pseudo and refined labels come as `Drawn` maps (stages.bestie.labels). A pixel's error is summed over the K centre maps
-or the two components of the offset; |P| counts the guided pixels of the whole batch, and an empty P costs 0.
+Pseudo and refined labels come as `Drawn` (stages.bestie.labels), at the guided pixels P alone. A pixel's error is
+summed over the K centre maps or the two components of the offset; |P| counts those of the whole batch, and an empty P
+costs 0.
 """
 
 import math
@@ -20,57 +21,48 @@ def total(output, pseudo, refined, target, *, config):
     output : network.Output. pseudo, refined : Drawn; refined None before the refinement begins, or without it.
     target : (B, H, W) int64 in 0..K, 255 not counted. Source: BESTIE, Sec. 3.5, Eq. 6.
     """
-    everywhere = not config.instance_aware
-    center = both(center_loss, output.center, pseudo, refined, terms=config.terms, everywhere=everywhere)
-    offset = both(offset_loss, output.offset, pseudo, refined, terms=config.terms, everywhere=everywhere)
+    center = both(center_loss, output.center, pseudo, refined, terms=config.terms)
+    offset = both(offset_loss, output.offset, pseudo, refined, terms=config.terms)
     semantic = semantic_loss(output.semantic, target, share=config.semantic_share)
     return config.center_weight * center + config.offset_weight * offset + config.semantic_weight * semantic
 
 
-def both(loss, found, pseudo, refined, *, terms, everywhere):
+def both(loss, found, pseudo, refined, *, terms):
     """The pseudo and the refined term: their sum, as Eq. 3 and 4 print it, or their mean; the first where alone."""
-    first = loss(found, pseudo, everywhere=everywhere)
+    first = loss(found, pseudo)
     if refined is None:
         return first
-    second = loss(found, refined, everywhere=everywhere, soft=True)
+    second = loss(found, refined, soft=True)
     return first + second if terms == "sum" else (first + second) / 2
 
 
-def center_loss(center, drawn, *, everywhere=False, soft=False):
+def center_loss(center, drawn, *, soft=False):
     """One term of Eq. 3: mean over the guided pixels of (C - C^)^2, summed over the classes, times W if `soft`.
 
-    center : (B, K, H, W) float32. drawn : Drawn. Guided are the pixels of labelled instances (Sec. 3.4), or with
-    `everywhere` all pixels; W is 0 outside instances in both cases (Eq. 2).
+    center : (B, K, H, W) float32. drawn : Drawn at the guided pixels: those of labelled instances (Sec. 3.4), or all;
+    W is 0 outside instances in both cases (Eq. 2).
     """
-    return guided_mean(squares, center, drawn.center, drawn, everywhere=everywhere, soft=soft)
+    return guided_mean((at_guided(center, drawn) - drawn.center).square(), drawn, soft=soft)
 
 
-def offset_loss(offset, drawn, *, everywhere=False, soft=False):
+def offset_loss(offset, drawn, *, soft=False):
     """One term of Eq. 4: mean over the guided pixels of |O - O^|, summed over y and x, times W if `soft`.
 
     offset : (B, 2, H, W) float32, pixels. See `center_loss`.
     """
-    return guided_mean(lengths, offset, drawn.offset, drawn, everywhere=everywhere, soft=soft)
+    return guided_mean((at_guided(offset, drawn) - drawn.offset).abs(), drawn, soft=soft)
 
 
-def squares(found, wanted):
-    return (found - wanted).square()
+def at_guided(maps, drawn):
+    """(P, C): maps (B, C, H, W) at the pixels of `drawn` (Drawn)."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2).index_select(0, drawn.at)
 
 
-def lengths(found, wanted):
-    return (found - wanted).abs()
-
-
-def guided_mean(error, found, wanted, drawn, *, everywhere, soft):
-    """Mean over P of `error` of two (B, C, H, W) maps, summed over C, times W if `soft`; 0 where P is empty."""
-    weight = drawn.weight.flatten()
-    found, wanted = (maps.permute(0, 2, 3, 1).flatten(0, 2) for maps in (found, wanted))
-    if not everywhere:  # only these pixels: there are as many maps as the dataset has classes
-        guided = drawn.inside.flatten().nonzero()[:, 0]
-        found, wanted, weight = (one.index_select(0, guided) for one in (found, wanted, weight))
-    cost = error(found, wanted).sum(1)
+def guided_mean(error, drawn, *, soft):
+    """Mean over P of `error` (P, C) summed over C, times W if `soft`; 0 where P is empty."""
+    cost = error.sum(1)
     guided = total_of(torch.tensor(len(cost), device=cost.device)).clamp(min=1)
-    return (cost * weight if soft else cost).sum() / guided
+    return (cost * drawn.weight if soft else cost).sum() / guided
 
 
 def semantic_loss(scores, target, *, share=1.0):

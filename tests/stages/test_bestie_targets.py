@@ -13,13 +13,15 @@ from tag2mask.data.tables import Table
 
 def test_the_centre_map_of_points_by_hand():
     from stages.bestie.data import Batch
-    from stages.bestie.labels import Labels, Points
+    from stages.bestie.labels import Labels, Points, drawn
     from stages.bestie.learn import pointed
 
     none = torch.zeros(0, dtype=torch.int64)
     labels = Labels(torch.zeros(2, 1, 4, dtype=torch.int64), none, none, torch.zeros(0, 2), torch.zeros(0))
     points = Points(*(torch.tensor([v]) for v in (1, 0)), *(torch.tensor([v]) for v in (0.0, 2.0, 0.3)))
-    center = pointed(Batch(None, None, None, labels, points), 2, sigma=1.0)
+    given = Batch(None, None, None, labels, points)
+    found = pointed(drawn(labels, 2, sigma=1.0, everywhere=True), given, 2, sigma=1.0)
+    center = found.center.view(2, 1, 4, 2).permute(0, 3, 1, 2)
     # photo 1, class 0, column 2: exp(-d^2 / 2) at distances 2, 1, 0, 1; the score does not lower it
     assert center[1, 0, 0].tolist() == pytest.approx(np.exp([-2, -0.5, 0, -0.5]))
     assert not center[0].any() and not center[1, 1].any()
