@@ -70,14 +70,19 @@ def best_of_regions(value, number, place, *, count, most):
     order = order[number.flatten()[place[order]].argsort(stable=True)]
     region = number.flatten()[place[order]]
     rank = ranks(region, count)
-    kept = rank < most
+    kept = (rank < most).nonzero()[:, 0]
     place = place[order[kept]]
     return Centers(region[kept], rank[kept], *unravel(place, value.shape[1:]), value.flatten()[place])
 
 
+def counted(numbers, count):
+    """(count,) int64: how often each of 0..count - 1 is among `numbers`. torch.bincount makes a GPU tell its length."""
+    return torch.zeros(count, dtype=torch.int64, device=numbers.device).index_add_(0, numbers, torch.ones_like(numbers))
+
+
 def ranks(region, count):
     """(n,) int64: how many equal numbers stand before each of the sorted numbers `region`, at most `count`."""
-    number = torch.bincount(region, minlength=count + 1)
+    number = counted(region, count + 1)
     first = number.cumsum(0) - number
     return torch.arange(len(region), device=region.device) - first[region]
 
@@ -110,12 +115,12 @@ def clustered_centers(centers, value, offset, number, *, classes, count, most, l
     place = cluster.flatten().nonzero()[:, 0]
     photo, y, x = unravel(place, value.shape[1:])
     of = cluster.flatten()[place] - 1
-    pixels = torch.bincount(of, minlength=clusters)
+    pixels = counted(of, clusters)
     # sums of whole numbers: exact in any order
     sums = torch.zeros((3, clusters), dtype=torch.int64, device=value.device)
     sums[:2].index_add_(1, of, torch.stack([y, x]))
     sums[2].index_add_(0, of, photo)
-    fit = (pixels >= area[0]) & (pixels <= area[1])
+    fit = ((pixels >= area[0]) & (pixels <= area[1])).nonzero()[:, 0]
     sums, pixels = sums[:, fit], pixels[fit]
     y, x = (2 * sums[:2] + pixels) // (2 * pixels)  # rounded, halves up
     photo = sums[2] // pixels
@@ -141,7 +146,7 @@ def accepted(centers, more, order, *, count, most, distance):
         return centers
     more = Centers(*(column[order] for column in more))
     places = table(centers, count=count, width=most)
-    used = torch.bincount(centers.region, minlength=count + 1)
+    used = counted(centers.region, count + 1)
     point = torch.stack([more.y, more.x], 1).float()
     away = ((places[more.region] - point[:, None]) ** 2).sum(2).amin(1)
     row = torch.arange(len(order), device=order.device)
@@ -157,7 +162,7 @@ def accepted(centers, more, order, *, count, most, distance):
         away = ((torch.cat([point, none])[first[more.region]] - point) ** 2).sum(1)
         left &= (away >= distance**2) & ~taken
         used = used + (first < len(row))
-    kept = rank >= 0
+    kept = (rank >= 0).nonzero()[:, 0]
     more = Centers(*(column[kept] for column in more._replace(rank=rank)))
     return together(centers, more)
 
@@ -181,7 +186,7 @@ def group(number, offset, centers, *, count):
         return found.view(number.shape)
     width = int(centers.rank.max()) + 1
     places = table(centers, count=count, width=width)
-    used = torch.bincount(centers.region, minlength=count + 1)
+    used = counted(centers.region, count + 1)
     first = used.cumsum(0) - used  # row of a region's centre of rank 0
     region = number.flatten()
     found = torch.where(used[region] > 0, first[region] + 1, 0)

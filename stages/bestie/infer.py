@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from stages.bestie import network
 from stages.bestie.config import Config
-from stages.bestie.grouping import find_centers, group, together
+from stages.bestie.grouping import counted, find_centers, group, together
 from stages.bestie.labels import Points
 from stages.bestie.refine import allowed_classes, columns_of, located, mean_of, of_class, refined
 from tag2mask.data import rle
@@ -119,7 +119,7 @@ def answers(probability, center, offset, allowed, *, config, points=None):
     rows = len(centers.region)
     column = columns_of(classes, place, row, rows)
     mean = mean_of(of_class(probability[:, 1:], classes).flatten()[place], row, rows)
-    kept = torch.bincount(row, minlength=rows) >= config.min_area
+    kept = counted(row, rows) >= config.min_area
     renumbered = torch.cat([kept.new_zeros(1, dtype=torch.int64), torch.where(kept, kept.cumsum(0), 0)])
     return renumbered[number], column[kept], (centers.value.clamp(0, 1) * mean)[kept]
 

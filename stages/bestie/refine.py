@@ -3,7 +3,7 @@
 import torch
 
 from stages.bestie.components import components
-from stages.bestie.grouping import Centers, clustered_centers, find_centers, group, ranks, unravel
+from stages.bestie.grouping import Centers, clustered_centers, counted, find_centers, group, ranks, unravel
 from stages.bestie.labels import Labels
 
 
@@ -49,7 +49,7 @@ def allowed_classes(probability, tags):
 
 def without_small(number, classes, *, count, least):
     """(number, classes) with 0 at the components of fewer than `least` pixels; the numbers of the others stay."""
-    large = torch.bincount(number.flatten(), minlength=count + 1) >= least
+    large = counted(number.flatten(), count + 1) >= least
     kept = large[number] & (number > 0)
     return torch.where(kept, number, 0), torch.where(kept, classes, 0)
 
@@ -116,8 +116,9 @@ def labels_of(grouped, centers, classes, probability, center, *, config, stay=Fa
     value = value.clamp(0, 1)
     if config.refine_weight == "center_semantic":
         value = value * mean_of(of_class(probability[:, 1:], classes).flatten()[place], row, rows)
-    kept = torch.bincount(row, minlength=rows) > 0
+    kept = counted(row, rows) > 0
     renumbered = torch.cat([kept.new_zeros(1, dtype=torch.int64), kept.cumsum(0)])
+    kept = kept.nonzero()[:, 0]
     return Labels(renumbered[grouped], centers.photo[kept], column[kept], middle[kept], value[kept])
 
 
@@ -132,7 +133,7 @@ def centroids(place, row, rows, value):
     _, y, x = unravel(place, value.shape[1:])
     # sums of whole numbers: exact in any order
     sums = torch.zeros((2, rows), dtype=torch.int64, device=place.device).index_add_(1, row, torch.stack([y, x]))
-    return (sums.double() / torch.bincount(row, minlength=rows).clamp(min=1)).T.float()
+    return (sums.double() / counted(row, rows).clamp(min=1)).T.float()
 
 
 def tops(place, row, rows, value):
@@ -148,4 +149,4 @@ def tops(place, row, rows, value):
 def mean_of(values, row, rows):
     """(rows,) float32: mean of `values` ((n,) float32) by `row`, 0 where a row has none."""
     total = torch.zeros(rows, dtype=torch.float64, device=values.device).index_add_(0, row, values.double())
-    return (total / torch.bincount(row, minlength=rows).clamp(min=1)).float()
+    return (total / counted(row, rows).clamp(min=1)).float()

@@ -88,14 +88,20 @@ def mine(overlaps, y, t, tags, *, rank, seed_share, seed_nms, contain, kind="cim
         whole = t[:, tags].repeat_interleave(count, 1)  # (N, T S)
         able = overlaps.containing(flat, contain) & ~hidden
         found = torch.where(able, whole, -1.0).argmax(0).view_as(order)
-    column = torch.arange(len(tags), device=order.device)[:, None].expand_as(order)[keep]
-    seeds = torch.zeros(number, len(tags), dtype=torch.bool, device=order.device)
-    mined = torch.zeros_like(seeds)
-    seeds[order[keep], column] = mined[found[keep], column] = True
+    seeds, mined = (marked(rows, keep, number) for rows in (order, found))
     product = torch.where(mined, (y * t)[:, tags], -1.0)
     index = mined.any(1).nonzero()[:, 0]
     weight, best = product[index].max(1) if len(tags) else (product.new_zeros(0), index)
     return Mined(index, tags[best], weight, seeds)
+
+
+def marked(rows, keep, number):
+    """(number, T) bool: which numbers each of T lists `rows` (T, S) holds where `keep` (T, S) is true.
+
+    By sums over lists of one length: to take out those that are kept, a GPU would have to say how many they are.
+    """
+    times = torch.zeros((len(rows), number), dtype=torch.int64, device=rows.device)
+    return (times.scatter_add_(1, rows, keep.long()) > 0).T
 
 
 def greedy_nms(iou, valid, threshold):
@@ -124,17 +130,19 @@ def sampled(mined, draws):
     if not len(mined.index):
         return mined
     order = mined.column.argsort(stable=True)
-    _, group, size = torch.unique_consecutive(mined.column[order], return_inverse=True, return_counts=True)
-    weight = mined.weight[order].double()
-    total = weight.new_zeros(len(size)).index_add(0, group, weight)[group]
+    column, weight = mined.column[order], mined.weight[order].double()
+    group = torch.nn.functional.pad(column[1:] != column[:-1], (1, 0)).cumsum(0)  # from 0 on, as many as classes
+    size = torch.zeros_like(group).index_add(0, group, torch.ones_like(group))
+    last = (size.cumsum(0) - 1)[group]
+    first = last - size[group] + 1
+    total = torch.zeros_like(weight).index_add(0, group, weight)[group]
     weight = torch.where(total > 0, weight / total, 1.0)  # a class of tiny weights is not rounded away beside others
-    last = size.cumsum(0) - 1
     running = weight.cumsum(0)
-    before = running[last - size + 1] - weight[last - size + 1]
-    target = before[group] + draws.to(weight) * (running[last] - before)[group]
+    before = running[first] - weight[first]
+    target = before + draws.to(weight) * (running[last] - before)
     drawn = torch.searchsorted(running, target, right=True)
-    drawn = torch.minimum(torch.maximum(drawn, (last - size + 1)[group]), last[group])
-    return mined.only(order[drawn].unique())
+    drawn = torch.minimum(torch.maximum(drawn, first), last)
+    return mined.only(torch.zeros_like(group).index_fill(0, order[drawn], 1).nonzero()[:, 0])
 
 
 def assign(overlaps, mined, *, class_iou, integrity_iou, tagged=True):

@@ -38,7 +38,7 @@ def cam_loss(scores, pseudo):
     scores : (n, K + 1), before the softmax. pseudo : (n,) int64. The sum over the K other classes is divided by K.
     """
     log_p, log_rest = scores.log_softmax(1), log_complement(scores)
-    own = torch.nn.functional.one_hot(pseudo, scores.shape[1]).bool()
+    own = pseudo[:, None] == torch.arange(scores.shape[1], device=pseudo.device)
     others = log_rest.masked_fill(own, 0).sum(1) / (scores.shape[1] - 1)
     return -(log_p.gather(1, pseudo[:, None])[:, 0] + others).mean()
 
@@ -61,7 +61,8 @@ def mil_loss(z, present, *, positive_norm):
     absent = ~present
     negatives = absent.sum().clamp_min(1)
     positives = present.sum() if positive_norm == "present" else negatives
-    return -(z[present] + EPS).log().sum() / positives - (1 - z[absent] + EPS).log().sum() / negatives
+    there, not_there = (z + EPS).log().where(present, 0.0), (1 - z + EPS).log().where(absent, 0.0)
+    return -there.sum() / positives - not_there.sum() / negatives
 
 
 def center_loss(f, centers):
