@@ -85,7 +85,7 @@ def sample(index, i, naive, target, *, config, mean, rng):
 
 def normalised(values):
     """A map (h, w) min-max normalised, float32; a constant one becomes 0. Source: ICN, Sec. 4.6."""
-    return unit(np.asarray(values, np.float32).reshape(1, -1)).reshape(values.shape)
+    return unit(np.asarray(values, np.float32)[None])[0]
 
 
 def pixel_loss(logits, targets, *, kind):

@@ -46,8 +46,8 @@ def salient(instances, image, maps):
     if not len(rows) or not len(maps):
         return made
     masks = painted(instances.rles(rows), instances.size[image], made.shape[1:])
-    flat = at_size(maps, made.shape[1:]).reshape(len(maps), -1)
-    held = (1 - below(flat, factor=1.0)) * flat.any(1, keepdims=True)
+    large = at_size(maps, made.shape[1:])
+    held = ((1 - below(large, factor=1.0)) * large.any((1, 2), keepdims=True)).reshape(len(maps), -1)
     wide = masks.reshape(len(rows), -1).astype(np.float32)
     both = wide @ held.T
     iou = both / np.maximum(wide.sum(1, keepdims=True) + held.sum(1) - both, 1)

@@ -1,8 +1,8 @@
 """How well proposals fit peak response maps: PRM's retrieval and ICN's Eq. 5, all proposals and peaks of a photo at
-once, as matrix products.
+once.
 
-N masks and P maps on one grid of S pixels, flat. masks, outlines : (N, S) float32 0 or 1. maps : (P, S) float32, not
-negative. background : (P, S) float32, 1 where the background of the map's object is. All scores are (N, P) float32.
+N masks and P maps, compared on a grid whose pixels are those of the photo that are nearest to their middles. What lies
+inside a mask is summed by its run lengths; only its outline is drawn.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import numpy as np
 
 from tag2mask.data import rle
 from tag2mask.data.instances import Instances
+from tag2mask.data.ragged import take_ragged
 from tag2mask.data.rle import Rle, Size
 
 MASKS, PIXELS = 64, 2**25  # masks, and pixels of masks, that are painted at once: these bound the memory
@@ -47,34 +48,67 @@ def scored(
     """
     size = proposals.size[np.searchsorted(proposals.first, rows[0], side="right") - 1]
     large = at_size(maps, grid)
-    lowest = large if classes is None else at_size(classes, grid)
-    behind = below(lowest.reshape(len(large), -1), factor=background)
-    flat = large.reshape(len(large), -1)
+    behind = below(large if classes is None else at_size(classes, grid), factor=background)
+    large = unit(large) if score == "icn" else large / large.sum((1, 2), keepdims=True)
+    inside = sums_inside(proposals, rows, np.concatenate([large, behind, np.ones((1, *large.shape[1:]))]), size=size)
+    inside, in_background, area = np.split(inside, [len(large), 2 * len(large)], axis=1)
+    drawn = gradient(large, window=outline) if score == "icn" else large
+    along = sums_along(proposals.rles(rows), drawn, size=size, window=outline)
     factors = {name: factors[name] for name in FACTORS[score]}
     if score == "icn":
-        flat = unit(flat)
-        edges = gradient(flat.reshape(large.shape), window=outline).reshape(flat.shape)
+        scores = icn_scores(inside, along, in_background, area, **factors)
     else:
-        flat = flat / flat.sum(1, keepdims=True)
-    found = []
+        scores = prm_scores(inside, along, in_background, **factors)
+    return np.where(area > 0.5, scores, -np.inf).astype(np.float32)  # others are too small for any pixel of the grid
+
+
+def nearest(size: Size, grid: Size) -> list[np.ndarray]:
+    """[(h,) rows, (w,) columns] of a photo of `size` (H, W) nearest to the middles of the pixels of `grid` (h, w)."""
+    return [((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(grid, size)]
+
+
+def sums_inside(proposals: Instances, rows: np.ndarray, values: np.ndarray, *, size: Size) -> np.ndarray:
+    """(N, Q) float64: sums of `values` (Q, h, w) over the pixels of the grid that lie in each of the masks `rows`.
+
+    size : (H, W) of the photo. The grid's values are added up at the photo's pixels that they are read from, these
+    along the columns, as run lengths go: a mask's sum is that of the differences at the ends of its runs.
+    """
+    at_photo = np.zeros((len(values), int(size[1]), int(size[0])))
+    y, x = nearest(size, values.shape[1:])
+    (y, top), (x, left) = np.unique(y, return_index=True), np.unique(x, return_index=True)
+    at_photo[:, x[:, None], y] = np.add.reduceat(np.add.reduceat(values, top, axis=1), left, axis=2).transpose(0, 2, 1)
+    before = np.zeros((len(values), at_photo[0].size + 1))
+    at_photo.reshape(len(values), -1).cumsum(1, out=before[:, 1:])
+    runs, first = take_ragged(proposals.rle, proposals.rle_first, rows)
+    place = np.arange(len(runs)) - np.repeat(first[:-1], np.diff(first))  # in its mask; runs of odd place are inside
+    ends = runs.cumsum(dtype=np.int64) - np.repeat(np.arange(len(rows)), np.diff(first)) * at_photo[0].size
+    sign = np.where(place % 2, 1, -1)
+    sign[first[1:][np.diff(first) % 2 == 1] - 1] = 0  # the last run, where it is outside
+    return np.add.reduceat(before[:, ends] * sign, first[:-1], axis=1).T
+
+
+def sums_along(rles: Sequence[Rle], values: np.ndarray, *, size: Size, window: int) -> np.ndarray:
+    """(N, Q) float64: sums of `values` (Q, h, w) over the outlines of masks, drawn on their grid by `gradient`."""
+    grid = values.shape[1:]
+    flat = np.ascontiguousarray(values.transpose(0, 2, 1)).reshape(len(values), -1)
+    found = np.zeros((len(rles), len(values)))
     step = max(1, min(MASKS, PIXELS // int(np.prod(size, dtype=float))))
-    for k in range(0, len(rows), step):
-        masks = painted(proposals.rles(rows[k : k + step]), size, grid)
-        outlines = gradient(masks, window=outline)
-        masks, outlines = (one.reshape(len(one), -1).astype(np.float32) for one in (masks, outlines))
-        if score == "icn":
-            scores = icn_scores(masks, outlines, flat, edges, behind, **factors)
-        else:
-            scores = prm_scores(masks, outlines, flat, behind, **factors)
-        seen = masks.max(axis=1, keepdims=True) > 0  # others are too small for any pixel of the grid
-        found.append(np.where(seen, scores, -np.inf))
-    return np.concatenate(found)
+    for k in range(0, len(rles), step):
+        outlines = gradient(painted(rles[k : k + step], size, grid).transpose(0, 2, 1), window=window)
+        which, place = np.divmod(np.flatnonzero(outlines.view(bool)), flat.shape[1])
+        some, start = np.unique(which, return_index=True)
+        if len(some):
+            found[k + some] = np.add.reduceat(flat[:, place].astype(np.float64), start, axis=1).T
+    return found
 
 
 def painted(rles: Sequence[Rle], size: Size, grid: Size) -> np.ndarray:
-    """(n, h, w) uint8 0 or 1: masks of a photo of `size` (H, W) at the size `grid` (h, w), by the nearest middles."""
-    y, x = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(grid, size))
-    return rle.decode(rles, size)[:, y[:, None], x].astype(np.uint8)
+    """(n, h, w) uint8 0 or 1: masks of a photo of `size` (H, W) at the size `grid` (h, w), by the nearest middles.
+
+    In memory column by column, as run lengths are.
+    """
+    y, x = nearest(size, grid)
+    return rle.decode(rles, size).transpose(0, 2, 1).take(x, 1).take(y, 2).view(np.uint8).transpose(0, 2, 1)
 
 
 def at_size(maps: Sequence[np.ndarray], grid: Size) -> np.ndarray:
@@ -85,21 +119,20 @@ def at_size(maps: Sequence[np.ndarray], grid: Size) -> np.ndarray:
 
 
 def prm_scores(
-    masks: np.ndarray, outlines: np.ndarray, maps: np.ndarray, background: np.ndarray, *, balance: float, penalty: float
+    inside: np.ndarray, along: np.ndarray, behind: np.ndarray, *, balance: float, penalty: float
 ) -> np.ndarray:
     """balance x map inside the mask + map on the mask's outline - penalty x pixels of background in the mask.
 
-    maps : each with the sum 1. Source: PRM (proposal retrieval) and released code.
+    inside, along, behind : (N, P) sums of maps with the sum 1. Source: PRM (proposal retrieval) and released code.
     """
-    return balance * (masks @ maps.T) + outlines @ maps.T - penalty * (masks @ background.T)
+    return balance * inside + along - penalty * behind
 
 
 def icn_scores(
-    masks: np.ndarray,
-    outlines: np.ndarray,
-    maps: np.ndarray,
-    edges: np.ndarray,
-    background: np.ndarray,
+    inside: np.ndarray,
+    along: np.ndarray,
+    behind: np.ndarray,
+    area: np.ndarray,
     *,
     alpha: float,
     beta: float,
@@ -108,14 +141,13 @@ def icn_scores(
 ) -> np.ndarray:
     """alpha V.P / sum(P) + beta E(V).P + gamma B(V).P of maps V and masks P. Source: ICN, Eq. 5.
 
-    maps : each in [0, 1]. edges : (P, S) float32, E(V), see `gradient`. As the text reads the equation, the second
-    term is for "a similar outline", so E(V) is summed where the outline of P is, not in all of P, which would take the
-    largest; and the third is "to suppress", so B(V) is -1 in the background, 0 elsewhere. rebalance : divide by sum(P).
+    inside, along, behind : (N, P) sums over masks, their outlines, the background in masks: of V in [0, 1], of E(V),
+    see `gradient`, and pixels. area : (N, 1) sum(P). As the text reads the equation, the second term is for "a similar
+    outline", so E(V) is summed where the outline of P is, not in all of P, which would take the largest; and the third
+    is "to suppress", so B(V) is -1 in the background, 0 elsewhere. rebalance : divide by sum(P).
     """
-    inside = masks @ maps.T
-    if rebalance:
-        inside = inside / np.maximum(masks.sum(1, keepdims=True), 1)
-    return alpha * inside + beta * (outlines @ edges.T) - gamma * (masks @ background.T)
+    share = inside / np.maximum(area, 1) if rebalance else inside
+    return alpha * share + beta * along - gamma * behind
 
 
 def gradient(values: np.ndarray, *, window: int) -> np.ndarray:
@@ -124,18 +156,19 @@ def gradient(values: np.ndarray, *, window: int) -> np.ndarray:
     window : odd side, pixels; what lies outside the photo does not count. Of a mask its outline, of a map its edges.
     Source: PRM's released code (morphological gradient).
     """
-    square = np.ones((window, window), np.uint8)
-    found = [cv2.morphologyEx(np.ascontiguousarray(one), cv2.MORPH_GRADIENT, square) for one in values]
-    return np.array(found, values.dtype).reshape(values.shape)
+    square, found = np.ones((window, window), np.uint8), np.empty(values.shape, values.dtype)
+    for one, into in zip(np.ascontiguousarray(values), found):
+        cv2.morphologyEx(one, cv2.MORPH_GRADIENT, square, dst=into)
+    return found
 
 
 def below(maps: np.ndarray, *, factor: float) -> np.ndarray:
-    """(n, S) float32: 1 where maps (n, S) are below `factor` times their own mean, else 0. Source: PRM's code."""
-    return (maps < factor * maps.mean(1, keepdims=True)).astype(np.float32)
+    """(n, h, w) float32: 1 where maps (n, h, w) are below `factor` times their own mean, else 0. Source: PRM's code."""
+    return (maps < factor * maps.mean((1, 2), keepdims=True)).astype(np.float32)
 
 
 def unit(maps: np.ndarray) -> np.ndarray:
-    """Maps (n, S) min-max normalised into [0, 1]; a constant one, which says nothing, becomes 0. Source: ICN, 4.6."""
-    low = maps.min(1, keepdims=True)
-    reach = maps.max(1, keepdims=True) - low
+    """Maps (n, h, w) min-max normalised into [0, 1]; a constant one, which says nothing, becomes 0. ICN, Sec. 4.6."""
+    low = maps.min((1, 2), keepdims=True)
+    reach = maps.max((1, 2), keepdims=True) - low
     return np.divide(maps - low, reach, out=np.zeros_like(maps), where=reach > 0)

@@ -12,7 +12,17 @@ from tag2mask.data import rle
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
-from tag2mask.data.matching import allowed, below, gradient, icn_scores, painted, prm_scores, unit
+from tag2mask.data.matching import (
+    allowed,
+    below,
+    gradient,
+    icn_scores,
+    painted,
+    prm_scores,
+    sums_along,
+    sums_inside,
+    unit,
+)
 from tag2mask.data.scores import bounded
 from tag2mask.run.job import Job
 
@@ -26,7 +36,7 @@ def test_prm_s_retrieval_by_hand():
     """Of the map 0.4, 0.3, 0.2, 0.1 the first mask holds 0.7, its outline 0.3, no background; the second 0.9, 0.5, 1
     pixel. The second map is all in the last pixel, which no mask holds and the second outline touches."""
     maps = np.float32([[0.4, 0.3, 0.2, 0.1], [0, 0, 0, 1]])
-    scores = prm_scores(MASKS, OUTLINES, maps, BEHIND, balance=0.8, penalty=0.1)
+    scores = prm_scores(MASKS @ maps.T, OUTLINES @ maps.T, MASKS @ BEHIND.T, balance=0.8, penalty=0.1)
     np.testing.assert_allclose(scores, [[0.56 + 0.3, -0.1], [0.72 + 0.5 - 0.1, 1 - 0.1]], rtol=1e-6)
     config = Config()
     assert (config.background, config.penalty, config.balance) == (0.95, 1e-5, 0.8)
@@ -37,18 +47,19 @@ def test_eq_5_by_hand():
     maps, edges = np.float32([[1, 0.5, 0.25, 0]]), np.float32([[0.2, 0.4, 0, 0.6]])
     keys = {name: getattr(Config(), name) for name in ("alpha", "beta", "gamma")}
     assert keys == {"alpha": 0.95, "beta": 0.1, "gamma": 0.8}
-    scores = icn_scores(MASKS, OUTLINES, maps, edges, BEHIND[:1], **keys, rebalance=True)
+    sums = MASKS @ maps.T, OUTLINES @ edges.T, MASKS @ BEHIND[:1].T, MASKS.sum(1, keepdims=True)
+    scores = icn_scores(*sums, **keys, rebalance=True)
     first = [0.95 * 1.5 / 2 + 0.1 * 0.4, 0.95 * 1.75 / 3 + 0.1 * 0.8 - 0.8]
     np.testing.assert_allclose(scores[:, 0], first, rtol=1e-6)
-    scores = icn_scores(MASKS, OUTLINES, maps, edges, BEHIND[:1], **keys, rebalance=False)
+    scores = icn_scores(*sums, **keys, rebalance=False)
     np.testing.assert_allclose(scores[:, 0], [0.95 * 1.5 + 0.04, 0.95 * 1.75 + 0.08 - 0.8], rtol=1e-6)
 
 
 def test_rebalancing_prefers_the_mask_that_is_full_of_the_map():
     maps = np.float32([[1, 1, 0.5, 0]])
-    none, zero = np.zeros((1, 4), np.float32), {"alpha": 1, "beta": 0, "gamma": 0}
+    none, zero, area = np.zeros((2, 1)), {"alpha": 1, "beta": 0, "gamma": 0}, MASKS.sum(1, keepdims=True)
     with_it, without = (
-        icn_scores(MASKS, OUTLINES, maps, none, none, **zero, rebalance=on)[:, 0] for on in (True, False)
+        icn_scores(MASKS @ maps.T, none, none, area, **zero, rebalance=on)[:, 0] for on in (True, False)
     )
     assert with_it.argmax() == 0 and without.argmax() == 1
 
@@ -65,9 +76,9 @@ def test_outlines_by_hand():
 
 
 def test_background_and_unit_by_hand():
-    maps = np.float32([[0, 1, 2, 5], [3, 3, 3, 3]])
-    assert below(maps, factor=0.95).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]  # below 1.9, below 2.85
-    np.testing.assert_allclose(unit(maps), [[0, 0.2, 0.4, 1], [0, 0, 0, 0]], rtol=1e-6)
+    maps = np.float32([[0, 1, 2, 5], [3, 3, 3, 3]]).reshape(2, 2, 2)
+    assert below(maps, factor=0.95).reshape(2, 4).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]  # below 1.9, below 2.85
+    np.testing.assert_allclose(unit(maps).reshape(2, 4), [[0, 0.2, 0.4, 1], [0, 0, 0, 0]], rtol=1e-6)
 
 
 def test_algorithm_1_by_hand():
@@ -166,6 +177,25 @@ def test_chunks_and_the_grid_change_nothing(monkeypatch):
     assert whole.row.tolist() == parts.row.tolist() and whole.score == pytest.approx(parts.score)
     small = painted(rle.encode(np.array([LEFT])), (SIDE, SIDE), (16, 16))
     assert np.array_equal(small[0], LEFT[1::2, 1::2]) and small.dtype == np.uint8
+
+
+@pytest.mark.parametrize("size, grid", [((12, 9), (30, 20)), ((31, 40), (17, 12)), ((16, 16), (16, 16))])
+def test_sums_by_run_lengths_are_those_of_masks_drawn_on_the_grid(size, grid):
+    """Larger than the photo, smaller, and of its size; masks that are empty, whole, and begin or end at a corner."""
+    rng = np.random.default_rng(2)
+    masks = rng.random((8, *size)) < rng.uniform(0.1, 0.9, (8, 1, 1))
+    masks[0], masks[1] = False, True
+    masks[2, 0, 0] = masks[3, -1, -1] = True
+    builder = InstancesBuilder({})
+    for name in ("a", "b"):
+        builder.add(name, size, masks, category=0)
+    values = rng.random((3, *grid))
+    drawn = painted(rle.encode(masks), size, grid)
+    rows = np.array([8, 9, 10, 11, 13, 15])
+    found = sums_inside(builder.finish(), rows, values, size=size)
+    np.testing.assert_allclose(found, np.einsum("nhw,qhw->nq", drawn, values)[rows - 8], rtol=1e-9)
+    edges = sums_along(rle.encode(masks), values, size=size, window=3)
+    np.testing.assert_allclose(edges, np.einsum("nhw,qhw->nq", gradient(drawn, window=3), values), rtol=1e-9)
 
 
 def test_the_scores_are_those_of_a_loop_over_peaks_and_proposals():
