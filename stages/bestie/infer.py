@@ -59,8 +59,7 @@ def photo_instances(model, photo, *, size, config, mean, std, tags=None, points=
     else:
         found = refined(probability, center, offset, allowed, config=config, points=points)
         number, column, score = found.number, found.column, found.weight
-    number = functional.interpolate(number[:, None].float(), size=tuple(map(int, size)), mode="nearest-exact")[0, 0]
-    masks = rle.of_numbers(number.to(torch.int32).cpu().numpy(), len(column))
+    masks = rle.of_numbers(number[0].cpu().numpy(), len(column), size)
     seen = np.flatnonzero(rle.area(masks))
     return [masks[n] for n in seen], column.cpu().numpy()[seen], score.cpu().numpy()[seen]
 

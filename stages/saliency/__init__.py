@@ -7,9 +7,9 @@
 def run(inputs, config, job):
     """{"saliency": Maps, "salient": Instances} of one shard, of all training photos without job.shard.
 
-    inputs : index. One map a photo, category 0, float16 in [0, 1] in steps of 1/255, of the photo's size (u2netp:
-    320 x 320 cells that tile the photo). Instances: category 0, best first, see sources.py. Raises UserError where
-    what is made elsewhere lacks a photo.
+    inputs : index. One map a photo, category 0, float16 in [0, 1] in steps of 1/255, of the photo's size within 2,048
+    pixels (u2netp: 320 x 320 cells that tile the photo). Instances: category 0, best first, see sources.py. Raises
+    UserError where what is made elsewhere lacks a photo.
     """
     from tag2mask.data.index import Index
     from tag2mask.errors import UserError
@@ -56,7 +56,7 @@ def seen(index, photos, config, job):
         found = look(index, i)
         if found is None:
             missing.append(name)
-        saliency, masks, score = found or (None, np.zeros((0, *size), bool), [])
+        saliency, masks, score = found or (None, [], [])
         maps.add(name, size, [] if saliency is None else [(0, saliency)])
         instances.add(name, size, masks, category=0, score=score)
     table = instances.finish()
@@ -73,6 +73,7 @@ def alone(photo, section):
     """
     from stages.saliency import sources
     from stages.saliency.config import Config
+    from tag2mask.data import rle
     from tag2mask.errors import UserError
     from tag2mask.run.config import parse
 
@@ -80,4 +81,4 @@ def alone(photo, section):
     if config.source in ("folder", "instances"):
         raise UserError(f"saliency.path, {config.path}, has nothing of a photo of no run; only rbd and u2netp make it.")
     _, masks, score = sources.described(sources.maker(config, threads=1)(photo), photo.shape[:2], config)
-    return masks, score
+    return rle.decode(masks, photo.shape[:2]), score

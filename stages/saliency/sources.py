@@ -7,10 +7,11 @@ import numpy as np
 from stages.saliency.components import salient_components
 from tag2mask.data import rle
 from tag2mask.data.greymaps import kept
+from tag2mask.data.scale import LARGEST, size_within
 
 
 def opened(config, *, threads):
-    """A function (index, i) -> (saliency (h, w) float16 in [0, 1], masks (n, H, W) bool, score (n,)) of photo i.
+    """A function (index, i) -> (saliency (h, w) float16 in [0, 1], masks, n RLE dicts, score (n,)) of photo i.
 
     It gives None for a photo that a folder or file lacks. Instances are best first, see `salient_components`; score :
     their area, as a share of the photo, times their mean saliency. threads : of the network. Raises UserError where
@@ -30,9 +31,10 @@ def opened(config, *, threads):
 def described(saliency, size, config):
     """(the map as it is stored, masks, score) of a photo of `size` (H, W); the instances follow from what is stored."""
     saliency = kept(saliency)
-    return saliency, *salient_components(
-        saliency, size, threshold=config.threshold, least_area=config.least_area, keep=config.keep
+    masks, score = salient_components(
+        saliency, size_within(size, LARGEST), threshold=config.threshold, least_area=config.least_area, keep=config.keep
     )
+    return saliency, rle.scaled(rle.encode(masks), size), score
 
 
 def imported(config):
@@ -48,8 +50,8 @@ def imported(config):
             return None
         share = np.asarray(rle.area(found), float) / (size[0] * size[1])
         best = np.flatnonzero(share >= config.least_area)[: config.keep]
-        masks = rle.decode([found[k] for k in best], size)
-        return masks.any(0).astype(np.float16), masks, share[best]
+        masks = [found[k] for k in best]
+        return rle.decode(masks, size, within=LARGEST).any(0).astype(np.float16), masks, share[best]
 
     return seen
 

@@ -9,6 +9,7 @@ from stages.segment.config import Config
 from stages.segment.data import entering
 from tag2mask.data.labelmaps import VOID
 from tag2mask.data.maps import MapsBuilder
+from tag2mask.data.scale import LARGEST, resized, size_within
 from tag2mask.learn.backbone import normalise
 from tag2mask.learn.crops import resize
 from tag2mask.learn.loop import start
@@ -43,7 +44,8 @@ def label_photo(model, photo, *, size, config, mean, std):
         if config.test_flip:
             found = found + model(x.flip(3))["out"].softmax(1).flip(3)
         total = total + scaled(found, grid)
-    return best_class(total[0], tuple(map(int, size))).cpu().numpy()
+    label = best_class(total[0], size_within([int(side) for side in size], LARGEST)).cpu().numpy()
+    return resized(label, tuple(map(int, size)))
 
 
 def scaled(maps, size):

@@ -15,6 +15,7 @@ from tag2mask.data import rle
 from tag2mask.data.instances import Instances
 from tag2mask.data.ragged import take_ragged
 from tag2mask.data.rle import Rle, Size
+from tag2mask.data.scale import nearest
 
 MASKS, PIXELS = 64, 2**25  # masks, and pixels of masks, that are painted at once: these bound the memory
 FACTORS = {"prm": ("balance", "penalty"), "icn": ("alpha", "beta", "gamma", "rebalance")}
@@ -62,11 +63,6 @@ def scored(
     return np.where(area > 0.5, scores, -np.inf).astype(np.float32)  # others are too small for any pixel of the grid
 
 
-def nearest(size: Size, grid: Size) -> list[np.ndarray]:
-    """[(h,) rows, (w,) columns] of a photo of `size` (H, W) nearest to the middles of the pixels of `grid` (h, w)."""
-    return [((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(grid, size)]
-
-
 def sums_inside(proposals: Instances, rows: np.ndarray, values: np.ndarray, *, size: Size) -> np.ndarray:
     """(N, Q) float64: sums of `values` (Q, h, w) over the pixels of the grid that lie in each of the masks `rows`.
 
@@ -92,7 +88,7 @@ def sums_along(rles: Sequence[Rle], values: np.ndarray, *, size: Size, window: i
     grid = values.shape[1:]
     flat = np.ascontiguousarray(values.transpose(0, 2, 1)).reshape(len(values), -1)
     found = np.zeros((len(rles), len(values)))
-    step = max(1, min(MASKS, PIXELS // int(np.prod(size, dtype=float))))
+    step = at_once(size)
     for k in range(0, len(rles), step):
         outlines = gradient(painted(rles[k : k + step], size, grid).transpose(0, 2, 1), window=window)
         which, place = np.divmod(np.flatnonzero(outlines.view(bool)), flat.shape[1])
@@ -102,13 +98,21 @@ def sums_along(rles: Sequence[Rle], values: np.ndarray, *, size: Size, window: i
     return found
 
 
+def at_once(size: Size) -> int:
+    """So many masks of a photo of `size` (H, W) are in memory together."""
+    return max(1, min(MASKS, PIXELS // int(np.prod(size, dtype=float))))
+
+
 def painted(rles: Sequence[Rle], size: Size, grid: Size) -> np.ndarray:
     """(n, h, w) uint8 0 or 1: masks of a photo of `size` (H, W) at the size `grid` (h, w), by the nearest middles.
 
     In memory column by column, as run lengths are.
     """
-    y, x = nearest(size, grid)
-    return rle.decode(rles, size).transpose(0, 2, 1).take(x, 1).take(y, 2).view(np.uint8).transpose(0, 2, 1)
+    (y, x), step = nearest(size, grid), at_once(size)
+    made = np.empty((len(rles), len(x), len(y)), bool)
+    for k in range(0, len(rles), step):
+        made[k : k + step] = rle.decode(rles[k : k + step], size).transpose(0, 2, 1).take(x, 1).take(y, 2)
+    return made.view(np.uint8).transpose(0, 2, 1)
 
 
 def at_size(maps: Sequence[np.ndarray], grid: Size) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pycocotools import mask as coco_mask
 
-from tag2mask.data.scale import resized, size_within
+from tag2mask.data.scale import nearest, resized, size_within
 
 Rle = dict[str, Any]  # {"size": [h, w], "counts": bytes}
 Size = Sequence[int] | np.ndarray  # height, width
@@ -45,9 +45,14 @@ def scaled(rles: Sequence[Rle], size: Size) -> list[Rle]:
     ]  # fmt: skip
 
 
-def of_numbers(numbers: np.ndarray, count: int) -> list[Rle]:
-    """The masks of the numbers 1 to `count` in a map (H, W) of numbers, one after the other; some may be empty."""
-    return [encode((numbers == n)[None])[0] for n in range(1, count + 1)]
+def of_numbers(numbers: np.ndarray, count: int, size: Size) -> list[Rle]:
+    """The masks of the numbers 1 to `count` in a map (h, w) of numbers, at `size` (H, W) by nearest pixels.
+
+    One after the other, some may be empty. Numbers are laid column by column, as run lengths go.
+    """
+    y, x = nearest(numbers.shape, size)
+    large = numbers.astype(np.min_scalar_type(count)).T.take(x, 0).take(y, 1).T
+    return [encode((large == n)[None])[0] for n in range(1, count + 1)]
 
 
 def to_counts(rle: Rle) -> np.ndarray:

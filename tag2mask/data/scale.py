@@ -30,3 +30,8 @@ def resized(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if tuple(labels.shape) == tuple(size):
         return labels
     return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def nearest(size: Sequence[int] | np.ndarray, grid: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+    """[(h,) rows, (w,) columns] int of `size` (H, W) that are nearest to the middles of the pixels of `grid` (h, w)."""
+    return [((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(grid, size)]

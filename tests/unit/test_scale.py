@@ -29,7 +29,11 @@ def test_masks_scale_by_nearest_pixels_and_those_of_the_size_stay():
 
 def test_masks_of_a_map_of_numbers():
     numbers = np.array([[0, 1, 1], [3, 0, 1]], np.int32)
-    assert rle.area(rle.of_numbers(numbers, 3)).tolist() == [3, 0, 1] and rle.of_numbers(numbers, 0) == []
+    assert (
+        rle.area(rle.of_numbers(numbers, 3, (2, 3))).tolist() == [3, 0, 1] and rle.of_numbers(numbers, 0, (2, 3)) == []
+    )
+    larger = rle.of_numbers(numbers, 3, SIZE)
+    np.testing.assert_array_equal(rle.decode(larger, SIZE)[0], (numbers == 1).repeat(2, 0).repeat(2, 1))
 
 
 def test_masks_are_decoded_within_a_side():
