@@ -6,6 +6,7 @@ peaks are PRM's: found on the enlarged maps before they are normalised, which ch
 ICN's, found on the normalised maps.
 """
 
+AT_ONCE = 16  # images that go through the network together, on a GPU
 TITLES = {"pam": "PAM", "prm": "class responses"}  # what maps of a classifier with this head are called
 
 
@@ -20,7 +21,7 @@ def run(inputs, config, job):
 
     import numpy as np
 
-    from stages.cam.maps import attention, class_maps, normalise, responses
+    from stages.cam.maps import attention, normalise, photo_maps, responses
     from stages.cam.peaks import photo_peaks, response_peaks, rising_peaks
     from stages.classifier.model import restore
     from tag2mask.data.index import Index
@@ -28,8 +29,7 @@ def run(inputs, config, job):
     from tag2mask.data.ragged import starts
     from tag2mask.data.tables import Table
     from tag2mask.errors import UserError
-    from tag2mask.learn.ahead import Ahead
-    from tag2mask.learn.loop import start, workers_of
+    from tag2mask.learn.loop import on_cpu, start, workers_of
     from tag2mask.store.weights import Weights
 
     index, weights = Index.load(inputs.index), Weights.load(inputs.weights, "classifier")
@@ -50,23 +50,27 @@ def run(inputs, config, job):
     head = weights.meta["head"]
     named = {"head": head, "title": TITLES.get(head, "CAM")}
     builder = MapsBuilder(np.float16, {"stride": model.stride, "size": side, **named, "normalise": config.normalise})
-    counts, category, places, scores, empty = [], [], [], [], 0
-    with Ahead(lambda t: index.photo(photos[t]), iterations=len(photos), workers=workers_of(job)) as load:
-        for t in job.progress(range(len(photos)), total=len(photos), what="cam"):
-            photo, tags, size = load(t), index.tags(photos[t]), tuple(index.size[photos[t]].tolist())
-            maps = searched = np.zeros((0, 1, 1), np.float32)
-            if tags:
-                chosen = [column[c] for c in tags]
-                positive, signed = class_maps(model, photo, chosen, side=side, scales=config.scales, flip=config.flip)
-                maps = attention(signed, bias[chosen]) if probable else normalise(positive)
-                searched = responses(model, signed, chosen) if config.peaks == "median" else maps
-                empty += int((maps.max((1, 2)) == 0).sum())
-            builder.add(index.image_id[photos[t]], size, list(zip(tags, maps)))
-            number, yx, score = find(searched, size, most=config.most, share=config.join)
-            counts.append(len(number))
-            category.append(np.array(tags, np.int16)[number])
-            places.append(yx)
-            scores.append(score)
+    columns = [[column[c] for c in index.tags(i)] for i in photos]
+    look = partial(find, most=config.most, share=config.join)
+    none = np.zeros((0, 1, 1), np.float16)
+    found, empty = [(none, look(none.astype(np.float32), (1, 1)))] * len(photos), 0  # maps and peaks of no class
+    made = photo_maps(
+        index, photos, model, columns, side=side, scales=config.scales, flip=config.flip, workers=workers_of(job),
+        at_once=config.images_at_once or (1 if on_cpu(job) else AT_ONCE),
+    )  # fmt: skip
+    for t, (positive, signed) in job.progress(made, total=sum(map(bool, columns)), what="cam"):
+        maps = attention(signed, bias[columns[t]]) if probable else normalise(positive)
+        searched = responses(model, signed, columns[t]) if config.peaks == "median" else maps
+        found[t] = maps.astype(np.float16), look(searched, tuple(index.size[photos[t]].tolist()))
+        empty += int((maps.max((1, 2)) == 0).sum())
+    counts, category, places, scores = [], [], [], []
+    for i, (maps, (number, yx, score)) in zip(photos, found):
+        tags = index.tags(i)
+        builder.add(index.image_id[i], index.size[i], list(zip(tags, maps)))
+        counts.append(len(number))
+        category.append(np.array(tags, np.int16)[number])
+        places.append(yx)
+        scores.append(score)
     cam = builder.finish()
     job.count(photos=len(photos), maps=len(cam), peaks=int(np.sum(counts)), maps_without_response=empty)
     if len(cam):

@@ -31,6 +31,12 @@ class Config(Section):
         "map, the sigmoid of the score map with its bias, so that values compare between photos and classes (Fan 3.1).",
     )
     flip: bool = Field(True, description="Average with the mirrored photo; BESTIE's code (PRM's: no).")
+    images_at_once: int | None = Field(
+        None,
+        ge=1,
+        description="Images, photos of one size and their mirror images, that go through the network together; none: "
+        "16 on a GPU, 1 on a CPU, where more take memory and no less time; ours.",
+    )
     peaks: Literal["window", "median", "gaussian"] = Field(
         "window",
         description="window: maxima of the normalised map at photo resolution, see `mean_filter`, `window` and `floor` "

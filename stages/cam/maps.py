@@ -4,31 +4,59 @@ import numpy as np
 import torch
 from scipy import special
 
+from tag2mask.learn.ahead import Ahead
 from tag2mask.learn.crops import network_size, resize
+from tag2mask.learn.photos import alike
 
 
 @torch.no_grad()
-def class_maps(model, photo, columns, *, side, scales=(1.0,), flip=True):
-    """Activation maps of the classes `columns` of one photo, averaged over scales and mirroring, not normalised.
+def class_maps(model, photos, columns, *, side, scales=(1.0,), flip=True, at_once=1):
+    """Activation maps of some classes of each photo, averaged over scales and mirroring, not normalised.
 
-    model : Classifier in evaluation mode. photo : (H, W, 3) uint8 RGB. columns : (n,) int, the model's class columns.
-    side : square root of the network input's area at scale 1. Returns two (n, h, w) float32 on the grid of the largest
-    scale: the mean of the rectified maps, not negative, and the mean of the maps as they are, any sign, without bias.
+    model : Classifier in evaluation mode. photos : B arrays (H, W, 3) uint8 RGB of one size. columns : B lists of n
+    int, the model's class columns. side : square root of the network input's area at scale 1. at_once : so many images,
+    photos and their mirror images, go through the network together. Returns B pairs of (n, h, w) float32 on the grid of
+    the largest scale: the mean of the rectified maps, not negative, and the mean of the maps as they are, any sign,
+    without bias.
     """
-    inputs = [network_size(photo.shape[:2], side=side * s, stride=model.stride) for s in sorted(scales, reverse=True)]
+    sides = [side * scale for scale in sorted(scales, reverse=True)]
+    sizes = [network_size(photos[0].shape[:2], side=one, stride=model.stride) for one in sides]
+    used = sorted({column for some in columns for column in some})
     total = None
-    for size in inputs:
-        batch = resize(photo, size)[None]
+    for size in sizes:
+        batch = np.stack([resize(photo, size) for photo in photos])
         if flip:
             batch = np.concatenate([batch, batch[:, :, ::-1]])
-        signed = model(model.backbone.normalise(batch))[1][:, list(columns)]
-        maps = torch.stack([signed.clamp(min=0), signed])  # (2, 1 or with its mirror image 2, n, h, w)
-        maps = (maps[:, 0] + maps[:, 1].flip(3)) / 2 if flip else maps[:, 0]
+        parts = (batch[k : k + at_once] for k in range(0, len(batch), at_once))
+        signed = torch.cat([model(model.backbone.normalise(part))[1][:, used] for part in parts])
+        maps = torch.stack([signed.clamp(min=0), signed])  # (2, B or with their mirror images 2 B, n, h, w)
+        if flip:
+            maps = (maps[:, : len(photos)] + maps[:, len(photos) :].flip(4)) / 2
         if total is None:
             total = maps
         else:
-            total = total + torch.nn.functional.interpolate(maps, total.shape[2:], mode="bilinear", align_corners=False)
-    return tuple((total / len(inputs)).float().cpu().numpy())
+            grid = total.shape[3:]
+            more = torch.nn.functional.interpolate(maps.flatten(0, 1), grid, mode="bilinear", align_corners=False)
+            total = total + more.unflatten(0, maps.shape[:2])
+    total = (total / len(sizes)).float().cpu().numpy()
+    return [tuple(total[:, b][:, [used.index(c) for c in some]]) for b, some in enumerate(columns)]
+
+
+def photo_maps(index, photos, model, columns, *, at_once, workers, **keys):
+    """Yields (t, `class_maps` of photos[t]) of all of `photos` (places in the index) with a class, those of one size
+    together.
+
+    columns : for every one of `photos` a list of int. keys : of `class_maps`. workers : see `Ahead`.
+    """
+    groups = alike([tuple(index.size[i]) if some else None for i, some in zip(photos, columns)], most=at_once)
+
+    def load(g):
+        return [index.photo(photos[t]) for t in groups[g]]
+
+    with Ahead(load, iterations=len(groups), workers=workers) as loaded:
+        for g, group in enumerate(groups):
+            chosen = [columns[t] for t in group]
+            yield from zip(group, class_maps(model, loaded(g), chosen, at_once=at_once, **keys))
 
 
 def normalise(maps):

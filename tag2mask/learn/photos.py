@@ -35,3 +35,17 @@ def labelled_photos(index, labels, used, *, images, stage):
 def spread(count, most=LOOKED_AT):
     """At most so many of the numbers 0..count - 1, evenly spread, with the first and the last."""
     return np.unique(np.linspace(0, count - 1, most).round().astype(int))
+
+
+def alike(kinds, *, most):
+    """[[places of `kinds`]]: at most so many together that have one kind, in the order of their first; None in none."""
+    groups, open_ = [], {}
+    for t, kind in enumerate(kinds):
+        if kind is None:
+            continue
+        group = open_.get(kind)
+        if group is None or len(group) == most:
+            group = open_[kind] = []
+            groups.append(group)
+        group.append(t)
+    return groups

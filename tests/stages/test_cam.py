@@ -197,19 +197,32 @@ def model():
 PHOTO = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
 
 
+def maps_of(model, photo, columns, **keys):
+    """The maps of one photo."""
+    return class_maps(model, [photo], [columns], **keys)[0]
+
+
+def test_photos_that_go_through_the_network_together_have_their_own_maps(model):
+    photos, columns = [PHOTO, PHOTO[::-1], PHOTO[:, ::-1]], [[2, 0], [1], [0, 1, 2]]
+    found = class_maps(model, photos, columns, side=64, scales=(1.0, 2.0), at_once=4)
+    for photo, some, pair in zip(photos, columns, found):
+        for ours, alone in zip(pair, maps_of(model, photo, some, side=64, scales=(1.0, 2.0))):
+            np.testing.assert_allclose(ours, alone, atol=1e-4)
+
+
 def test_flip_averaging_commutes_with_mirroring(model):
-    maps, signed = class_maps(model, PHOTO, [2, 0], side=64)
-    mirrored, signed_mirrored = class_maps(model, PHOTO[:, ::-1], [2, 0], side=64)
+    maps, signed = maps_of(model, PHOTO, [2, 0], side=64)
+    mirrored, signed_mirrored = maps_of(model, PHOTO[:, ::-1], [2, 0], side=64)
     assert maps.shape == (2, 3, 5) and (maps >= 0).all() and maps.any()
     assert np.allclose(maps[:, :, ::-1], mirrored, atol=1e-5)
     assert np.allclose(signed[:, :, ::-1], signed_mirrored, atol=1e-5)
-    assert not np.allclose(maps, class_maps(model, PHOTO, [2, 0], side=64, flip=False)[0], atol=1e-3)
+    assert not np.allclose(maps, maps_of(model, PHOTO, [2, 0], side=64, flip=False)[0], atol=1e-3)
 
 
 def test_score_maps_are_not_rectified_and_their_mean_with_the_bias_is_the_logit(model):
     size = (64, 64)  # of the photo and of the network's input: nothing is resized
     photo = np.random.default_rng(3).integers(0, 256, (*size, 3)).astype(np.uint8)
-    positive, maps = class_maps(model, photo, [0, 1, 2], side=64, flip=False)
+    positive, maps = maps_of(model, photo, [0, 1, 2], side=64, flip=False)
     assert maps.min() < 0
     assert np.array_equal(positive, np.maximum(maps, 0))
     with torch.no_grad():
@@ -218,14 +231,14 @@ def test_score_maps_are_not_rectified_and_their_mean_with_the_bias_is_the_logit(
 
 
 def test_the_mirrored_score_maps_are_averaged_before_the_sigmoid(model):
-    maps = class_maps(model, PHOTO, [0, 2], side=64)[1]
-    alone = class_maps(model, PHOTO, [0, 2], side=64, flip=False)[1]
-    mirrored = class_maps(model, PHOTO[:, ::-1], [0, 2], side=64, flip=False)[1][:, :, ::-1]
+    maps = maps_of(model, PHOTO, [0, 2], side=64)[1]
+    alone = maps_of(model, PHOTO, [0, 2], side=64, flip=False)[1]
+    mirrored = maps_of(model, PHOTO[:, ::-1], [0, 2], side=64, flip=False)[1][:, :, ::-1]
     assert np.allclose(maps, (alone + mirrored) / 2, atol=1e-5)
 
 
 def test_scales_are_averaged_on_the_largest_grid(model):
-    one, two, both = (class_maps(model, PHOTO, [1], side=64, scales=s)[0] for s in ((1.0,), (2.0,), (1.0, 2.0)))
+    one, two, both = (maps_of(model, PHOTO, [1], side=64, scales=s)[0] for s in ((1.0,), (2.0,), (1.0, 2.0)))
     enlarged = torch.nn.functional.interpolate(torch.tensor(one)[None], two.shape[1:], mode="bilinear")[0].numpy()
     assert both.shape == two.shape and np.allclose(both, (two + enlarged) / 2, atol=1e-6)
 
@@ -281,7 +294,7 @@ def test_a_shard_of_attention_maps(inputs, anyweights):
     assert maps.meta["normalise"] == "sigmoid" and maps.data.min() > 0 and maps.data.max() < 1
     photo = Index.load(inputs.index).photo(0)
     model = restore(Weights.load(inputs.weights))  # it normalises as the file says
-    scores = class_maps(model, photo, [1], side=64)[1][0] + model.bias[1].item()
+    scores = maps_of(model, photo, [1], side=64)[1][0] + model.bias[1].item()
     assert maps.map(0) == pytest.approx(1 / (1 + np.exp(-scores)), abs=1e-3)
     first, score = table["first"], table["score"]
     assert first[-1] == len(score) > 0 and (score >= 0.1).all() and (score < 1).all()

@@ -112,7 +112,7 @@ def test_prm_s_peaks_of_tagged_classes_beside_unchanged_maps(inputs):
         columns = [[2, 5, 9].index(c) for c in index.tags(i)]
         rows = slice(*first[i : i + 2])
         if columns:
-            signed = class_maps(model, index.photo(i), columns, side=64, scales=(1.0, 2.0))[1]
+            signed = class_maps(model, [index.photo(i)], [columns], side=64, scales=(1.0, 2.0))[0][1]
             large = responses(model, signed, columns)
             number, yx, score = response_peaks(large, (50, 70), enlarge=8, floor=-0.05, most=25)
             assert table["category"][rows].tolist() == [index.tags(i)[k] for k in number]

@@ -12,6 +12,7 @@ import torch
 
 from tag2mask.errors import UserError
 from tag2mask.learn import checkpoints, loop
+from tag2mask.learn.photos import alike
 from tag2mask.learn.schedules import make_schedule
 from tag2mask.run.job import Job
 from tag2mask.run.progress import line
@@ -252,3 +253,8 @@ def test_an_unreadable_or_foreign_checkpoint_starts_again(tmp_path, caplog):
     assert checkpoints.load_checkpoint(tmp_path, model=model, optimiser=optimiser) == (0, {})
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert caplog.text.count("training starts again") == 2
+
+
+def test_what_is_alike_goes_together():
+    assert alike(["a", "b", None, "a", "a", "b"], most=2) == [[0, 3], [1, 5], [4]]
+    assert alike([], most=3) == [] and alike([None], most=3) == [] and alike("aab", most=1) == [[0], [1], [2]]

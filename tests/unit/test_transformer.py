@@ -115,7 +115,7 @@ def test_a_file_with_the_network_s_own_names(tmp_path):
 def test_the_classifier_s_maps_lie_on_the_patches(head):
     model = build(META | {"head": head}).eval()
     photo = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    maps, _ = class_maps(model, photo, [1], side=56)
+    [(maps, _)] = class_maps(model, [photo], [[1]], side=56)
     assert model.stride == 14 and maps.shape == (1, 3, 5)  # 46 x 69 pixels, rounded to patches
     model.train()(noise(1, 3, 56, 56))[0].sum().backward()
     assert model.backbone.net.vit.pos_embed.grad.abs().sum() > 0
