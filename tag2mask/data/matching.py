@@ -13,7 +13,6 @@ import numpy as np
 
 from tag2mask.data import rle
 from tag2mask.data.instances import Instances
-from tag2mask.data.ragged import take_ragged
 from tag2mask.data.rle import Rle, Size
 from tag2mask.data.scale import nearest
 
@@ -51,10 +50,10 @@ def scored(
     large = at_size(maps, grid)
     behind = below(large if classes is None else at_size(classes, grid), factor=background)
     large = unit(large) if score == "icn" else large / large.sum((1, 2), keepdims=True)
-    inside = sums_inside(proposals, rows, np.concatenate([large, behind, np.ones((1, *large.shape[1:]))]), size=size)
-    inside, in_background, area = np.split(inside, [len(large), 2 * len(large)], axis=1)
     drawn = gradient(large, window=outline) if score == "icn" else large
-    along = sums_along(proposals.rles(rows), drawn, size=size, window=outline)
+    values = np.concatenate([large, behind, np.ones((1, *large.shape[1:]), np.float32)])
+    inside, along = sums(proposals.rles(rows), values, drawn, size=size, window=outline)
+    inside, in_background, area = np.split(inside, [len(large), 2 * len(large)], axis=1)
     factors = {name: factors[name] for name in FACTORS[score]}
     if score == "icn":
         scores = icn_scores(inside, along, in_background, area, **factors)
@@ -63,39 +62,45 @@ def scored(
     return np.where(area > 0.5, scores, -np.inf).astype(np.float32)  # others are too small for any pixel of the grid
 
 
-def sums_inside(proposals: Instances, rows: np.ndarray, values: np.ndarray, *, size: Size) -> np.ndarray:
-    """(N, Q) float64: sums of `values` (Q, h, w) over the pixels of the grid that lie in each of the masks `rows`.
+def sums(
+    rles: Sequence[Rle], inside: np.ndarray, along: np.ndarray, *, size: Size, window: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """((N, Q), (N, R)) float64: sums of `inside` (Q, h, w) over N masks, and of `along` (R, h, w) over their outlines.
 
-    size : (H, W) of the photo. The grid's values are added up at the photo's pixels that they are read from, these
-    along the columns, as run lengths go: a mask's sum is that of the differences at the ends of its runs.
+    size : (H, W) of the photo, whose masks are painted on the grid (h, w). A mask's sum is made of the differences of
+    running sums at the ends of its runs, column by column, so that no product with all pixels is taken.
     """
-    at_photo = np.zeros((len(values), int(size[1]), int(size[0])))
-    y, x = nearest(size, values.shape[1:])
-    (y, top), (x, left) = np.unique(y, return_index=True), np.unique(x, return_index=True)
-    at_photo[:, x[:, None], y] = np.add.reduceat(np.add.reduceat(values, top, axis=1), left, axis=2).transpose(0, 2, 1)
-    before = np.zeros((len(values), at_photo[0].size + 1))
-    at_photo.reshape(len(values), -1).cumsum(1, out=before[:, 1:])
-    runs, first = take_ragged(proposals.rle, proposals.rle_first, rows)
-    place = np.arange(len(runs)) - np.repeat(first[:-1], np.diff(first))  # in its mask; runs of odd place are inside
-    ends = runs.cumsum(dtype=np.int64) - np.repeat(np.arange(len(rows)), np.diff(first)) * at_photo[0].size
-    sign = np.where(place % 2, 1, -1)
-    sign[first[1:][np.diff(first) % 2 == 1] - 1] = 0  # the last run, where it is outside
-    return np.add.reduceat(before[:, ends] * sign, first[:-1], axis=1).T
-
-
-def sums_along(rles: Sequence[Rle], values: np.ndarray, *, size: Size, window: int) -> np.ndarray:
-    """(N, Q) float64: sums of `values` (Q, h, w) over the outlines of masks, drawn on their grid by `gradient`."""
-    grid = values.shape[1:]
-    flat = np.ascontiguousarray(values.transpose(0, 2, 1)).reshape(len(values), -1)
-    found = np.zeros((len(rles), len(values)))
+    grid = inside.shape[1:]
+    pixels = int(np.prod(grid))
+    running = np.zeros((len(inside), pixels + 1))
+    in_columns(inside).cumsum(1, out=running[:, 1:])
+    along = in_columns(along)
+    found = np.zeros((len(rles), len(inside))), np.zeros((len(rles), len(along)))
     step = at_once(size)
     for k in range(0, len(rles), step):
-        outlines = gradient(painted(rles[k : k + step], size, grid).transpose(0, 2, 1), window=window)
-        which, place = np.divmod(np.flatnonzero(outlines.view(bool)), flat.shape[1])
-        some, start = np.unique(which, return_index=True)
-        if len(some):
-            found[k + some] = np.add.reduceat(flat[:, place].astype(np.float64), start, axis=1).T
+        masks = painted(rles[k : k + step], size, grid).transpose(0, 2, 1)
+        flat = masks.reshape(len(masks), -1).view(bool)
+        ends = np.zeros((len(masks), pixels + 1), bool)
+        ends[:, 0], ends[:, -1] = flat[:, 0], flat[:, -1]
+        np.not_equal(flat[:, 1:], flat[:, :-1], out=ends[:, 1:-1])
+        which, place = np.divmod(np.flatnonzero(ends), pixels + 1)
+        begins = (place < pixels) & flat[which, np.minimum(place, pixels - 1)]
+        added(found[0][k:], which, running[:, place] * np.where(begins, -1, 1))
+        which, place = np.divmod(np.flatnonzero(gradient(masks, window=window).view(bool)), pixels)
+        added(found[1][k:], which, along[:, place].astype(np.float64))
     return found
+
+
+def in_columns(values: np.ndarray) -> np.ndarray:
+    """(n, w h): maps (n, h, w) column by column, as run lengths go."""
+    return np.ascontiguousarray(values.transpose(0, 2, 1)).reshape(len(values), -1)
+
+
+def added(into: np.ndarray, which: np.ndarray, values: np.ndarray) -> None:
+    """Write to the rows `which` (n,), sorted, of `into` (N, Q) the sums of `values` (Q, n)."""
+    some, start = np.unique(which, return_index=True)
+    if len(some):
+        into[some] = np.add.reduceat(values, start, axis=1).T
 
 
 def at_once(size: Size) -> int:

@@ -19,8 +19,7 @@ from tag2mask.data.matching import (
     icn_scores,
     painted,
     prm_scores,
-    sums_along,
-    sums_inside,
+    sums,
     unit,
 )
 from tag2mask.data.scores import bounded
@@ -47,11 +46,11 @@ def test_eq_5_by_hand():
     maps, edges = np.float32([[1, 0.5, 0.25, 0]]), np.float32([[0.2, 0.4, 0, 0.6]])
     keys = {name: getattr(Config(), name) for name in ("alpha", "beta", "gamma")}
     assert keys == {"alpha": 0.95, "beta": 0.1, "gamma": 0.8}
-    sums = MASKS @ maps.T, OUTLINES @ edges.T, MASKS @ BEHIND[:1].T, MASKS.sum(1, keepdims=True)
-    scores = icn_scores(*sums, **keys, rebalance=True)
+    found = MASKS @ maps.T, OUTLINES @ edges.T, MASKS @ BEHIND[:1].T, MASKS.sum(1, keepdims=True)
+    scores = icn_scores(*found, **keys, rebalance=True)
     first = [0.95 * 1.5 / 2 + 0.1 * 0.4, 0.95 * 1.75 / 3 + 0.1 * 0.8 - 0.8]
     np.testing.assert_allclose(scores[:, 0], first, rtol=1e-6)
-    scores = icn_scores(*sums, **keys, rebalance=False)
+    scores = icn_scores(*found, **keys, rebalance=False)
     np.testing.assert_allclose(scores[:, 0], [0.95 * 1.5 + 0.04, 0.95 * 1.75 + 0.08 - 0.8], rtol=1e-6)
 
 
@@ -180,22 +179,18 @@ def test_chunks_and_the_grid_change_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize("size, grid", [((12, 9), (30, 20)), ((31, 40), (17, 12)), ((16, 16), (16, 16))])
-def test_sums_by_run_lengths_are_those_of_masks_drawn_on_the_grid(size, grid):
+def test_sums_by_runs_are_those_of_masks_drawn_on_the_grid(size, grid, monkeypatch):
     """Larger than the photo, smaller, and of its size; masks that are empty, whole, and begin or end at a corner."""
+    monkeypatch.setattr("tag2mask.data.matching.MASKS", 3)
     rng = np.random.default_rng(2)
     masks = rng.random((8, *size)) < rng.uniform(0.1, 0.9, (8, 1, 1))
     masks[0], masks[1] = False, True
     masks[2, 0, 0] = masks[3, -1, -1] = True
-    builder = InstancesBuilder({})
-    for name in ("a", "b"):
-        builder.add(name, size, masks, category=0)
-    values = rng.random((3, *grid))
+    values, others = rng.random((3, *grid)), rng.random((2, *grid))
     drawn = painted(rle.encode(masks), size, grid)
-    rows = np.array([8, 9, 10, 11, 13, 15])
-    found = sums_inside(builder.finish(), rows, values, size=size)
-    np.testing.assert_allclose(found, np.einsum("nhw,qhw->nq", drawn, values)[rows - 8], rtol=1e-9)
-    edges = sums_along(rle.encode(masks), values, size=size, window=3)
-    np.testing.assert_allclose(edges, np.einsum("nhw,qhw->nq", gradient(drawn, window=3), values), rtol=1e-9)
+    inside, along = sums(rle.encode(masks), values, others, size=size, window=3)
+    np.testing.assert_allclose(inside, np.einsum("nhw,qhw->nq", drawn, values), rtol=1e-9)
+    np.testing.assert_allclose(along, np.einsum("nhw,qhw->nq", gradient(drawn, window=3), others), rtol=1e-9)
 
 
 def test_the_scores_are_those_of_a_loop_over_peaks_and_proposals():
