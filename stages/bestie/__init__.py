@@ -61,12 +61,12 @@ def predict(inputs, config, job):
 
 def answered(index, photos, inputs, config, job, *, clean, marks=None):
     """Instances of `photos` (places in the index) by the network in inputs.weights. marks : {image id: Marks}."""
-    from stages.bestie.infer import predict_photos
+    from stages.bestie.infer import Shown, predict_photos
     from tag2mask.store.weights import Weights
 
     weights = Weights.load(inputs.weights, "bestie", categories=index.categories)
     given = (
-        (name, index.photo(i), index.size[i], index.tags(i) if clean else None, marks and marks[name])
+        Shown(name, index.photo(i), index.size[i], index.tags(i) if clean else None, marks and marks[name])
         for i, name in ((i, index.image_id[i]) for i in photos)
     )
     found = predict_photos(given, weights, config=config, job=job, count=len(photos))

@@ -19,11 +19,11 @@ OPTIONS = {
 
 def predict(given, files, weights, job):
     """Segment the photos, all of their classes or those of --tags; see `tag2mask.cli.predict`."""
-    from stages.bestie.infer import predict_photos
+    from stages.bestie.infer import Shown, predict_photos
     from tag2mask.data.photo import readable
 
     tags = tags_of(given.tags, weights.meta["categories"], files) if given.tags else {}
-    photos = ((name, photo, size, tags.get(name), None) for name, photo, size in readable(files, job))
+    photos = (Shown(name, photo, size, tags.get(name)) for name, photo, size in readable(files, job))
     chosen = {"test_threshold": given.threshold, "test_size": given.size}
     weights.meta["config"] |= {key: value for key, value in chosen.items() if value is not None}
     table = predict_photos(photos, weights, config=None, job=job, count=len(files))

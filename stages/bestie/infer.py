@@ -1,11 +1,15 @@
 """Answers of a trained instance network, one photo at a time, in the photo's own pixels."""
 
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch.nn import functional
 
 from stages.bestie import network
 from stages.bestie.config import Config
+from stages.bestie.data import Marks
 from stages.bestie.grouping import counted, find_centers, group, together
 from stages.bestie.labels import Points
 from stages.bestie.refine import allowed_classes, columns_of, located, mean_of, of_class, refined
@@ -13,10 +17,11 @@ from tag2mask.data import rle
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.learn.backbone import normalise
 from tag2mask.learn.crops import resize
-from tag2mask.learn.loop import start
+from tag2mask.learn.loop import on_cpu, start
 from tag2mask.run.config import parse
 
 CELL = 32  # the network takes sides that are multiples of it
+AT_ONCE = 8  # photos that go through the network at once, on a GPU
 
 
 def load(weights, *, device="cpu", **test):
@@ -32,36 +37,60 @@ def load(weights, *, device="cpu", **test):
     return model.to(device).eval(), config, ids
 
 
-@torch.no_grad()
-def photo_instances(model, photo, *, size, config, mean, std, tags=None, points=None, rule="test"):
-    """Instances of one photo (h, w, 3) uint8 RGB, none over another, at its own `size` (H, W); (h, w) may be less.
+class Shown(NamedTuple):
+    """A photo to answer. name : its id. photo : (h, w, 3) uint8 RGB, perhaps smaller than its own size (H, W). tags :
+    category ids that it may show, or None: any. points : Marks in pixels of `size`, its centres, or None."""
 
-    tags : (K,) bool, the classes that may be found, None: all. points : Marks in pixels of `size`, which are the
-    centres then, or None. Returns (masks, list of n RLE dicts, columns (n,) int64 in [0, K), scores (n,) float32 in
-    [0, 1]); masks come back to `size` by nearest pixels, empty ones are left out. rule "test": the photo enters at
-    config.test_size and is averaged with its mirror image (config.test_flip); see `answers`. rule "refine": the labels
-    that training makes for itself of the network's own foreground, at scale 1 (`refine.refined`), score = weight.
-    Sources: BESTIE, Sec. 3.2, 3.5, Eq. 1; mirror image: its released code.
+    name: str
+    photo: np.ndarray
+    size: Sequence[int]
+    tags: Collection[int] | None = None
+    points: Marks | None = None
+
+
+@torch.no_grad()
+def photo_instances(model, photos, ids, *, config, mean, std, rule="test"):
+    """Instances of photos, none over another, at their own sizes.
+
+    photos : list of B Shown whose photos have one size, all with points or none. ids : (K,) int64, the category of each
+    of the network's columns. Returns B times (masks, list of n RLE dicts, columns (n,) int64 in [0, K), scores (n,)
+    float32 in [0, 1]); masks come back to the photo's own size by nearest pixels, empty ones are left out. rule "test":
+    photos enter at config.test_size and are averaged with their mirror images (config.test_flip); see `answers`. rule
+    "refine": the labels that training makes for itself of the network's own foreground, at scale 1
+    (`refine.refined`), score = weight. Sources: BESTIE, Sec. 3.2, 3.5, Eq. 1; mirror image: its released code.
     """
     test = rule == "test"
     probability, center, offset = maps_of(
-        model, photo, mean=mean, std=std,
-        size=entering(photo.shape[:2], scale=config.test_size if test else 1.0, side=config.side),
+        model, np.stack([one.photo for one in photos]), mean=mean, std=std,
+        size=entering(photos[0].photo.shape[:2], scale=config.test_size if test else 1.0, side=config.side),
         flip=test and config.test_flip,
     )  # fmt: skip
-    device = probability.device
-    allowed = torch.ones(center.shape[1], dtype=torch.bool) if tags is None else torch.as_tensor(tags, dtype=torch.bool)
-    allowed = allowed.to(device)[None]
-    if points is not None:
-        points = entered(points, size, probability.shape[2:], device=device)
+    device, inside = probability.device, probability.shape[2:]
+    tags = (ids if one.tags is None else list(one.tags) for one in photos)
+    allowed = torch.from_numpy(np.stack([np.isin(ids, some) for some in tags])).to(device)
+    points = None
+    if photos[0].points is not None:
+        entered = [entering_points(one.points, one.size, inside, photo=b) for b, one in enumerate(photos)]
+        points = Points(*(torch.cat(parts).to(device) for parts in zip(*entered)))
     if test:
-        number, column, score = answers(probability, center, offset, allowed, config=config, points=points)
+        number, photo, column, score = answers(probability, center, offset, allowed, config=config, points=points)
     else:
         found = refined(probability, center, offset, allowed, config=config, points=points)
-        number, column, score = found.number, found.column, found.weight
-    masks = rle.of_numbers(number[0].cpu().numpy(), len(column), size)
+        number, photo, column, score = found.number, found.photo, found.column, found.weight
+    number, photo, column, score = (one.cpu().numpy() for one in (number, photo, column, score))
+    return [of_photo(number[b], np.flatnonzero(photo == b), column, score, one.size) for b, one in enumerate(photos)]
+
+
+def of_photo(number, rows, column, score, size):
+    """(masks, list of RLE dicts, columns, scores) of the instances `rows` of a batch that have a pixel at `size`.
+
+    number : (h, w) int64 of one photo, 0 or 1 + the row.
+    """
+    own = np.zeros(len(column) + 1, np.int64)
+    own[1 + rows] = np.arange(1, len(rows) + 1)
+    masks = rle.of_numbers(own[number], len(rows), size)
     seen = np.flatnonzero(rle.area(masks))
-    return [masks[n] for n in seen], column.cpu().numpy()[seen], score.cpu().numpy()[seen]
+    return [masks[n] for n in seen], column[rows[seen]], score[rows[seen]]
 
 
 def entering(size, *, scale, side):
@@ -70,20 +99,21 @@ def entering(size, *, scale, side):
     return tuple(max(1, round(edge * factor)) for edge in size)
 
 
-def entered(marks, size, inside, *, device):
-    """Points of one photo of `size` = (H, W) in the pixels of its maps of size `inside`."""
+def entering_points(marks, size, inside, *, photo):
+    """Points of the photo of `size` = (H, W) at place `photo` of a batch, in pixels of its maps of size `inside`."""
     yx = torch.from_numpy((marks.yx + 0.5) * np.divide(inside, size) - 0.5).float().reshape(-1, 2)
     column, score = torch.from_numpy(marks.column).long(), torch.from_numpy(marks.score).float()
-    return Points(*(one.to(device) for one in (torch.zeros_like(column), column, yx[:, 0], yx[:, 1], score)))
+    return Points(torch.full_like(column, photo), column, yx[:, 0], yx[:, 1], score)
 
 
-def maps_of(model, photo, *, mean, std, size, flip):
-    """(softmax (1, K + 1, h, w), centre (1, K, h, w), offset (1, 2, h, w)) of a photo scaled to `size` = (h, w).
+def maps_of(model, photos, *, mean, std, size, flip):
+    """(softmax (B, K + 1, h, w), centre (B, K, h, w), offset (B, 2, h, w)) of photos (B, H, W, 3) scaled to `size` =
+    (h, w).
 
-    The mean colour fills the sides up to whole cells. With `flip` the mean with the mirrored photo's maps, mirrored
+    The mean colour fills the sides up to whole cells. With `flip` the mean with the mirrored photos' maps, mirrored
     back: the offset along x changes its sign.
     """
-    x = normalise(resize(photo, size)[None], mean, std, device=next(model.parameters()).device)
+    x = normalise(np.stack([resize(one, size) for one in photos]), mean, std, device=next(model.parameters()).device)
     found = None
     for mirrored in (False, True) if flip else (False,):
         padded = functional.pad(x.flip(3) if mirrored else x, (0, -size[1] % CELL, 0, -size[0] % CELL))
@@ -98,9 +128,11 @@ def maps_of(model, photo, *, mean, std, size, flip):
 
 
 def answers(probability, center, offset, allowed, *, config, points=None):
-    """(number (1, h, w) int64, column (n,) int64, score (n,) float32 in [0, 1]) by the rule "test" of photo_instances.
+    """(number (B, h, w) int64, photo (n,) int64, column (n,) int64, score (n,) float32 in [0, 1]) by the rule "test" of
+    photo_instances.
 
-    number : 0, or 1 + the row of the instance. allowed : (1, K) bool. points : Points or None.
+    number : 0, or 1 + the row of the instance. photo : its place in the batch. allowed : (B, K) bool. points : Points
+    or None.
     Regions and centres are those of the refinement (`refine.located`), down to config.test_threshold; a component
     without any is one instance (config.test_whole). An instance's score is its centre's value times the mean
     probability of its class over its pixels; one of fewer than config.min_area pixels is left out. Source: BESTIE's
@@ -120,7 +152,7 @@ def answers(probability, center, offset, allowed, *, config, points=None):
     mean = mean_of(of_class(probability[:, 1:], classes).flatten()[place], row, rows)
     kept = counted(row, rows) >= config.min_area
     renumbered = torch.cat([kept.new_zeros(1, dtype=torch.int64), torch.where(kept, kept.cumsum(0), 0)])
-    return renumbered[number], column[kept], (centers.value.clamp(0, 1) * mean)[kept]
+    return renumbered[number], centers.photo[kept], column[kept], (centers.value.clamp(0, 1) * mean)[kept]
 
 
 def with_whole(centers, value, number, *, count):
@@ -143,18 +175,28 @@ def predict_photos(photos, weights, *, config, job, count=None):
     return instances_of(
         model, job.progress(photos, total=count, what="BESTIE"), config=config, mean=weights.meta["mean"],
         std=weights.meta["std"], categories={int(c): name for c, name in weights.meta["categories"].items()},
+        at_once=1 if on_cpu(job) else AT_ONCE,
     )  # fmt: skip
 
 
-def instances_of(model, photos, *, config, mean, std, categories, rule="test"):
-    """Instances table of `photos`: an iterable of (image id, (h, w, 3) uint8 RGB, its own size (H, W), category ids it
-    may show or None, Marks that are its centres or None). categories : {id: name}, the model's classes. rule : see
-    `photo_instances`."""
+def instances_of(model, photos, *, config, mean, std, categories, rule="test", at_once=1):
+    """Instances table of `photos`, an iterable of Shown, in their order. categories : {id: name}, the model's classes.
+    rule : see `photo_instances`. at_once : so many photos of one size in a row go through the network together."""
     ids, table = np.array(sorted(categories), np.int64), InstancesBuilder(categories)
-    for name, photo, size, allowed, points in photos:
-        tags = None if allowed is None else np.isin(ids, list(allowed))
-        masks, columns, scores = photo_instances(
-            model, photo, size=size, config=config, mean=mean, std=std, tags=tags, points=points, rule=rule
-        )
-        table.add(name, size, masks, category=ids[columns], score=scores)
+    for some in in_a_row(photos, at_once):
+        found = photo_instances(model, some, ids, config=config, mean=mean, std=std, rule=rule)
+        for one, (masks, columns, scores) in zip(some, found):
+            table.add(one.name, one.size, masks, category=ids[columns], score=scores)
     return table.finish()
+
+
+def in_a_row(photos, most):
+    """Lists of at most so many successive Shown whose photos have one size."""
+    some = []
+    for one in photos:
+        if some and (len(some) == most or one.photo.shape != some[0].photo.shape):
+            yield some
+            some = []
+        some.append(one)
+    if some:
+        yield some

@@ -30,7 +30,9 @@ class Snapshots:
         """Instances of the chosen photos by the rules of the refinement."""
         index, names = self.index, self.index.image_id
         photos = (
-            (f"{done:06d}/{names[i]}", index.photo(i), index.size[i], index.tags(i), self.points_of(names[i]))
+            infer.Shown(
+                f"{done:06d}/{names[i]}", index.photo(i), index.size[i], index.tags(i), self.points_of(names[i])
+            )
             for i in self.photos
         )
         return infer.instances_of(

@@ -53,9 +53,17 @@ def painted(classes, centers=(), size=(40, 50)):
 
 
 def found_in(photo, *, model=None, config=SMALL, **keys):
-    keys = {"size": photo.shape[:2], **keys}
-    found = infer.photo_instances(model or Painted(), photo, config=config, mean=(0,) * 3, std=(1,) * 3, **keys)
-    return rle.decode(found[0], keys["size"]), *found[1:]
+    return all_found_in([photo], model=model, config=config, **keys)[0]
+
+
+def all_found_in(photos, *, model=None, config=SMALL, size=None, tags=None, points=None, rule="test"):
+    """tags : (2,) bool. The network's columns are the categories 0 and 1."""
+    allowed = None if tags is None else np.flatnonzero(tags).tolist()
+    shown = [infer.Shown("a", photo, size or photo.shape[:2], allowed, points) for photo in photos]
+    found = infer.photo_instances(
+        model or Painted(), shown, np.arange(2), config=config, mean=(0,) * 3, std=(1,) * 3, rule=rule
+    )
+    return [(rle.decode(masks, one.size), *rest) for one, (masks, *rest) in zip(shown, found)]
 
 
 def test_one_class_two_objects_and_the_score():
@@ -72,6 +80,26 @@ def test_one_class_two_objects_and_the_score():
     assert (larger == expected.repeat(2, 1).repeat(2, 2)).all()
     # a centre's value counts up to 1; each times the mean probability of the class
     assert scores.tolist() == pytest.approx([0.9 * SURE, 0.5 * SURE, SURE], abs=1e-5)
+
+
+def test_photos_that_go_through_the_network_together_have_their_own_answers():
+    one = painted([(1, (5, 15), (5, 35)), (2, (20, 30), (0, 50))], [(10, 10, 0.5), (10, 28, 0.9), (25, 49, 1.6)])
+    photos = [one, painted([]), one[:, ::-1].copy(), one[::-1].copy()]
+    for rule in ("test", "refine"):
+        whole = all_found_in(photos, rule=rule)
+        for photo, found in zip(photos, whole):
+            assert all(np.array_equal(a, b) for a, b in zip(found, found_in(photo, rule=rule)))
+    points = Marks(np.array([0, 0]), np.array([[10.0, 8.0], [10.0, 22.0]]), np.ones(2, np.float32))
+    for photo, found in zip(photos, all_found_in(photos, points=points)):
+        assert all(np.array_equal(a, b) for a, b in zip(found, found_in(photo, points=points)))
+
+
+def test_photos_of_one_size_in_a_row_go_together():
+    shown = [
+        infer.Shown(str(n), np.zeros((*size, 3), np.uint8), size) for n, size in enumerate([(2, 3)] * 3 + [(4, 3)])
+    ]
+    assert [[one.name for one in group] for group in infer.in_a_row(shown, 2)] == [["0", "1"], ["2"], ["3"]]
+    assert list(infer.in_a_row([], 2)) == []
 
 
 def test_a_piece_without_a_centre_is_one_instance_in_testing_and_none_in_refinement():
@@ -212,7 +240,7 @@ def test_photos_of_odd_sizes_and_their_tags(weights, monkeypatch):
     other = Weights({**weights.meta, "mean": [0] * 3, "std": [1] * 3}, weights.tensors)
     photo = painted([(1, (2, 9), (2, 9)), (2, (12, 20), (2, 9))], [(5, 5, 0.5), (15, 5, 0.5)], size=(21, 33))
     photos = [("a/b", photo, None), ("c", photo, (7,)), ("d", photo, ()), ("e", photo[:2, :3], None)]
-    photos = [(name, one, one.shape[:2], tags, None) for name, one, tags in photos]
+    photos = [infer.Shown(name, one, one.shape[:2], tags) for name, one, tags in photos]
     table = infer.predict_photos(photos, other, config=SMALL, job=Job(), count=4)
     assert table.image_id == ["a/b", "c", "d", "e"] and table.size.tolist() == [[21, 33]] * 3 + [[2, 3]]
     assert table.category.tolist() == [3, 7, 7] and table.first.tolist() == [0, 2, 3, 3, 3]

@@ -147,9 +147,10 @@ def test_snapshots_at_equal_intervals(plain):
     assert len(found) and set(found.category.tolist()) == {7} and found.id.tolist() == list(range(1, len(found) + 1))
     # the last one is what the trained network answers by the rules of the refinement
     model, config, _ = infer.load(weights)
-    masks, _, scores = infer.photo_instances(
-        model, Index.load(inputs.index).photo(1), size=SIZE, config=config, mean=weights.meta["mean"],
-        std=weights.meta["std"], tags=np.array([False, True]), rule="refine",
+    photo = infer.Shown("p1", Index.load(inputs.index).photo(1), SIZE, (7,))
+    [(masks, _, scores)] = infer.photo_instances(
+        model, [photo], np.array([3, 7]), config=config, mean=weights.meta["mean"], std=weights.meta["std"],
+        rule="refine",
     )  # fmt: skip
     assert found.rles(found.rows(1)) == masks and np.allclose(found.score[found.rows(1)], scores)
 
