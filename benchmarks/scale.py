@@ -104,7 +104,7 @@ def shuffled(folder, teaching):
     from tag2mask.data.instances import Instances
     from tag2mask.learn.photos import labelled_photos
 
-    labels = Instances.open(folder / LABELS)
+    labels = Instances.open(folder / LABELS).unpacked()
     photos = labelled_photos(Index.load(folder / INDEX), labels, teaching(labels), images="all", stage="scale")
     for k in np.random.default_rng(0).permutation(len(photos)):
         yield labels, *photos[k][1:]

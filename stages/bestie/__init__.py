@@ -20,7 +20,7 @@ def train(inputs, config, job):
     from tag2mask.data.maps import Maps
     from tag2mask.data.tables import Table
 
-    transfer = Instances.concat([Instances.open(path) for path in inputs.transfer])
+    transfer = Instances.concat([Instances.open(path) for path in inputs.transfer]).unpacked()
     semantic = LabelMaps(Maps.load(path) for path in inputs.semantic)
     points = getattr(inputs, "points", None)
     weights, snapshots = learn(

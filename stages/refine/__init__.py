@@ -20,7 +20,7 @@ def train(inputs, config, job):
     maps = getattr(inputs, "semantic", None)
     foreground = LabelMaps(Maps.load(path) for path in maps) if maps and config.ignore is not None else None
     weights, added = learn(
-        Index.load(inputs.index), Instances.open(inputs.labels), foreground, config=config, job=job
+        Index.load(inputs.index), Instances.open(inputs.labels).unpacked(), foreground, config=config, job=job
     )  # fmt: skip
     return {"weights": weights, "added": added}
 

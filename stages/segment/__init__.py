@@ -11,7 +11,9 @@ def train(inputs, config, job):
     from tag2mask.data.index import Index
     from tag2mask.data.instances import Instances
 
-    return {"weights": learn(Index.load(inputs.index), Instances.open(inputs.labels), config=config, job=job)}
+    return {
+        "weights": learn(Index.load(inputs.index), Instances.open(inputs.labels).unpacked(), config=config, job=job)
+    }
 
 
 def run(inputs, config, job):

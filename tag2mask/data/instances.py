@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tag2mask.data import rle
-from tag2mask.data.ragged import joined, starts, take_ragged
+from tag2mask.data.ragged import Unpacked, joined, starts, take_ragged
 from tag2mask.data.rle import Rle, Size
 from tag2mask.store import store
 
@@ -192,6 +192,10 @@ class Instances:
     def open(cls, path: str | Path) -> "Instances":
         """As `load`, but the run lengths stay on the disk: for the tables of whole datasets, a row takes 60 bytes."""
         return cls.load(path, left=("rle",))
+
+    def unpacked(self) -> "Instances":
+        """The same, to be read in any order: run lengths that stay on the disk lie there as they are."""
+        return self if isinstance(self.rle, np.ndarray) else self.replaced(rle=Unpacked(self.rle))
 
     @classmethod
     def load(cls, path: str | Path, *, left: Sequence[str] = ()) -> "Instances":

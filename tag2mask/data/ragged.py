@@ -1,9 +1,11 @@
 """Ragged arrays: parts of different lengths, one after another in a flat array, with their starts.
 
 A flat array may lie on the disk (`tag2mask.store.store.Stored`); then what is taken from it or joined to it is a
-`Parts`, which reads when it is asked for.
+`Parts`, which reads when it is asked for. Both are read from the beginning to the end, an `Unpacked` in any order.
 """
 
+import os
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -95,3 +97,27 @@ class Parts:
         return Parts(
             self.sources, source=self.source[own], begin=self.begin[own] + begin - self.first[own], first=first
         )
+
+
+class Unpacked:
+    """A copy of a flat array in a file without a name: a slice costs its own bytes, whichever was asked for before.
+
+    A store's chunk is unpacked whole for the few run lengths of a photo, and of a large dataset's chunks a training
+    wants another one nearly every time. Threads and forked processes may read at once: they share no position.
+    """
+
+    def __init__(self, flat: Any) -> None:
+        self.shape, self.dtype = flat.shape, np.dtype(flat.dtype)
+        self.file = tempfile.TemporaryFile()
+        for k in range(0, len(flat), BLOCK):
+            self.file.write(np.ascontiguousarray(flat[k : k + BLOCK]).data)
+        self.file.flush()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        """The values `part`, a slice of step 1; to be read only."""
+        start, stop, _ = part.indices(len(self))
+        size = self.dtype.itemsize
+        return np.frombuffer(os.pread(self.file.fileno(), max(0, stop - start) * size, start * size), self.dtype)

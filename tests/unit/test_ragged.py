@@ -1,6 +1,7 @@
 """Ragged arrays on the disk against the same in memory, and tables that were opened against loaded ones."""
 
 import json
+import multiprocessing
 import zipfile
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from tag2mask.data import ragged
 from tag2mask.data.instances import Instances, InstancesBuilder
 from tag2mask.data.maps import Maps, MapsBuilder
-from tag2mask.data.ragged import joined, starts, take_ragged
+from tag2mask.data.ragged import Unpacked, joined, starts, take_ragged
 from tag2mask.errors import UserError
 from tag2mask.store import store
 from tag2mask.store.store import digest
@@ -96,6 +97,8 @@ def test_an_opened_table_does_what_a_loaded_one_does(tmp_path, monkeypatch, name
     loaded, opened = (
         [read(tmp_path / str(k) / name) for k in range(2)] for read in (Instances.load, Instances.open)
     )  # fmt: skip
+    for one, other in zip(loaded, opened):
+        same(one, other.unpacked())
     rng = np.random.default_rng(1)
     assert len(opened[0].rle) > 64 and not isinstance(opened[0].rle, np.ndarray)
     same(loaded[0], opened[0])
@@ -115,6 +118,36 @@ def test_an_opened_table_does_what_a_loaded_one_does(tmp_path, monkeypatch, name
     done[0][5].save(tmp_path / "whole" / name)
     if name.endswith("zip"):
         assert written.read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_what_is_unpacked_is_read_in_any_order_by_several_processes_and_no_longer_from_the_store(tmp_path):
+    """Four forked processes read the photos of one file in four orders, after the store has gone."""
+    path, made = tmp_path / "x.zarr.zip", table(0, photos=40)
+    made.save(path)
+    opened = Instances.open(path).unpacked()
+    path.unlink()
+
+    def read(seed):
+        order = np.random.default_rng(seed).permutation(made.images)
+        assert all(np.array_equal(opened.masks(i), made.masks(i)) for i in order for _ in range(20))
+
+    processes = [multiprocessing.get_context("fork").Process(target=read, args=(seed,)) for seed in range(4)]
+    for one in processes:
+        one.start()
+    for one in processes:
+        one.join()
+    assert [one.exitcode for one in processes] == [0, 0, 0, 0]
+    assert made.unpacked() is made  # in memory: nothing to unpack
+
+
+@pytest.mark.parametrize("count", [0, 1, 6, 7, 20])
+def test_slices_of_what_is_unpacked(monkeypatch, count):
+    monkeypatch.setattr(ragged, "BLOCK", 7)
+    values = np.arange(count, dtype=np.uint32) * 1000
+    own = Unpacked(Slow(values))
+    assert len(own) == count and own.dtype == np.uint32 and own[:].tolist() == values.tolist()
+    for low, high in np.random.default_rng(0).integers(0, count + 3, (20, 2)):
+        assert own[low:high].tolist() == values[low:high].tolist()
 
 
 def test_a_chunk_that_is_damaged_after_opening_is_one_sentence(tmp_path):
