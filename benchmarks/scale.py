@@ -174,14 +174,16 @@ def text(found, command):
     lines = [f"| job | {' | '.join(columns)} | CPU time a photo, growth |", "|---|" + "---:|" * (len(columns) + 1)]
     slow, large = [], []
     for name in found[last]:
-        values = [f"{one['seconds']:,.1f} | {one['cpu']:,.1f} | {one['mb']:,}" for one in (found[n][name] for n in sizes)]
+        values = [
+            f"{one['seconds']:,.1f} | {one['cpu']:,.1f} | {one['mb']:,}" for one in (found[n][name] for n in sizes)
+        ]
         grown = found[last][name]["cpu"] / found[first][name]["cpu"] * first / last
         lines.append(f"| {name} | {' | '.join(values)} | {grown:.2f} |")
         slow += [name] * (grown > GROWTH)
         large += [name] * (found[last][name]["mb"] > LIMITS.get(name, LIMIT))
     targets = (
-        f"Processor time grows no faster than the photos do, to within 20 %: {verdict(slow)}. Every job under {LIMIT:,} MB, "
-        f"graph_cut under {LIMITS['graph_cut']:,} MB: {verdict(large)}."
+        f"Processor time grows no faster than the photos do, to within 20 %: {verdict(slow)}. "
+        f"Every job under {LIMIT:,} MB, graph_cut under {LIMITS['graph_cut']:,} MB: {verdict(large)}."
     )
     return f"""### Tables of a whole dataset
 
