@@ -4,8 +4,9 @@ ENV := .venv/.synced
 RUN := .venv/bin/python -m
 SHELL := /bin/bash
 PHOTOS ?= photos20
+SEEDS ?= 0 1 2
 
-.PHONY: demo photos test test-slow test-exports test-slurm lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm bench-scale ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
+.PHONY: demo photos test test-slow test-exports test-slurm lint docs lock clean bench-demo bench-photos bench-photos-gpu bench-proposals bench-cut bench-bestie bench-cim bench-prm bench-scale bench-fuse ablate-liid ablate-bestie ablate-bestie-photos ablate-cim ablate-icn
 
 demo: $(ENV)
 	.venv/bin/snakemake --cores 2 --resources gpu=8
@@ -72,13 +73,19 @@ bench-cim: $(ENV)
 bench-prm: $(ENV)
 	$(RUN) benchmarks.prm_maps
 
+# What several recipes fused are worth on generated scenes, three seeds, and where the weights of `fuse` come from.
+FUSE := --cores 2 --configfile config/config.yaml benchmarks/config/fuse.yaml --config
+bench-fuse: $(ENV)
+	for seed in $(SEEDS); do .venv/bin/snakemake $(FUSE) seed=$$seed run=fuse-$$seed || exit 1; done
+	$(RUN) benchmarks.fuse_weights $(SEEDS:%=results/fuse-%)
+
 # Jobs that hold tables of all photos, at 10,000 photos and at COCO's size: hours, 15 GB of disk in /tmp.
 bench-scale: $(ENV)
 	$(RUN) benchmarks.scale
 
 # LIID's Tables 1 to 8 on generated scenes that nothing is learned from, three seeds (resumable row by row).
 LIID := --cores 2 --configfile config/config.yaml benchmarks/config/ablate_liid.yaml --config
-SEEDS ?= 0 1 2
+
 ablate-liid: $(ENV)
 	for seed in $(SEEDS); do .venv/bin/snakemake $(LIID) seed=$$seed run=ablate-liid-$$seed || exit 1; done
 	$(RUN) benchmarks.ablate_liid $(SEEDS:%=results/ablate-liid-%)

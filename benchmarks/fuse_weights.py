@@ -1,15 +1,13 @@
 """Where the weights of `fuse` come from, and what fusing gives: chosen on half of the scenes, measured on the other.
 
-    python -m benchmarks.fuse_weights results/fuse-scenes [results/fuse-scenes-1 ...]
+    python -m benchmarks.fuse_weights results/fuse-0 [results/fuse-1 ...]
 
-The runs have the instances of several recipes on generated scenes, in two shards (several runs are seeds):
-
-    snakemake --cores 2 --config run=fuse-scenes seed=0 train=[] show=[transfer_joined,bestie,cim,fan,prm]
-
-Of the first shard it prints the weights that a logistic regression gives the same sums that the stage makes, for every
-candidate an object of its class with mask IoU >= 0.5 or none; they are rounded into stages/fuse/config.py by hand. On
-the second it measures, with the keys as they stand, single recipes, fused ones and what each source is worth. Writes
-the section "fuse" of docs/benchmarks.md.
+The runs are of benchmarks/config/fuse.yaml: instances of several recipes on generated scenes, in two shards; several
+runs are seeds. Of the first shard it prints the weights that a logistic regression gives the same sums that the stage
+makes, for every candidate an object of its class with mask IoU >= 0.5 or none; they are rounded into
+stages/fuse/config.py by hand. So is `void`: the lowest threshold at which what becomes void is objects rather than
+background. On the second it measures, with the keys as they stand, single recipes, fused ones and what each source is
+worth. Writes the section "fuse" of docs/benchmarks.md.
 """
 
 import argparse
@@ -17,7 +15,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import yaml
 from scipy.optimize import minimize
+from snakemake.utils import update_config
 
 from benchmarks import sections
 from benchmarks.ablate_liid import grid
@@ -29,13 +29,15 @@ from stages.fuse.candidates import gathered, with_consensus
 from stages.fuse.config import Config
 from stages.fuse.photo import prepared
 from stages.fuse.stage import SOURCES
-from stages.fuse.worth import features
+from stages.fuse.worth import features, kindred
 from tag2mask.data import rle
 from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances
 from tag2mask.data.maps import Maps
 from tag2mask.run.job import Job
+from tag2mask.run.plan import Plan
 
+FILES = ("config/recipes.yaml", "config/config.yaml", "benchmarks/config/fuse.yaml")
 STORES = {  # stage -> the variant's store of a shard; what a run lacks is left out
     "bestie": "bestie/default/{shard}.zarr.zip",
     "cim": "cim/default/{shard}.zarr.zip",
@@ -45,9 +47,19 @@ STORES = {  # stage -> the variant's store of a shard; what a run lacks is left 
     "cam": "cam/plain/{shard}.cam.zarr.zip",
     "semantic": "semantic/default/{shard}.zarr.zip",
     "saliency": "saliency/default/{shard}.zarr.zip",
+    "edges": "edges/hed/{shard}.zarr.zip",
 }
 CHOSEN, MEASURED = 0, 1  # shards
 THRESHOLDS = (0.25, 0.5, 0.75)
+VOID = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def config_of():
+    """The section `fuse` of the runs, with what the sources are cut from."""
+    values = {}
+    for file in FILES:
+        update_config(values, yaml.safe_load(Path(file).read_text()))
+    return Config(**Plan.load(values).section("fuse", "all")["config"])
 
 
 def stores(run, shard):
@@ -71,7 +83,8 @@ def looked_at(run, shard, config):
     tables = [Instances.load(given[word]) for word in named]
     maps = {word: Maps.load(path) for word, path in given.items() if word not in SOURCES}
     places = [{name: k for k, name in enumerate(one.image_id)} for one in (*tables, *maps.values())]
-    trust, kin = [getattr(config, f"trust_{word}") for word in named], [SOURCES[word] for word in named]
+    trust = [getattr(config, f"trust_{word}") for word in named]
+    kin = kindred([config.cut_from[word] for word in named])
     parts, best = [], []
     for k, i in enumerate(index.of_shard(shard)):
         at = [place[index.image_id[i]] for place in places]
@@ -108,10 +121,10 @@ def measured(truth, labels):
     return [*np.nanmean(voc.per_class(found, categories, THRESHOLDS), 0), int(found.counted.sum())]
 
 
-def fused(run, names, config):
-    """Instances of `fuse` of the shard that is measured, of the sources and maps `names`."""
-    inputs = {word: path for word, path in stores(run, MEASURED).items() if word in names}
-    job = Job(shard=MEASURED, shards=2)
+def fused(run, names, config, shard=MEASURED):
+    """Instances of `fuse` of a shard, of the sources and maps `names`."""
+    inputs = {word: path for word, path in stores(run, shard).items() if word in names}
+    job = Job(shard=shard, shards=2)
     return fuse.run(SimpleNamespace(index=run / "images/default/index.zarr.zip", **inputs), config, job)["instances"]
 
 
@@ -140,12 +153,33 @@ def rows(runs, config):
     return found
 
 
+def voided(runs, config):
+    """[[threshold, shares]] of the chosen shards: of all pixels that are void, of the void ones that are of an object,
+    of the object pixels without a label that are void."""
+    found = []
+    for threshold in VOID:
+        counts = np.zeros(5)
+        for run in runs:
+            truth = truth_of(run, CHOSEN)[1]
+            own = config.model_copy(update={"void": threshold})
+            labels = align(truth, fused(run, stores(run, CHOSEN), own, CHOSEN))
+            for i in range(truth.images):
+                objects, void = truth.masks(i).any(0), labels.void_mask(i)
+                missed = objects & ~labels.masks(i).any(0)
+                counts += void.size, void.sum(), (void & objects).sum(), missed.sum(), (void & missed).sum()
+        total, void, right, missed, hidden = counts
+        found.append([f"{threshold:g}", *(f"{100 * a / max(b, 1):.1f}" for a, b in (
+            (void, total), (right, void), (hidden, missed),
+        ))])  # fmt: skip
+    return found
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="results folders, one a seed")
     parser.add_argument("--print", action="store_true", help="print, and leave the page as it is")
     given = parser.parse_args(argv)
-    config = Config()
+    config = config_of()
     seen, best = zip(*(looked_at(run, CHOSEN, config) for run in given.runs))
     best = np.concatenate(best)
     seen = {name: np.concatenate([one[name] for one in seen]) for name in seen[0]}
@@ -157,12 +191,16 @@ def main(argv=None):
     seeds = f"{len(given.runs)} seeds, means" if len(given.runs) > 1 else "one seed"
     text = f"""## Several recipes fused
 
-`python -m benchmarks.fuse_weights {" ".join(f"results/{one.name}" for one in given.runs)}`
+`make bench-fuse`
 
 Labels on the second half of the training scenes ({seeds}), per cent. The weights were chosen on the first half, where a
 logistic regression gives {weights}.
 
-{grid(["labels", "mAP25", "mAP50", "mAP75", "instances"], body)}"""
+{grid(["labels", "mAP25", "mAP50", "mAP75", "instances"], body)}
+
+`fuse.void` on the first half, per cent:
+
+{grid(["void", "void pixels", "of these on objects", "of missed object pixels void"], voided(given.runs, config))}"""
     print(text)
     if not given.print:
         sections.write("fuse", text)

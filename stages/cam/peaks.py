@@ -120,7 +120,10 @@ def rising_peaks(maps, size, *, sigma, most, share=None):
         y, x = np.nonzero(rise > 0)
         order = np.lexsort((np.arange(len(y)), -rise[y, x]))  # greatest first, then row order
         first = np.sort(np.unique(region[y, x][order], return_index=True)[1])
-        found = separate(rise, np.stack([y, x], 1)[order][first], share=share)[:most]
+        tops = np.stack([y, x], 1)[order][first]
+        # between two regions P is 0: whether they are one hill, the map itself says
+        tops = separate(values, tops[np.argsort(-values[tuple(tops.T)], kind="stable")], share=share)
+        found = tops[np.lexsort((*tops.T[::-1], -rise[tuple(tops.T)]))][:most]
         number.append(np.full(len(found), k))
         places.append(photo_pixels(found, values.shape, size, enlarge=1))
         scores.append(values[tuple(found.T)].astype(np.float32))

@@ -9,9 +9,9 @@ def run(inputs, config, job):
 
     Without job.shard: of all photos that get labels.
 
-    inputs : index; instances of the sources that the variant names in `from` (`stage.SOURCES`); cam, semantic (maps/1)
-    and saliency likewise. A photo that a source lacks, or where it has none, is explained by the others. Raises
-    UserError where no source is named.
+    inputs : index; instances of the sources that the variant names in `from` (`stage.SOURCES`); cam, semantic,
+    saliency and edges (maps/1) likewise. A photo that a source lacks, or where it has none, is explained by the others.
+    Raises UserError where no source is named.
     """
     import numpy as np
 
@@ -26,7 +26,7 @@ def run(inputs, config, job):
     named = [word for word in SOURCES if getattr(inputs, word, None)]
     if not named:
         raise UserError(f"fuse fuses nothing: name some of {', '.join(SOURCES)} in `from` of its variant.")
-    tables = [Instances.load(getattr(inputs, word)) for word in named]
+    tables = [Instances.open(getattr(inputs, word)) for word in named]
     maps = {word: Maps.load(getattr(inputs, word)) for word in MAPS if getattr(inputs, word, None)}
     places = [{name: k for k, name in enumerate(table.image_id)} for table in (*tables, *maps.values())]
     photos = index.of_shard(job.shard)

@@ -17,8 +17,11 @@ class Config(Section):
         0.5,
         ge=0,
         le=1,
-        description="how much a source counts beside a kin that says more, 1 as any other: cim, graph_cut and match "
-        "choose from the same proposals, bestie learns from transfer; ours",
+        description="how much a source counts beside a kin that says more, 1 as any other: kin are sources whose masks "
+        "are cut from the same proposals, salient instances or semantic maps, see `cut_from`; ours",
+    )
+    cut_from: dict[str, list[str]] = Field(
+        {}, description="source: variants that give its masks their outlines; filled in from what they read; ours"
     )
     same: float = Field(
         0.5, gt=0, le=1, description="mask IoU from which two candidates of a class are one object; ours"
@@ -40,6 +43,9 @@ class Config(Section):
     weight_cam: float = Field(0.8, description="weight of its class map inside less around, in [-1, 1]; ours")
     weight_semantic: float = Field(2.0, description="weight of its class in the semantic map, likewise; ours")
     weight_saliency: float = Field(0.0, description="weight of the saliency, likewise; ours")
+    weight_edges: float = Field(
+        0.0, description="weight of the edges along its outline less inside, in [-1, 1], where they are read; ours"
+    )
     price: float = Field(3.0, description="what a candidate costs, in log odds; ours")
     reward: float = Field(
         4.0, ge=0, description="log odds paid for a tag that some candidate explains; 0: a photo may stay empty; ours"
@@ -49,7 +55,7 @@ class Config(Section):
         gt=0,
         le=1,
         description="two candidates, of whatever class, of which more than this share of the smaller one is common "
-        "are not both chosen; ours",
+        "are not both chosen; of two chosen ones the more probable keeps what is common; ours",
     )
     void: float = Field(
         0.5,

@@ -50,4 +50,6 @@ def solved(worth, conflict, tag, reward):
         constraints=LinearConstraint(matrix, -np.inf, np.concatenate([np.ones(m), np.zeros(t)])),
         options={"mip_rel_gap": 0.0},
     )  # fmt: skip
+    if found.x is None:
+        raise RuntimeError(f"the packing of a photo was not solved: {found.message}")
     return found.x[:n] > 0.5

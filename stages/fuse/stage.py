@@ -2,19 +2,32 @@
 
 from tag2mask.run.registry import Job, Read, Stage, Write
 
-SOURCES = {  # -> what its masks are cut from: sources of the same are kin
-    "bestie": "semantic",
-    "cim": "proposals",
-    "graph_cut": "proposals",
-    "match": "proposals",
-    "transfer": "semantic",
+SOURCES = ("bestie", "cim", "graph_cut", "match", "transfer")
+MAPS = {
+    "cam": "cam.cam",
+    "semantic": "semantic.semantic",
+    "saliency": "saliency.saliency",
+    "edges": "edges.edges",
 }
-MAPS = {"cam": "cam.cam", "semantic": "semantic.semantic", "saliency": "saliency.saliency"}
+CUT_FROM = ("proposals", "saliency", "semantic")  # the stages whose outlines become those of instances
 
 
 def named(stage):
     """The condition that the variant's `from` names this stage: what it does not name is not read."""
     return lambda view: view.names(stage)
+
+
+def fill(config, view, recipe):
+    """What the masks of each source are cut from, so that those of the same are kin."""
+    return config | {"cut_from": {word: cut_from(view.of(word)) for word in SOURCES if view.names(word)}}
+
+
+def cut_from(view):
+    """Names of the variants that give a source its outlines: those that it reads itself, and what leads these."""
+    plan, stage, variant = view.plan, view.stage, view.variant
+    near = {read.stage for read in plan.reads(stage, variant).values()}.intersection(CUT_FROM)
+    found = {pair for word in near for pair in plan.closure(word, plan.upstream(stage, variant, word))}
+    return sorted(f"{word}.{name}" for word, name in found if word in CUT_FROM)
 
 
 STAGE = Stage(
@@ -28,6 +41,7 @@ STAGE = Stage(
         )
     },
     labels="instances",
+    fill=fill,
     disk_kb=3,
     peak_mb=500,
 )

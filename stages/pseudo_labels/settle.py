@@ -35,7 +35,9 @@ def settle(labels, decided, *, iou):
         stay = [mask for mask, stays in zip(masks, keep) if stays]
         everything = stay + [mask for _, _, mask in added]
         ignore = np.concatenate([labels.ignore[rows][keep], np.zeros(len(added))])
-        builder.add(name, labels.size[i], everything, ignore=ignore, **columns)
+        whole = name in decided and decided[name].whole  # then nothing is in doubt any more
+        void = None if whole else labels.void_mask(i)
+        builder.add(name, labels.size[i], everything, ignore=ignore, void=void, **columns)
     return builder.finish(), numbers
 
 

@@ -82,4 +82,6 @@ def test_every_rule_of_peaks_can_join():
     ):
         assert [len(find(most=25, share=share)[2]) for share in (None, 0.5)] == [3, 2]
         assert len(find(most=2, share=None)[2]) == 2 and len(find(most=1, share=0.5)[2]) == 1
-    assert len(rising_peaks(values, (32, 64), sigma=20, most=25, share=0.01)[2]) >= 1
+    risen = [rising_peaks(values, (32, 64), sigma=3, most=25, share=share) for share in (None, 0.5)]
+    assert [len(found[2]) for found in risen] == [3, 2]
+    assert risen[1][1][:, 1].tolist() == [one for one in risen[0][1][:, 1].tolist() if one in risen[1][1][:, 1]]

@@ -74,6 +74,16 @@ def test_decisions_by_hand(made):
     assert numbers == {"settled": 0, "gone": 1, "missed": 1}
 
 
+def test_doubt_stays_but_where_a_photo_is_given_whole(made):
+    _, labels, _ = made
+    void = rle.to_counts(code(box(5, 5, 3, 3)))
+    first = np.array([0, len(void), 2 * len(void)])
+    doubted = labels.replaced(void=np.concatenate([void, void]), void_first=first)
+    settled, _ = settle(doubted, {"a": Decided([], set(), True)}, iou=0.5)
+    assert not settled.void_mask(0).any() and np.array_equal(settled.void_mask(1), box(5, 5, 3, 3))
+    assert np.array_equal(settle(doubted, {"a": Decided([], set(), False)}, iou=0.5)[0].void_mask(0), box(5, 5, 3, 3))
+
+
 def test_a_drawn_mask_of_another_class_takes_nothing_away(made):
     drawn = Decided(settled=[(DOG, 1.0, code(box(0, 0, 10, 10)))])
     found, _ = settle(made[1], {"a": drawn}, iou=0.5)

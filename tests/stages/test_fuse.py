@@ -11,9 +11,9 @@ from conftest import ROOT
 from stages import fuse
 from stages.fuse.candidates import CONSENSUS, candidates, gathered, support, with_consensus
 from stages.fuse.config import Config
-from stages.fuse.photo import beside, fused
+from stages.fuse.photo import beside, fused, parted
 from stages.fuse.program import chosen, unbeaten
-from stages.fuse.worth import agreement, contrast, contrasts, features, odds
+from stages.fuse.worth import agreement, contrast, contrasts, features, kindred, odds, outlined
 from tag2mask.data import rle
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
@@ -76,6 +76,32 @@ def test_agreement_by_hand():
     assert agreement(np.ones((2, 1)), np.array([0.3]), ["a"], share=0.5).tolist() == [1, 1]  # a source alone
 
 
+def test_kin_share_an_outline_directly_or_by_another():
+    """The first and the third share nothing, the second has something of both; the fourth is alone."""
+    assert kindred([["a"], ["a", "b"], ["b"], ["c"]]).tolist() == [0, 0, 0, 1]
+    assert kindred([["bestie"], ["cim"]]).tolist() == [0, 1]
+
+
+def test_kin_by_what_the_variants_read():
+    """LIID's nodes are U2-Netp's instances, which lead the salient maps too; CIM's and PRM's masks are proposals."""
+    declared = yaml.safe_load((ROOT / "config/recipes.yaml").read_text())
+    declared["variants"]["fuse"]["boxes"] = {"from": {"graph_cut": "boxes", "match": "prm", "transfer": "joined"}}
+    plan = Plan.load({**declared, "dataset": {"kind": "scenes"}, "show": ["fused"]})
+
+    def of(variant):
+        return plan.section("fuse", variant)["config"]["cut_from"]
+
+    assert of("default") == {
+        "bestie": ["semantic.default"], "cim": ["proposals.default"], "transfer": ["semantic.default"],
+    }  # fmt: skip
+    led = ["saliency.u2netp", "semantic.salient"]
+    assert of("salient") == {"bestie": led, "graph_cut": ["saliency.u2netp"], "transfer": led}
+    assert of("boxes") == {
+        "graph_cut": ["proposals.default"], "match": ["proposals.default"], "transfer": ["semantic.default"],
+    }  # fmt: skip
+    Config(**plan.section("fuse", "salient")["config"])  # as the job reads it
+
+
 def test_the_consensus_has_what_half_of_the_votes_say():
     """Columns 0 to 5, 0 to 6, 1 to 6: of three equal votes two say 0 to 6; a first of 2.5 decides."""
     found = given((0, 5, 1, 0), (0, 6, 1, 1), (1, 6, 1, 2), (8, 12, 1, 0), (0, 5, 2, 0))
@@ -108,6 +134,16 @@ def test_contrast_by_hand():
     whole = rle.encode(np.ones((1, *SIZE), bool))
     spans = Spans.of(whole)
     np.testing.assert_allclose(contrast(spans, rle.to_bbox(whole), values, margin=0.5), [0.25], rtol=1e-6)
+
+
+def test_the_outline_by_hand():
+    """Columns 4 to 8 of ones: of rows 0 to 8 the outline is 3 pixels wide, columns 3 to 8 but none between."""
+    edges = np.zeros(SIZE, np.float32)
+    edges[:, [3, 4, 7, 8]] = 0.5
+    found = given((4, 8, 1, 0), (10, 14, 1, 0))
+    # a pixel is on the outline where its window of 3 x 3 has pixels of both: columns 3, 4, 7 and 8
+    np.testing.assert_allclose(outlined(found, edges), [0.5 - 0.25, 0], atol=1e-6)
+    np.testing.assert_allclose(outlined(found, np.full(SIZE, 0.7, np.float32)), [0, 0], atol=1e-6)
 
 
 def test_a_map_speaks_of_its_own_class():
@@ -190,6 +226,27 @@ def test_hard_photos():
     found = fused(tables, [None, 0], (1,), named=("bestie", "cim"), maps={}, config=Config())
     assert len(found.rles) == 1
     assert gathered(tables, [None, None], (1,)).rles == []
+
+
+def test_the_better_one_keeps_what_is_common():
+    """Columns 0 to 4; 3 to 8 less one; 2 to 4, of which nothing is left."""
+    found = given((0, 4, 1, 0), (3, 8, 1, 1), (2, 4, 2, 2), (10, 12, 1, 0))
+    masks = rle.decode(parted(found.rles, found.inside), SIZE)
+    assert np.array_equal(masks, [strip(0, 4), strip(4, 8), strip(0, 0), strip(10, 12)])
+    kept = run_photo([(0, 4, 1, 0.9)], [(3, 8, 1, 0.8)], [(0, 4, 1, 0.5)], price=1, consensus=False)
+    assert np.array_equal(rle.decode(kept.rles, SIZE), [strip(0, 4), strip(4, 8)])
+    assert run_photo([(0, 4, 1, 0.9)], [(3, 8, 1, 0.8)], [(0, 4, 1, 0.5)], price=1, overlap=0.2).category.tolist() == [
+        1
+    ]
+
+
+def test_large_photos_are_looked_at_scaled_down(monkeypatch):
+    """At half the size the means inside and around are the same, for every mask ends at an even column."""
+    found = given((4, 8, 1, 0), (10, 14, 2, 0))
+    maps = {0: strip(4, 12).astype(np.float32)}
+    whole = contrasts(found, maps, margin=0.5)
+    monkeypatch.setattr("stages.fuse.worth.LARGEST", 8)
+    np.testing.assert_allclose(contrasts(found, {0: maps[0][::2, ::2]}, margin=0.5), whole, atol=1e-6)
 
 
 def test_what_lies_beside():

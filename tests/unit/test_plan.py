@@ -284,8 +284,10 @@ def test_a_recipe_teaches_its_labels_in_a_way_of_its_own(config):
     assert plan.view("refine", recipe="transfer_ignore").of("semantic").variant == "default"
     assert plan.section("refine", recipe="transfer_rounds") == plan.section("refine", recipe="transfer")  # testing
     assert [row["own_keys"] for row in recipes.table(plan)] == [[], ["refine.ignore 0.3"], ["refine.rounds 2"], []]
+    fused = {name: keys for name, keys in plan.recipes.items() if "fuse" in keys}
+    assert all(keys["refine"] == {"ignore": 0.3} for keys in fused.values()) and len(fused) == 4
     assert {name for name in plan.recipes if plan.own_keys(name)} == {
-        "transfer_ignore", "transfer_weighted", "transfer_rounds"
+        "transfer_ignore", "transfer_weighted", "transfer_rounds", *fused
     }  # fmt: skip
 
 

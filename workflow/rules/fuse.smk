@@ -10,6 +10,7 @@ use rule cpu_job as fuse with:
             cam="cam/{shard}.cam.zarr.zip",
             semantic="semantic/{shard}.zarr.zip",
             saliency="saliency/{shard}.zarr.zip",
+            edges="edges/{shard}.zarr.zip",
         ),
     output:
         instances="<out>/fuse/{variant}/{shard}.zarr.zip",
