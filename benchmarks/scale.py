@@ -27,6 +27,7 @@ LIMITS = {"graph_cut": 6000}  # MB at COCO's size
 LIMIT = 4000
 GROWTH = 1.2  # of the processor time a photo, from the first size to the last
 COMMAND = "make bench-scale"
+NOT_REACHED = "**not reached**"
 
 
 def images(folder):
@@ -199,7 +200,7 @@ photos of 480 x 640 pixels, 7.3 objects a photo of 80 classes, 40 nodes a photo 
 
 
 def verdict(names):
-    return f"**not reached** by {', '.join(names)}" if names else "reached"
+    return f"{NOT_REACHED} by {', '.join(names)}" if names else "reached"
 
 
 def main(given=None):
@@ -223,8 +224,11 @@ def main(given=None):
         if not given.no_page:
             FOUND.parent.mkdir(parents=True, exist_ok=True)
             FOUND.write_text(json.dumps(found, indent=1))
+    page = text(found, COMMAND)
     if not given.no_page:
-        sections.write("scale", text(found, COMMAND))
+        sections.write("scale", page)
+    if NOT_REACHED in page:
+        raise SystemExit(next(line for line in page.splitlines() if NOT_REACHED in line))
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class Chain:
         values = {}
         for path in (ROOT / "config/recipes.yaml", TINY):
             update_config(values, yaml.safe_load(path.read_text()))  # Snakemake's own, deep, merge
-        values["show"] = ["transfer", "cam_cut", "liid", "fan", "bestie", "cim", "icn"]
+        values["show"] = ["transfer", "cam_cut", "liid", "fan", "bestie", "cim", "icn", "fused"]
         values["dataset"] = {
             "kind": "voc", "root": str(dataset), "train": "Main/train", "classes": list(CLASSES.values()),
             "shards": SHARDS,
@@ -178,6 +178,9 @@ class Chain:
         self.sharded("match", "icn", enhanced=("icn", "default", "enhanced"), proposals=proposals)
         for recipe in ("cam_cut", "liid", "fan"):
             self.cut(self.plan.source(recipe)[1])
+        sources = {word: (word, "default", "instances") for word in ("bestie", "cim", "transfer")}
+        maps = {"cam": ("cam", "plain", "cam"), "semantic": ("semantic", "default", "semantic")}
+        self.sharded("fuse", "default", **sources, **maps)
         truth = Instances.load(self.path("images", "default", "truth"))
         return truth, {recipe: self.labels(recipe) for recipe in self.plan.show}
 
