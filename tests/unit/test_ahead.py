@@ -1,5 +1,6 @@
 """Batches that are made ahead of their use, by other processes."""
 
+import multiprocessing
 import os
 import time
 
@@ -43,6 +44,21 @@ def test_other_processes_make_them_and_end_with_it():
             return
         time.sleep(0.1)
     raise AssertionError("workers outlive what they work for")
+
+
+def test_no_more_is_made_than_is_soon_asked_for():
+    """Batches of large photos fill the memory: of each process one lies ready while another is used."""
+    made = multiprocessing.get_context("fork").Value("i", 0)
+
+    def make(t):
+        with made.get_lock():
+            made.value += 1
+
+    with Ahead(make, iterations=20, workers=2) as ahead:
+        for t in range(4):
+            ahead(t)
+        time.sleep(0.5)
+        assert made.value <= 4 + 2
 
 
 def test_the_random_state_is_nobodys_business():
