@@ -15,6 +15,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 import stages.refine.taught  # noqa: F401  registers its parts
+from stages.refine.data import on_device
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone as networks
 from tag2mask.learn import pretrained
@@ -238,6 +239,7 @@ def losses(model, batch):
     Those of the RPN are means over photos, those of the heads over the proposals that were sampled, of masks over the
     objects among them; so they count in a batch that is cut into slices.
     """
+    batch = [on_device(one, model.device) for one in batch]
     with EventStorage() as storage:  # detectron2's heads write how many proposals a photo they sampled
         found = model(batch)
         objects, others = (storage.latest()[f"roi_head/num_{kind}_samples"][0] * len(batch) for kind in ("fg", "bg"))
@@ -247,5 +249,5 @@ def losses(model, batch):
 
 def part_of(mean, count):
     """A mean over `count` samples of the slice, as its part of the mean over those of the whole batch."""
-    count = torch.tensor(float(round(count)), device=mean.device)
+    count = torch.full((), float(round(count)), device=mean.device)
     return mean * (count / total(count).clamp(min=1))
