@@ -49,6 +49,30 @@ def test_packaged_weights_are_normalised_by_one_half():
     assert torch.allclose(model.pixel_std.flatten(), torch.full((3,), 127.5))
 
 
+def test_all_of_a_sample_goes_to_the_device_before_detectron2_asks_for_it(monkeypatch):
+    """Photos as bytes, a quarter of what floats would be on the way."""
+    from stages.refine import data, model
+
+    config, seen = Config(**TINY, ignore=0.3, score_weight=True), []
+    masks = np.zeros((1, 48, 64), bool)
+    masks[0, 10:30, 20:50] = True
+    sample = data.training_sample(
+        np.zeros((48, 64, 3), np.uint8), masks, [1], config=config, rng=np.random.default_rng(0),
+        weights=np.ones(1, np.float32), hidden=~masks[0],
+    )  # fmt: skip
+    assert sample["image"].dtype == torch.uint8
+    there = data.on_device(sample, "meta")
+    fields, wanted = there["instances"].get_fields(), sample["instances"].get_fields()
+    assert there.keys() == sample.keys() and {name: type(one) for name, one in fields.items()} == {
+        name: type(one) for name, one in wanted.items()
+    }
+    assert {str(one.device) for one in (there["image"], there["hidden"], *fields.values())} == {"meta"}
+    real = data.moved
+    monkeypatch.setattr(data, "moved", lambda tensor, device: seen.append(tensor) or real(tensor, device))
+    model.losses(model.build(config, 2).train(), [sample])
+    assert len(seen) == 2 + len(wanted) and any(one is sample["image"] for one in seen)
+
+
 def test_building_depends_on_the_seed_alone_and_leaves_the_random_state():
     from stages.refine.model import build
 
