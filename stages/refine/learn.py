@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from stages.refine import model as networks
 from stages.refine.data import training_sample
@@ -13,6 +12,7 @@ from tag2mask.data.scale import LARGEST, resized
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.photos import labelled_photos
 from tag2mask.learn.schedules import make_optimiser, make_schedule
+from tag2mask.learn.whole import of_first
 from tag2mask.store.weights import Weights
 
 
@@ -41,9 +41,7 @@ def learn(index, labels, foreground=None, *, config, job):
                 added = additions(model, index, labels, config=config, job=job)
                 if done:
                     added.save(done)
-            if job.ranks > 1:  # the others learn from what the first one found
-                torch.distributed.barrier()
-                added = Instances.load(done)
+            added = of_first(added)
     if config.rounds > 1:
         job.count(added=len(added))
     return weights, added

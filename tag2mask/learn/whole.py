@@ -116,6 +116,14 @@ def joined(values):
     return torch.cat([one[:count] for one, count in zip(found, counts)])
 
 
+def of_first(value):
+    """What the first process has, anything that pickle can carry, for all of them."""
+    values = [value]
+    if processes() > 1:
+        distributed.broadcast_object_list(values)
+    return values[0]
+
+
 def processes():
     """How many train together; 1 where none other was started."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
