@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -11,6 +12,8 @@ import torch
 
 from tag2mask.errors import UserError
 from tag2mask.learn.ahead import Ahead
+from tag2mask.learn.photos import read_ahead
+from tag2mask.run.job import Job
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -59,6 +62,14 @@ def test_no_more_is_made_than_is_soon_asked_for():
             ahead(t)
         time.sleep(0.5)
         assert made.value <= 4 + 2
+
+
+def test_photos_are_read_by_other_processes_for_a_gpu():
+    index = SimpleNamespace(photo=lambda i: (i, os.getpid()))
+    places = np.array([5, 2, 7])
+    here, there = (list(read_ahead(index, places, Job(device=one, workers=2))) for one in ("cpu", "cuda:0"))
+    assert here == [(i, (i, os.getpid())) for i in places]
+    assert [(i, n) for i, (n, _) in there] == [(i, i) for i in places] and os.getpid() not in {p for _, (_, p) in there}
 
 
 def test_the_random_state_is_nobodys_business():
