@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from stages.refine import model as networks
-from stages.refine.data import training_sample
+from stages.refine.data import on_device, training_sample
 from stages.refine.rounds import additions
 from tag2mask.data.instances import Instances
 from tag2mask.data.scale import LARGEST, resized
@@ -80,7 +80,7 @@ def fit(index, labels, foreground, *, config, job):
         )  # fmt: skip
 
     def loss(batch, t):
-        return networks.losses(model, batch)
+        return networks.losses(model, [on_device(one, job.device) for one in batch])
 
     task = Task(
         "Mask R-CNN", photos=len(photos), batch=config.batch, iterations=config.iterations, model=model,

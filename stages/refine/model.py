@@ -15,7 +15,6 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 import stages.refine.taught  # noqa: F401  registers its parts
-from stages.refine.data import on_device
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone as networks
 from tag2mask.learn import pretrained
@@ -239,7 +238,6 @@ def losses(model, batch):
     Those of the RPN are means over photos, those of the heads over the proposals that were sampled, of masks over the
     objects among them; so they count in a batch that is cut into slices.
     """
-    batch = [on_device(one, model.device) for one in batch]
     with EventStorage() as storage:  # detectron2's heads write how many proposals a photo they sampled
         found = model(batch)
         objects, others = (storage.latest()[f"roi_head/num_{kind}_samples"][0] * len(batch) for kind in ("fg", "bg"))

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from refine_photos import PACKAGED, TINY
+from refine_photos import PACKAGED, TINY, dataset
 
+from stages import refine
 from stages.refine.config import Config
 from tag2mask.errors import UserError
+from tag2mask.run.job import Job
 
 
 def test_bridge_stands_in_for_the_compiled_part_and_says_so():
@@ -49,9 +51,9 @@ def test_packaged_weights_are_normalised_by_one_half():
     assert torch.allclose(model.pixel_std.flatten(), torch.full((3,), 127.5))
 
 
-def test_all_of_a_sample_goes_to_the_device_before_detectron2_asks_for_it(monkeypatch):
+def test_all_of_a_sample_goes_to_the_device_before_detectron2_asks_for_it(monkeypatch, tmp_path):
     """Photos as bytes, a quarter of what floats would be on the way."""
-    from stages.refine import data, model
+    from stages.refine import data
 
     config, seen = Config(**TINY, ignore=0.3, score_weight=True), []
     masks = np.zeros((1, 48, 64), bool)
@@ -69,8 +71,8 @@ def test_all_of_a_sample_goes_to_the_device_before_detectron2_asks_for_it(monkey
     assert {str(one.device) for one in (there["image"], there["hidden"], *fields.values())} == {"meta"}
     real = data.moved
     monkeypatch.setattr(data, "moved", lambda tensor, device: seen.append(tensor) or real(tensor, device))
-    model.losses(model.build(config, 2).train(), [sample])
-    assert len(seen) == 2 + len(wanted) and any(one is sample["image"] for one in seen)
+    refine.train(dataset(tmp_path), Config(**TINY), Job())
+    assert sum(one.dtype == torch.uint8 and len(one) == 3 for one in seen) == config.iterations * config.batch
 
 
 def test_building_depends_on_the_seed_alone_and_leaves_the_random_state():
