@@ -26,7 +26,7 @@ def train(inputs, config, job):
     tables = listed(inputs.points if config.cues == "points" else inputs.peaks) if config.agpl else []
     cues = cues_of((Table.load(path, "peaks/1") for path in tables), sorted(index.categories), floor=config.cue_floor)
     paths = listed(inputs.proposals)
-    shards = (Instances.load(path) for path in paths)
+    shards = (Instances.open(path) for path in paths)
     section = read_json(manifest_path(paths[0])).get("section", {}).get("config", {})
     begin = Weights.load(inputs.classifier, "classifier") if config.from_classifier else None
     weights, snapshots = learn(index, shards, cues, section=section, begin=begin, config=config, job=job)
