@@ -1,14 +1,12 @@
 """Answers of the instance network: a network that reads its maps from the photo's colours, by hand; the command."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from stages import bestie
 from stages.bestie import infer, network
 from stages.bestie.config import Config
 from stages.bestie.data import Marks
@@ -102,37 +100,6 @@ def test_photos_of_one_size_in_a_row_go_together():
     ]
     assert [[one.name for one in group] for group in infer.in_a_row(shown, 2)] == [["0", "1"], ["2"], ["3"]]
     assert list(infer.in_a_row([], 2)) == []
-
-
-def test_photos_of_one_size_go_together_wherever_they_stand_and_answers_keep_their_places(monkeypatch):
-    """Of seven photos every other one is larger, the last has no point where all others have one."""
-    sizes, groups = [(2, 3), (4, 3)] * 3 + [(2, 3)], []
-    names = [str(n) for n in range(7)]
-    index = SimpleNamespace(
-        image_id=names, size=np.array(sizes), categories={3: "disc"}, tags=lambda i: (3,),
-        photo=lambda i: np.zeros((*sizes[i], 3), np.uint8),
-    )  # fmt: skip
-
-    def found(model, photos, ids, **_):
-        groups.append([one.name for one in photos])
-        return [
-            (rle.encode(np.ones((1, *one.size), bool)), np.array([0]), np.array([int(one.name) / 10])) for one in photos
-        ]
-
-    weights = SimpleNamespace(meta={"mean": (0.0,) * 3, "std": (1.0,) * 3, "categories": {"3": "disc"}})
-    monkeypatch.setattr(Weights, "load", lambda *_, **__: weights)
-    monkeypatch.setattr(infer, "load", lambda *_, **__: (None, SMALL, None))
-    monkeypatch.setattr(infer, "photo_instances", found)
-    monkeypatch.setattr(infer, "at_once", lambda job: 2)
-    marks = {name: None if name == "6" else Marks(np.array([0]), np.ones((1, 2)), np.ones(1)) for name in names}
-    inputs = SimpleNamespace(weights=None)
-    table = bestie.answered(index, np.arange(7), inputs, SMALL, Job(), clean=True, marks=marks)
-    assert groups == [["0", "2"], ["1", "3"], ["4"], ["5"], ["6"]]
-    assert table.image_id == names and table.size.tolist() == [list(size) for size in sizes]
-    assert table.id.tolist() == list(range(1, 8)) and table.score.tolist() == pytest.approx([n / 10 for n in range(7)])
-    assert [table.masks(i).shape for i in range(7)] == [(1, *size) for size in sizes]
-    nothing = bestie.answered(index, np.arange(0), inputs, SMALL, Job(), clean=True)
-    assert nothing.images == len(nothing) == 0
 
 
 def test_a_piece_without_a_centre_is_one_instance_in_testing_and_none_in_refinement():
