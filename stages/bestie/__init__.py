@@ -61,15 +61,22 @@ def predict(inputs, config, job):
 
 def answered(index, photos, inputs, config, job, *, clean, marks=None):
     """Instances of `photos` (places in the index) by the network in inputs.weights. marks : {image id: Marks}."""
-    from stages.bestie.infer import Shown, predict_photos
+    import numpy as np
+
+    from stages.bestie.infer import Shown, at_once, predict_photos
+    from tag2mask.learn.photos import alike, read_ahead
     from tag2mask.store.weights import Weights
 
     weights = Weights.load(inputs.weights, "bestie", categories=index.categories)
+    marks = [marks and marks[index.image_id[i]] for i in photos]
+    kinds = [(*index.size[i], points is None) for i, points in zip(photos, marks)]
+    order = np.array([t for group in alike(kinds, most=at_once(job)) for t in group], np.int64)
     given = (
-        Shown(name, index.photo(i), index.size[i], index.tags(i) if clean else None, marks and marks[name])
-        for i, name in ((i, index.image_id[i]) for i in photos)
+        Shown(index.image_id[i], photo, index.size[i], index.tags(i) if clean else None, marks[t])
+        for (i, photo), t in zip(read_ahead(index, photos[order], job), order)
     )
-    found = predict_photos(given, weights, config=config, job=job, count=len(photos))
+    found = predict_photos(given, weights, config=config, job=job, count=len(photos)).images_subset(np.argsort(order))
+    found = found.replaced(id=np.arange(1, len(found) + 1))
     job.count(instances_per_photo=round(len(found) / max(1, len(photos)), 2))
     if len(photos) and not len(found):
         job.warn("The network finds no instance in any photo: train it longer, or lower bestie.test_threshold.")

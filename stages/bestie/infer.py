@@ -175,8 +175,13 @@ def predict_photos(photos, weights, *, config, job, count=None):
     return instances_of(
         model, job.progress(photos, total=count, what="BESTIE"), config=config, mean=weights.meta["mean"],
         std=weights.meta["std"], categories={int(c): name for c, name in weights.meta["categories"].items()},
-        at_once=1 if on_cpu(job) else AT_ONCE,
+        at_once=at_once(job),
     )  # fmt: skip
+
+
+def at_once(job):
+    """How many photos of one size go through the network together."""
+    return 1 if on_cpu(job) else AT_ONCE
 
 
 def instances_of(model, photos, *, config, mean, std, categories, rule="test", at_once=1):
@@ -191,12 +196,17 @@ def instances_of(model, photos, *, config, mean, std, categories, rule="test", a
 
 
 def in_a_row(photos, most):
-    """Lists of at most so many successive Shown whose photos have one size."""
+    """Lists of at most so many successive Shown whose photos have one size, all with points or none."""
     some = []
     for one in photos:
-        if some and (len(some) == most or one.photo.shape != some[0].photo.shape):
+        if some and (len(some) == most or kind(one) != kind(some[0])):
             yield some
             some = []
         some.append(one)
     if some:
         yield some
+
+
+def kind(shown):
+    """What is alike of photos that go through the network together."""
+    return shown.photo.shape, shown.points is None

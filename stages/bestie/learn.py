@@ -13,6 +13,7 @@ from stages.bestie.snapshots import Snapshots
 from tag2mask.data.labelmaps import VOID
 from tag2mask.learn import whole
 from tag2mask.learn.backbone import normalise
+from tag2mask.learn.device import moved
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.schedules import iterations_of, make_optimiser, make_schedule, parameter_groups
 from tag2mask.store.weights import Weights
@@ -47,7 +48,7 @@ def learn(index, transfer, semantic, *, points=None, config, job):
         seen = {"sigma": config.sigma, "everywhere": not config.instance_aware}
         pseudo, refined = drawn(given.labels, classes, **seen), None
         if config.refine and t >= begin:
-            labels = refined_labels(output, tags.to(job.device), given, config=config)
+            labels = refined_labels(output, moved(tags, job.device), given, config=config)
             refined = drawn(labels, classes, **seen)
             count(t, given.labels, labels)
         if given.points is not None:  # their centre map takes the place of both (BESTIE, Sec. 4.3)
@@ -55,12 +56,15 @@ def learn(index, transfer, semantic, *, points=None, config, job):
         return losses.total(output, pseudo, refined, given.target, config=config)
 
     def count(t, pseudo, refined):
-        found = whole.total(torch.tensor(len(refined.photo)))
-        tally["refined_iterations"] += whole.is_first() and int(found) > 0
+        found = whole.total(torch.full((), len(refined.photo), device=refined.photo.device))
+        more = {"refined_iterations": (found > 0) & whole.is_first()}
         if t >= last:
-            tally["instances"] += len(refined.photo)
-            tally["pseudo_pixels"] += int((pseudo.number > 0).sum())
-            tally["refined_pixels"] += int((refined.number > 0).sum())
+            more |= {"instances": torch.full_like(found, len(refined.photo))}
+            more |= {
+                f"{name}_pixels": (one.number > 0).sum() for name, one in (("pseudo", pseudo), ("refined", refined))
+            }
+        for name, value in more.items():
+            tally[name] = tally[name] + value.double()
 
     task = Task(
         "BESTIE", photos=len(photos), batch=config.batch, iterations=total, model=model,

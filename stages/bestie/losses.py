@@ -61,7 +61,7 @@ def at_guided(maps, drawn):
 def guided_mean(error, drawn, *, soft):
     """Mean over P of `error` (P, C) summed over C, times W if `soft`; 0 where P is empty."""
     cost = error.sum(1)
-    guided = total_of(torch.tensor(len(cost), device=cost.device)).clamp(min=1)
+    guided = total_of(torch.full((), len(cost), device=cost.device)).clamp(min=1)
     return (cost * drawn.weight if soft else cost).sum() / guided
 
 

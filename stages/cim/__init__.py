@@ -26,7 +26,7 @@ def train(inputs, config, job):
     tables = listed(inputs.points if config.cues == "points" else inputs.peaks) if config.agpl else []
     cues = cues_of((Table.load(path, "peaks/1") for path in tables), sorted(index.categories), floor=config.cue_floor)
     paths = listed(inputs.proposals)
-    shards = (Instances.load(path) for path in paths)
+    shards = (Instances.open(path) for path in paths)
     section = read_json(manifest_path(paths[0])).get("section", {}).get("config", {})
     begin = Weights.load(inputs.classifier, "classifier") if config.from_classifier else None
     weights, snapshots = learn(index, shards, cues, section=section, begin=begin, config=config, job=job)
@@ -62,18 +62,20 @@ def answered(index, photos, inputs, path, config, job, *, clean):
     from stages.cim.infer import predict_photos
     from tag2mask.data.instances import Instances
     from tag2mask.errors import UserError
+    from tag2mask.learn.photos import read_ahead
     from tag2mask.store.weights import Weights
 
     weights = Weights.load(inputs.weights, "cim", categories=index.categories)
     paths = listed(path)
     proposals = Instances.concat([Instances.open(one) for one in paths])
     place = {name: k for k, name in enumerate(proposals.image_id)}
-    missing = next((index.image_id[i] for i in photos if index.image_id[i] not in place), None)
+    names = index.image_id
+    missing = next((names[i] for i in photos if names[i] not in place), None)
     if missing is not None:
         raise UserError(f"{paths[0]} has no proposals of the photo {missing}; build the stage proposals again.")
     given = (
-        (name, index.photo(i), index.size[i], proposals, place[name], index.tags(i) if clean else None)
-        for i, name in ((i, index.image_id[i]) for i in photos)
+        (names[i], photo, index.size[i], proposals, place[names[i]], index.tags(i) if clean else None)
+        for i, photo in read_ahead(index, photos, job)
     )
     found = predict_photos(given, weights, config=config, job=job, labels=clean, count=len(photos))
     job.count(instances_per_photo=round(len(found) / max(1, len(photos)), 2))

@@ -9,6 +9,7 @@ from stages.cim.network import build, take_over
 from stages.cim.photos import Photos
 from stages.cim.snapshots import Snapshots
 from stages.cim.targets import pseudo_labels
+from tag2mask.learn.device import moved
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.schedules import make_optimiser, make_schedule, parameter_groups, step_rate
 from tag2mask.learn.whole import share
@@ -55,7 +56,7 @@ def learn(index, shards, cues, *, section, begin=None, config, job):
         mean = {name: share(torch.stack([one[name] for one in parts]).mean()) for name in PARTS}
         if t >= last:
             for name in PARTS:
-                tally[name] += float(mean[name].detach())
+                tally[name] = tally[name] + mean[name].detach().double()
         return total(mean, config)
 
     task = Task(
@@ -82,16 +83,17 @@ def photo_losses(scores, sample, overlaps, draws, *, config):
     scores : Scores. sample : photos.Sample. overlaps : mining.Overlaps. draws : (branches, N) float64 in [0, 1).
     """
     log_y, t = scores
-    tags = torch.from_numpy(sample.tags).to(t.device)
+    tags = moved(torch.from_numpy(sample.tags), t.device)
     present = torch.zeros(log_y.shape[2], dtype=torch.bool, device=t.device).index_fill(0, tags, True)
     present[0] = True
     parts = dict.fromkeys(PARTS, log_y.new_zeros(()))
     parts["tag_loss"] = losses.tag_loss(log_y[0], t[0], present)
     if config.agpl:
-        label, cluster = (torch.from_numpy(one).to(t.device) for one in sample.first)
+        label, cluster = (moved(torch.from_numpy(one), t.device) for one in sample.first)
         parts["cluster_loss"] = losses.cluster_loss(log_y[0], label, cluster, kind=config.pcl)
+    draws = moved(draws, t.device)
     for k in range(1, config.branches + 1):
-        labels, _ = pseudo_labels(scores, k, overlaps, tags, draws[k - 1].to(t.device), config=config)
+        labels, _ = pseudo_labels(scores, k, overlaps, tags, draws[k - 1], config=config)
         factor = config.first_weight if k == 1 else 1.0
         parts["class_loss"] = parts["class_loss"] + factor * losses.class_loss(log_y[k], labels)
         if config.integrity:

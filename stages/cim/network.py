@@ -9,6 +9,7 @@ from torchvision.ops import roi_align
 
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone
+from tag2mask.learn.device import moved
 
 
 class Scores(NamedTuple):
@@ -56,8 +57,8 @@ class ProposalNet(nn.Module):
         masks : list of B (n, bins, bins) float32 in [0, 1]. Returns a list of B Scores.
         """
         parts = [self.pooled(photo, boxes) for photo, boxes in zip(photos, shares)]
-        device = parts[0].device
-        f = self.maskfuse(torch.cat(parts), torch.cat([torch.as_tensor(one) for one in masks]).to(device))
+        masks = moved(torch.from_numpy(np.concatenate(masks)), parts[0].device)
+        f = self.maskfuse(torch.cat(parts), masks)
         raw = self.heads(f).float().view(len(f), self.branches + 1, 2, self.classes + 1)
         return [self.scores(one) for one in raw.split([len(one) for one in shares])]
 
@@ -65,8 +66,7 @@ class ProposalNet(nn.Module):
         """(n, D, bins, bins): B of one photo's boxes, by RoIAlign."""
         features = self.backbone(self.backbone.normalise(photo[None]))[-1]
         height, width = features.shape[2:]
-        boxes = torch.as_tensor(np.ascontiguousarray(shares)).to(features)
-        cells = boxes * boxes.new_tensor([width, height, width, height])
+        cells = moved(torch.from_numpy(shares * np.float32([width, height, width, height])), features.device)
         return roi_align(features, [cells], self.bins, sampling_ratio=2, aligned=True)
 
     def scores(self, raw):

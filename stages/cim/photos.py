@@ -9,16 +9,16 @@ from stages.cim.mining import BACKGROUND, LEFT_OUT, Overlaps, big_ones
 from stages.cim.sets import Sets, grids, sets_of
 from tag2mask.errors import UserError
 from tag2mask.learn.crops import corners, mirrored, resize
+from tag2mask.learn.shelf import Shelf
 
 KEPT = 2**30  # bytes of overlaps that stay on the training device; what does not fit is made again
 
 
 @dataclass
 class Sample:
-    """A training photo with n proposals. number : in the index. shares : (n, 4) float32 corners x0, y0, x1, y1 in
-    [0, 1]. grid : (n, bins, bins) float16, see `sets.grids`. tags : (T,) int64, class columns from 1 on, rising."""
+    """A training photo with n proposals. shares : (n, 4) float32 corners x0, y0, x1, y1 in [0, 1]. grid : (n, bins,
+    bins) float16, see `sets.grids`. tags : (T,) int64, class columns from 1 on, rising."""
 
-    number: int
     shares: np.ndarray
     grid: np.ndarray
     sets: Sets
@@ -30,23 +30,24 @@ class Photos:
     """All training photos that have proposals, in the order of their stores.
 
     shards : Instances of proposals, read one after another. cues : {image id: (columns (P,), yx (P, 2))}, strongest
-    first, see `cues_of`. Overlaps are made at first use and stay on the device as far as KEPT goes.
+    first, see `cues_of`. number : list of int, their places in the index. samples : Shelf of their Sample. Overlaps are
+    made at first use and stay on the device as far as KEPT goes.
     """
 
     def __init__(self, index, shards, cues, *, config, job):
         self.index, self.config, self.device = index, config, job.device
         self.labels = [0, *sorted(index.categories)]
         column = {category: k for k, category in enumerate(self.labels)}
-        number = {name: i for i, name in enumerate(index.image_id)}
-        self.samples, self.kept, self.room = [], {}, KEPT
+        place = {name: i for i, name in enumerate(index.image_id)}
+        self.number, self.samples, self.kept, self.room = [], Shelf(), {}, KEPT
         found = dict.fromkeys(("without_proposals", "without_cues", "cues", "foreground", "background", "left_out"), 0)
         for proposals in shards:
             for k, name in job.progress(
                 enumerate(proposals.image_id), total=proposals.images, what="CIM's first labels"
             ):
-                if name not in number:
+                if name not in place:
                     raise UserError(f"The proposals hold the photo {name}, which the index lacks: build them again.")
-                if not index.train[number[name]]:
+                if not index.train[place[name]]:
                     continue
                 rows = chosen(proposals, k, config.most)
                 if not len(rows):
@@ -55,17 +56,18 @@ class Photos:
                 if name not in cues and config.agpl and config.cues == "peaks":
                     raise UserError(f"There are no peaks of the photo {name}: build the maps again (stage cam).")
                 columns, yx = cues.get(name, (np.zeros(0, np.int64), np.zeros((0, 2), np.int64)))
-                tags = np.array(sorted(column[c] for c in index.tags(number[name])), np.int64)
+                tags = np.array(sorted(column[c] for c in index.tags(place[name])), np.int64)
                 mine = np.isin(columns, tags)
                 sample = prepared(proposals, k, rows, columns[mine], yx[mine], config=config)
-                self.samples.append(Sample(number[name], *sample, tags))
-                label = self.samples[-1].first.label
+                self.number.append(place[name])
+                self.samples.append(Sample(*sample, tags))
+                label = sample[-1].label
                 found["cues"] += int(mine.sum())
                 found["without_cues"] += len(tags) > 0 and not mine.any()
                 found["foreground"] += int((label > 0).sum())
                 found["background"] += int((label == 0).sum())
                 found["left_out"] += int((label < 0).sum())
-        if not self.samples:
+        if not self.number:
             raise UserError("cim: no training photo has a proposal; look at the stage proposals.")
         job.count(**found)
         if config.agpl:
@@ -102,8 +104,8 @@ class Photos:
 
     def shown(self, position, side, flip):
         """(photo (h, w, 3) uint8, shares, grid float32) as they enter the network, mirrored if `flip`."""
-        one = self.samples[position]
-        return shown(self.index.photo(one.number), one.shares, one.grid, side=side, flip=flip, config=self.config)
+        one, photo = self.samples[position], self.index.photo(self.number[position])
+        return shown(photo, one.shares, one.grid, side=side, flip=flip, config=self.config)
 
 
 def chosen(proposals, k, most):

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from tag2mask.learn.device import moved
+
 CHUNK = 8192  # atoms of one product, which bounds its memory
 MASKS = 256  # masks whose grids are made at once
 EXACT = 2**24  # float32 counts pixels exactly up to here
@@ -38,8 +40,8 @@ class Sets:
         kind = torch.float32 if self.sizes.sum() < EXACT else torch.float64
         total = torch.zeros(len(self), len(self), dtype=kind, device=device)
         for start in range(0, len(self.sizes), CHUNK):
-            inside = torch.from_numpy(self.members(start, start + CHUNK)).to(device).to(kind)
-            sizes = torch.from_numpy(self.sizes[start : start + CHUNK]).to(device).to(kind)
+            inside = moved(torch.from_numpy(self.members(start, start + CHUNK)), device).to(kind)
+            sizes = moved(torch.from_numpy(self.sizes[start : start + CHUNK]), device).to(kind)
             total += (inside * sizes) @ inside.T
         return total
 

@@ -26,7 +26,7 @@ class Snapshots:
             config.iterations, config.snapshots, model=model, take=self.taken, load=load, job=job
         )
         masked = set(photos.index.where("with_masks").tolist())
-        wanted = [n for n, sample in enumerate(photos.samples) if sample.number in masked] or range(len(photos))
+        wanted = [n for n, number in enumerate(photos.number) if number in masked] or range(len(photos))
         self.chosen = list(wanted)[: config.snapshot_photos] if config.snapshots else []
 
     def after(self, t):
@@ -65,7 +65,7 @@ class Snapshots:
 
     def names(self):
         index = self.photos.index
-        return np.array([index.image_id[self.photos.samples[n].number] for n in self.chosen], dtype=str)
+        return np.array([index.image_id[self.photos.number[n]] for n in self.chosen], dtype=str)
 
     def table(self):
         """All snapshots, in order of time."""

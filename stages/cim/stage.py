@@ -8,11 +8,6 @@ def cues(name):
     return lambda view: view.config["agpl"] and view.config["cues"] == name
 
 
-def held(view):
-    """kB a photo that its training holds: boxes, grids and sets of its proposals."""
-    return 0.26 * min(view.config["most"] or 10_000, view.of("proposals").config["count"])
-
-
 WEIGHTS = Read("cim.weights")
 
 STAGE = Stage(
@@ -25,7 +20,7 @@ STAGE = Stage(
                 "classifier": Read("classifier.weights", when=lambda view: view.config["from_classifier"]),
             },
             writes={"weights": Write("weights/1"), "snapshots": Write("mined/1")},
-            mem_mb=16000,
+            mem_mb=8000,
             minutes=2880,
             seeded=always,
         ),
@@ -48,5 +43,4 @@ STAGE = Stage(
     disk_kb=2,
     peak_mb=2000,
     disk_mb=160,
-    memory_kb=held,
 )

@@ -45,7 +45,7 @@ def train(inputs, config, job):
     from tag2mask.data.index import Index
     from tag2mask.data.maps import Maps
 
-    pairs = (tuple(map(Maps.load, paths)) for paths in zip(listed(inputs.prm), listed(inputs.targets), strict=True))
+    pairs = (tuple(map(Maps.open, paths)) for paths in zip(listed(inputs.prm), listed(inputs.targets), strict=True))
     return {"weights": learn(Index.load(inputs.index), pairs, config=config, job=job)}
 
 

@@ -12,6 +12,7 @@ from tag2mask.learn.crops import frame, framed_map, framed_photo
 from tag2mask.learn.device import moved
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.schedules import drops_of, iterations_of, make_optimiser, make_schedule, parameter_groups
+from tag2mask.learn.shelf import Shelf
 from tag2mask.learn.whole import total
 from tag2mask.store.weights import Weights
 
@@ -24,7 +25,7 @@ def learn(index, shards, *, config, job):
     start(job)
     model = build(config, weights=config.weights)  # first: a wrong file is known at once
     samples = taught(index, shards)
-    if not samples:
+    if not len(samples):
         raise UserError(
             "icn: no peak response map has a target, so there is nothing to learn; look at the peaks of cam and at the "
             "proposals, or lower the floor of cam's peaks."
@@ -56,14 +57,14 @@ def learn(index, shards, *, config, job):
 
 
 def taught(index, shards):
-    """[(photo of `index`, map (h, w) float16, target (h, w) uint8)] of training photos, where neither is 0."""
-    place = {name: i for i, name in enumerate(index.image_id) if index.train[i]}
-    return [
-        (place[maps.image_id[maps.image[k]]], maps.map(k), targets.map(k).astype(np.uint8))
-        for maps, targets in shards
-        for k in range(len(maps))
-        if maps.image_id[maps.image[k]] in place and maps.map(k).any() and targets.map(k).any()
-    ]
+    """Shelf of (photo of `index`, map (h, w) float16, target (h, w) uint8) of training photos, where neither is 0."""
+    place, found = {name: i for i, name in enumerate(index.image_id) if index.train[i]}, Shelf()
+    for maps, targets in shards:
+        for k in range(len(maps)):
+            i, pair = place.get(maps.image_id[maps.image[k]]), (maps.map(k), targets.map(k).astype(np.uint8))
+            if i is not None and all(one.any() for one in pair):
+                found.append((i, *pair))
+    return found
 
 
 def sample(index, i, naive, target, *, config, mean, rng):

@@ -41,5 +41,4 @@ STAGE = Stage(
     disk_kb=40,
     peak_mb=1500,
     disk_mb=15,
-    memory_kb=400,  # maps and targets of its peaks
 )

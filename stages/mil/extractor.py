@@ -5,6 +5,7 @@ training photos with a single tag. With `epochs: 0` the ImageNet features stay a
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import nn
 
 from stages.mil import losses
 from stages.mil.rates import optimiser_of, rate_of
-from tag2mask.data.photo import SUFFIXES, read_photo
+from tag2mask.data.photo import SUFFIXES, read_photo, size_of
+from tag2mask.data.scale import LARGEST, size_within
 from tag2mask.errors import BadImage, UserError
 from tag2mask.learn import backbone, crops
 from tag2mask.learn.device import moved
@@ -50,11 +52,13 @@ class Extractor(nn.Module):
 
 @dataclass
 class Samples:
-    """Labelled photos. label : (n,) int64 in 0..classes-1. photo : number -> (H, W, 3) uint8. name : for the table."""
+    """Labelled photos. label : (n,) int64 in 0..classes-1. photo : number -> (H, W, 3) uint8. size : number -> (H, W),
+    without decoding it. name : for the table."""
 
     label: np.ndarray
     classes: int
     photo: object
+    size: object
     name: str
 
 
@@ -81,7 +85,7 @@ def learn(index, config, job):
     def make_batch(positions, draw):
         rng = draw()
         for n in draw.before:
-            crops.pass_over(rng, samples.photo(n).shape[:2], area=CROP["area"], aspect=CROP["aspect"])
+            crops.pass_over(rng, samples.size(n), area=CROP["area"], aspect=CROP["aspect"])
         return batch(samples, positions, rng, size=config.size, flip=config.flip)
 
     centers = losses.Moving(model, config.center_rate)
@@ -154,7 +158,11 @@ def of_tags(index):
             f"are {found}: name a folder with one sub-folder of photos per class in mil.labelled_folder, or set "
             "mil.epochs to 0."
         )
-    return Samples(label.astype(np.int64), len(tags), lambda n: index.photo(photos[n]), SINGLE_TAG)
+
+    def size(n):
+        return size_within(index.size[photos[n]], LARGEST)
+
+    return Samples(label.astype(np.int64), len(tags), lambda n: index.photo(photos[n]), size, SINGLE_TAG)
 
 
 def of_folder(folder):
@@ -177,13 +185,14 @@ def of_folder(folder):
             "needs two or more, one per class (mil.labelled_folder)."
         )
 
-    def photo(n):
+    def looked_at(look, n):
         try:
-            return read_photo(files[n])
+            return look(files[n])
         except BadImage as error:
             raise UserError(f"{error} It is one of mil.labelled_folder.") from None
 
-    return Samples(np.array(label, np.int64), classes, photo, root.resolve().name)
+    photo, size = partial(looked_at, read_photo), partial(looked_at, size_of)
+    return Samples(np.array(label, np.int64), classes, photo, size, root.resolve().name)
 
 
 @torch.no_grad()

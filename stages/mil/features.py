@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torchvision.ops import roi_pool
 
+from tag2mask.learn.device import moved
+
 
 def entering(photo, size, *, stride=1):
     """The photo resized so that its area is size x size pixels. (H, W, 3) uint8 in and out.
@@ -22,16 +24,18 @@ def entering(photo, size, *, stride=1):
 def pooled(feature_maps, shares, *, bins, kind):
     """(N, D): RoI pooling of each box, then the mean over its bins x bins values; rows in the photos' order.
 
-    feature_maps : (B, D, h, w). shares : list of B (n, 4) float tensors, see `corners`. kind : "pool" or "align".
+    feature_maps : (B, D, h, w). shares : list of B (n, 4) float tensors in memory, see
+    `corners`. kind : "pool" or "align".
     Source: LIID, Sec. 4.1.
     """
     height, width = feature_maps.shape[2:]
-    scale = feature_maps.new_tensor([width, height, width, height])
-    cells = [one.to(scale) * scale for one in shares]
+    scale, device = torch.tensor([width, height, width, height], dtype=torch.float32), feature_maps.device
+    cells = [one.float() * scale for one in shares]
     if kind == "pool":
-        return roi_pool(feature_maps, [nearest_cells(one, height, width) for one in cells], bins).mean((2, 3))
+        boxes = [moved(nearest_cells(one, height, width), device) for one in cells]
+        return roi_pool(feature_maps, boxes, bins).mean((2, 3))
     rows = []
-    for one, feature_map in zip(cells, feature_maps):
+    for one, feature_map in zip((moved(one, device) for one in cells), feature_maps):
         across = sample_weights(one[:, 0], one[:, 2], bins=bins, cells=width)
         down = sample_weights(one[:, 1], one[:, 3], bins=bins, cells=height)
         weight = (down[:, :, None] * across[:, None, :]).flatten(1)  # (n, h w)
@@ -44,7 +48,7 @@ def nearest_cells(cells, height, width):
 
     Fast R-CNN's rounding, with cell k being the interval [k, k + 1]; a thin box has one row or column.
     """
-    top = cells.new_tensor([width - 1, height - 1])
+    top = torch.tensor([width - 1, height - 1], dtype=cells.dtype)
     low = torch.minimum((cells[:, :2] + 0.5).floor(), top)
     high = torch.maximum((cells[:, 2:] + 0.5).floor() - 1, low)
     return torch.cat([low, high], 1)

@@ -14,6 +14,7 @@ from tag2mask.data.tables import Table
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone
 from tag2mask.learn.crops import corners
+from tag2mask.learn.photos import read_ahead
 from tag2mask.store.weights import Weights
 
 
@@ -27,22 +28,21 @@ def infer(inputs, config, job):
     column = {category: k for k, category in enumerate(labels)}
     model, net, trained_on = networks(inputs, config, labels)
     (net if model is None else model).to(job.device).eval()
-    counts, p, f, row = [], [], [], []
-    for i, name in job.progress(enumerate(table.image_id), total=table.images, what="p and f"):
-        if name not in number:
-            raise UserError(f"{store} has the photo {name}, which {inputs.index} lacks: build it again.")
-        kept = nodes(table, i, config=config)
-        counts.append(len(kept))
-        columns, maps = tagged_maps(cam, i, index.tags(number[name]), column)
-        if not len(kept):
-            continue
-        photo, boxes = index.photo(number[name]), table.bbox[kept]
+    missing = next((name for name in table.image_id if name not in number), None)
+    if missing is not None:
+        raise UserError(f"{store} has the photo {missing}, which {inputs.index} lacks: build it again.")
+    row = [nodes(table, i, config=config) for i in range(table.images)]
+    p, f, some = [], [], [i for i, kept in enumerate(row) if len(kept)]
+    photos = read_ahead(index, [number[table.image_id[i]] for i in some], job)
+    for (n, photo), i in job.progress(zip(photos, some), total=len(some), what="p and f"):
+        columns, maps = tagged_maps(cam, i, index.tags(n), column)
+        boxes = table.bbox[row[i]]
         f_i, p_i = features(model, net, photo, boxes, size=table.size[i], config=config)
         if model is None:
             p_i = map_scores(maps, columns, boxes, size=table.size[i], labels=len(labels), config=config)
         p.append(p_i)
         f.append(f_i)
-        row.append(kept)
+    counts = [len(kept) for kept in row]
     p = np.concatenate(p) if p else np.zeros((0, len(labels)), np.float32)
     f = np.concatenate(f) if f else np.zeros((0, net.channels[-1]), np.float16)
     row = np.concatenate(row) if row else np.zeros(0, np.int64)

@@ -9,6 +9,7 @@ from stages.mil import losses
 from stages.mil.network import BUILD, build
 from stages.mil.rates import optimiser_of, rate_of
 from stages.mil.samples import prepare, shown
+from tag2mask.learn.device import moved
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.photos import spread
 from tag2mask.learn.schedules import iterations_of
@@ -65,8 +66,8 @@ def photo_losses(centers, samples, f, scores, *, lse, positive_norm):
     parts, found = [], []
     for sample, f_i, scores_i, centers_i in zip(samples, f.split(counts), scores.split(counts), own.split(counts)):
         z = losses.aggregate(scores_i.softmax(1), lse)
-        present = torch.from_numpy(sample.present).to(z.device)
-        cam = losses.cam_loss(scores_i, torch.from_numpy(sample.pseudo).to(z.device))
+        present, pseudo = (moved(torch.from_numpy(one), z.device) for one in (sample.present, sample.pseudo))
+        cam = losses.cam_loss(scores_i, pseudo)
         mil = losses.mil_loss(z, present, positive_norm=positive_norm)
         parts.append(torch.stack([cam, mil, losses.center_loss(f_i, centers_i)]))
         found.append(z)

@@ -12,6 +12,7 @@ from detectron2.structures import Instances as Targets
 from PIL import Image
 
 from tag2mask.data.scale import resized
+from tag2mask.learn.device import moved
 
 
 def scaled_size(size, short_side, max_side):
@@ -21,10 +22,10 @@ def scaled_size(size, short_side, max_side):
 
 
 def scaled_photo(photo, size):
-    """photo : (H, W, 3) uint8 RGB, not modified. Returns (3, h, w) float32 in 0..255, anti-aliased bilinear."""
+    """photo : (H, W, 3) uint8 RGB, not modified. Returns (3, h, w) uint8, anti-aliased bilinear."""
     if photo.shape[:2] != tuple(size):
         photo = np.asarray(Image.fromarray(photo).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-    return torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))).float()
+    return torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))
 
 
 def scaled_masks(masks, size):
@@ -43,7 +44,7 @@ def training_sample(photo, masks, classes, *, config, rng, weights=None, hidden=
     photo : (H, W, 3) uint8 RGB. masks : (n, H, W) bool. classes : (n,) int in [0, K). rng : np.random.Generator.
     weights : (n,) float32, how much each object counts, or None. hidden : (H, W) bool, where an object may be that is
     none of these, or None.
-    Returns {"image": (3, h, w) float32 0..255, "instances": detectron2 Instances with gt_boxes, gt_classes, gt_masks,
+    Returns {"image": (3, h, w) uint8, "instances": detectron2 Instances with gt_boxes, gt_classes, gt_masks,
     and gt_weight where weights are given, "hidden": (h, w) bool where it is given}; objects that vanish when scaled are
     left out.
     """
@@ -67,6 +68,16 @@ def training_sample(photo, masks, classes, *, config, rng, weights=None, hidden=
     return {"image": image, "instances": targets, "hidden": hidden.flip(1) if flip else hidden}
 
 
+def on_device(sample, device):
+    """A `training_sample` on `device`; detectron2, which moves it too, waits for the copy of every field."""
+    targets = Targets(sample["instances"].image_size)
+    for name, value in sample["instances"].get_fields().items():
+        tensor = isinstance(value, torch.Tensor)
+        targets.set(name, moved(value, device) if tensor else type(value)(moved(value.tensor, device)))
+    maps = {name: moved(value, device) for name, value in sample.items() if name != "instances"}
+    return {**maps, "instances": targets}
+
+
 def boxes_of(masks):
     """Tight Boxes (n, 4) of non-empty masks (n, h, w) bool."""
     boxes = np.zeros((len(masks), 4), np.float32)
@@ -77,6 +88,6 @@ def boxes_of(masks):
 
 
 def test_sample(photo, *, config):
-    """One photo for inference: {"image": (3, h, w) float32, "height": H, "width": W of `photo`}."""
+    """One photo for inference: {"image": (3, h, w) uint8, "height": H, "width": W of `photo`}."""
     size = scaled_size(photo.shape[:2], config.test_short_side, config.max_side)
     return {"image": scaled_photo(photo, size), "height": photo.shape[0], "width": photo.shape[1]}

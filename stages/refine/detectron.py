@@ -3,7 +3,7 @@
 The registry's detectron2 is its Python files without the compiled part, and it is older than Pillow 10. Two gaps:
 `detectron2._C` must exist as a module, and `PIL.Image.LINEAR` (an alias of BILINEAR) must have its old name back.
 Mask R-CNN calls neither: its ROIAlign and NMS are torchvision's. With a full build of detectron2 and a Pillow that
-has the name, nothing happens here.
+has the name, both are left as they are.
 """
 
 import importlib.machinery
@@ -40,13 +40,17 @@ def _compiled():
 
 
 def bridge():
-    """Close the two gaps where they are open; calling it again changes nothing."""
+    """Close the two gaps where they are open, and count nothing for its log; calling it again changes nothing."""
     if NAME not in sys.modules and not _compiled():
         sys.modules[NAME] = _Missing(NAME)
     if not hasattr(Image, "LINEAR"):
         Image.LINEAR = Image.BILINEAR
     # detectron2 0.6 calls torch.meshgrid as torch had it then; every training would begin with that warning
     warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
+    from detectron2.modeling.roi_heads import fast_rcnn
+
+    # its accuracies of every step, which nobody reads here and a GPU is waited for
+    fast_rcnn._log_classification_stats = lambda *_, **__: None
 
 
 bridge()

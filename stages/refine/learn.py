@@ -3,16 +3,16 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from stages.refine import model as networks
-from stages.refine.data import training_sample
+from stages.refine.data import on_device, training_sample
 from stages.refine.rounds import additions
 from tag2mask.data.instances import Instances
 from tag2mask.data.scale import LARGEST, resized
 from tag2mask.learn.loop import Task, start, train
 from tag2mask.learn.photos import labelled_photos
 from tag2mask.learn.schedules import make_optimiser, make_schedule
+from tag2mask.learn.whole import of_first
 from tag2mask.store.weights import Weights
 
 
@@ -41,9 +41,7 @@ def learn(index, labels, foreground=None, *, config, job):
                 added = additions(model, index, labels, config=config, job=job)
                 if done:
                     added.save(done)
-            if job.ranks > 1:  # the others learn from what the first one found
-                torch.distributed.barrier()
-                added = Instances.load(done)
+            added = of_first(added)
     if config.rounds > 1:
         job.count(added=len(added))
     return weights, added
@@ -82,7 +80,7 @@ def fit(index, labels, foreground, *, config, job):
         )  # fmt: skip
 
     def loss(batch, t):
-        return networks.losses(model, batch)
+        return networks.losses(model, [on_device(one, job.device) for one in batch])
 
     task = Task(
         "Mask R-CNN", photos=len(photos), batch=config.batch, iterations=config.iterations, model=model,

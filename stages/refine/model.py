@@ -247,5 +247,5 @@ def losses(model, batch):
 
 def part_of(mean, count):
     """A mean over `count` samples of the slice, as its part of the mean over those of the whole batch."""
-    count = torch.tensor(float(round(count)), device=mean.device)
+    count = torch.full((), float(round(count)), device=mean.device)
     return mean * (count / total(count).clamp(min=1))

@@ -12,6 +12,7 @@ from stages.refine.data import test_sample
 from tag2mask.data import rle
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.learn.loop import start
+from tag2mask.learn.photos import read_ahead
 
 PASTED = 2**26  # pixels of masks that are in memory together
 
@@ -71,7 +72,7 @@ def predict_photos(photos, weights, *, config, job, count=None):
 def predict_index(index, weights, *, config, job):
     """Instances of the validation photos of `index` (Index)."""
     val = index.where("val")
-    photos = ((index.image_id[i], index.photo(i), index.size[i]) for i in val)
+    photos = ((index.image_id[i], photo, index.size[i]) for i, photo in read_ahead(index, val, job))
     table = predict_photos(photos, weights, config=config, job=job, count=len(val))
     job.count(photos=table.images, instances=len(table))
     return table

@@ -6,6 +6,7 @@ from stages.refine.predict import predict_photo
 from tag2mask.data import rle
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.scores import best_first
+from tag2mask.learn.photos import read_ahead
 
 
 def additions(model, index, labels, *, config, job):
@@ -17,13 +18,15 @@ def additions(model, index, labels, *, config, job):
     chosen = {index.image_id[i]: i for i in index.where("with_masks" if config.images == "with_masks" else "train")}
     categories = np.array(sorted(labels.categories))
     builder = InstancesBuilder(labels.categories)
+    photos = read_ahead(index, [chosen[name] for name in labels.image_id if name in chosen], job)
     for k in job.progress(range(labels.images), total=labels.images, what="labels that join"):
         name, size = labels.image_id[k], labels.size[k]
         if name not in chosen:
             builder.add(name, size, [], category=())
             continue
-        masks, classes, scores, _ = predict_photo(model, index.photo(chosen[name]), size=size, config=config)
-        found, tags = categories[classes], index.tags(chosen[name])
+        i, photo = next(photos)
+        masks, classes, scores, _ = predict_photo(model, photo, size=size, config=config)
+        found, tags = categories[classes], index.tags(i)
         keep = np.flatnonzero(joining(masks, found, scores, labels.rles(labels.rows(k)), tags=tags, config=config))
         builder.add(name, size, [masks[n] for n in keep], category=found[keep], score=np.minimum(scores[keep], 1))
     return builder.finish()

@@ -23,7 +23,7 @@ class TaughtRCNN(GeneralizedRCNN):
 
     def forward(self, batch):
         # detectron2 hands targets alone to its parts, and these are a list of objects
-        hidden = [one["hidden"].to(self.device) if "hidden" in one else None for one in batch]
+        hidden = [one.get("hidden") for one in batch]
         self.proposal_generator.hidden = self.roi_heads.hidden = hidden
         return super().forward(batch)
 

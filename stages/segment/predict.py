@@ -13,6 +13,7 @@ from tag2mask.data.scale import LARGEST, resized, size_within
 from tag2mask.learn.backbone import normalise
 from tag2mask.learn.crops import resize
 from tag2mask.learn.loop import start
+from tag2mask.learn.photos import read_ahead
 
 
 def load(weights, *, device="cpu", **test):
@@ -88,7 +89,7 @@ def builder(weights):
 def predict_index(index, weights, *, config, job):
     """Maps (uint8, one a photo, category ids) of the validation photos of `index` (Index)."""
     val = index.where("val")
-    photos = ((index.image_id[i], index.photo(i), index.size[i]) for i in val)
+    photos = ((index.image_id[i], photo, index.size[i]) for i, photo in read_ahead(index, val, job))
     maps, background, pixels = builder(weights), 0, 0
     for name, _, label in label_photos(photos, weights, config=config, job=job, count=len(val)):
         maps.add(name, label.shape, [(0, label)])

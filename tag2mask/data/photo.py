@@ -85,6 +85,18 @@ def decoded(
     return (photo if within is None else scaled_down(photo, size_within(size, within))), size
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """(H, W) of the photo in the file `path` as `read_photo` gives it, from its header where that says it."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            # a TIFF counts its sides as they are when it is turned
+            turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
+            return image.size if turned else image.size[::-1]
+    except Exception:  # Pillow raises nearly anything; what is wrong with the photo says who reads it
+        height, width, _ = read_photo(path).shape
+        return height, width
+
+
 def pixels(image: Image.Image, *, rows: int = 256) -> np.ndarray:
     """(H, W, 3) uint8 of a PIL RGB image, some rows at a time: in one go Pillow holds all of its bytes twice more."""
     photo = np.empty((image.height, image.width, 3), np.uint8)

@@ -24,7 +24,7 @@ class Ahead:
             self.made = iter(
                 DataLoader(
                     Made(self.make), sampler=range(t, self.iterations), batch_size=None, num_workers=self.workers,
-                    collate_fn=as_it_is, worker_init_fn=alone, multiprocessing_context="fork",
+                    collate_fn=as_it_is, worker_init_fn=alone, multiprocessing_context="fork", prefetch_factor=1,
                     generator=torch.Generator(),  # not torch's own, from which networks draw
                 )
             )  # fmt: skip

@@ -5,6 +5,7 @@ features = net(net.normalise(photos))[-1]      # (B, net.channels[-1], H / 16, W
 """
 
 import difflib
+import functools
 
 import numpy as np
 import torch
@@ -88,8 +89,13 @@ def normalise(photos, mean, std, *, device="cpu"):
     if isinstance(photos, np.ndarray):
         photos = torch.from_numpy(photos)
     x = moved(photos, device).permute(0, 3, 1, 2).float().div_(255)
-    shape = (1, 3, 1, 1)
-    return (x - torch.tensor(mean, device=device).view(shape)) / torch.tensor(std, device=device).view(shape)
+    return (x - colour(tuple(mean), device)) / colour(tuple(std), device)
+
+
+@functools.lru_cache
+def colour(values, device):
+    """(1, 3, 1, 1) float32 of 3 floats on `device`, made once: a GPU would be waited for, batch by batch."""
+    return torch.tensor(values, device=device).view(1, 3, 1, 1)
 
 
 def create(

@@ -10,6 +10,7 @@ as of one that is not.
                make_batch=make_batch, loss=loss), job)
 """
 
+import functools
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -39,8 +40,9 @@ class Task:
     loss : (what make_batch gave, iteration) -> scalar tensor, of a slice as whole.py says; torch's random state is that
     of the iteration. asks : the same arguments -> nothing: asks `whole` what `loss` asks, in its order; None: it asks
     nothing. every : iterations between checkpoints. clip : largest norm of the gradient, 0: any. after : called with t
-    when the step of iteration t is taken and before a checkpoint of it; leaves the model's mode as it is. tally : plain
-    numbers that `loss` may add to, of its slice; checkpoints keep them.
+    when the step of iteration t is taken and before a checkpoint of it; leaves the model's mode as it is. tally :
+    numbers that `loss` may add to, of its slice, also () float64 tensors, which wait for nothing; they become plain
+    ones in the end. Checkpoints keep them.
     accumulate : parts that a device computes one after another to take one step. bf16 : whether a GPU computes in
     bfloat16 where torch's autocast says so; weights, their steps and sums stay float32. joint : whether the network
     sees all photos of a slice at once, so that live batch norm has to see those of all devices; False: one by one.
@@ -220,9 +222,9 @@ def seed_torch(seed, t, part):
 
 
 def tallied(task):
-    """The tally of all processes together."""
-    if whole.processes() == 1:
-        return task.tally
+    """The tally of all processes together, in plain numbers."""
+    if not task.tally:
+        return {}
     values = whole.added([torch.tensor([float(value) for value in task.tally.values()], dtype=torch.float64)])
     return dict(zip(task.tally, values.tolist()))
 
@@ -231,12 +233,16 @@ def sample(count, batch, iteration, *, seed):
     """Positions (batch,) int64 in [0, count) of the photos that an iteration sees.
 
     Every photo once per pass, in a new order each pass; a batch may run over the end of a pass. A pure
-    function: no state is kept, so iteration 1000 costs what iteration 0 costs.
+    function: iteration 1000 costs what iteration 0 costs.
     """
     at = np.arange(iteration * batch, (iteration + 1) * batch)
-    passes = at // count
-    orders = {int(e): np.random.default_rng((seed, 0, int(e))).permutation(count) for e in np.unique(passes)}
-    return np.array([orders[int(e)][p] for e, p in zip(passes, at % count)], np.int64)
+    return np.array([order(count, int(e), seed=seed)[p] for e, p in zip(at // count, at % count)], np.int64)
+
+
+@functools.lru_cache(maxsize=2)  # a batch may run over the end of a pass
+def order(count, number, *, seed):
+    """(count,) int64: the photos in the order of a pass, made once a pass: there may be millions."""
+    return np.random.default_rng((seed, 0, number)).permutation(count)
 
 
 def rng(seed, iteration, *place):

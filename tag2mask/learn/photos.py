@@ -1,8 +1,10 @@
-"""Which photos a network learns from, and on which it is looked at afterwards."""
+"""Which photos a network learns from, on which it is looked at afterwards, and those that it answers, one by one."""
 
 import numpy as np
 
 from tag2mask.errors import UserError
+from tag2mask.learn.ahead import Ahead
+from tag2mask.learn.loop import workers_of
 
 LOOKED_AT = 256  # photos, evenly spread, on which a finished network is measured
 
@@ -30,6 +32,14 @@ def labelled_photos(index, labels, used, *, images, stage):
             f"look at the recipe's instances, or set {stage}.images to all"
         )
     return found
+
+
+def read_ahead(index, photos, job):
+    """Yields (place, (H, W, 3) uint8 RGB) of `photos` (places in `index`) in their order, read ahead of a GPU by other
+    processes."""
+    with Ahead(lambda t: index.photo(photos[t]), iterations=len(photos), workers=workers_of(job)) as photo:
+        for t, i in enumerate(photos):
+            yield i, photo(t)
 
 
 def spread(count, most=LOOKED_AT):

@@ -107,13 +107,21 @@ def joined(values):
         return rows
     rows = rows.to(device())
     counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(processes())]
-    distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
-    most = int(torch.cat(counts).max())
-    padded = rows.new_zeros(most, *rows.shape[1:])  # one size for all, as collectives want it
+    distributed.all_gather(counts, torch.full((1,), len(rows), device=rows.device))
+    counts = torch.cat(counts).tolist()  # the one time that a device is waited for
+    padded = rows.new_zeros(max(counts), *rows.shape[1:])  # one size for all, as collectives want it
     padded[: len(rows)] = rows
     found = [torch.empty_like(padded) for _ in counts]
     distributed.all_gather(found, padded)
-    return torch.cat([one[: int(count)] for one, count in zip(found, counts)])
+    return torch.cat([one[:count] for one, count in zip(found, counts)])
+
+
+def of_first(value):
+    """What the first process has, anything that pickle can carry, for all of them."""
+    values = [value]
+    if processes() > 1:
+        distributed.broadcast_object_list(values)
+    return values[0]
 
 
 def processes():

@@ -33,6 +33,7 @@ KEYS = {
 }  # fmt: skip
 MORE = {
     "bestie_worst": ("bestie", {"semantic_share": 0.2, "terms": "mean"}),
+    "rounds": ("refine", {"rounds": 2, "round_score": 0.0}),  # what the first process adds, all learn from
     "two_by_two": ("refine_taught", {"batch": 4, "accumulate": 2}),  # two processes, two parts each
     "resumed": ("classifier", {"checkpoint_every": 4}),  # from a checkpoint of one process, where the test left one
 }

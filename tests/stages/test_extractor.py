@@ -16,7 +16,7 @@ from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
 from tag2mask.errors import UserError
-from tag2mask.learn import backbone
+from tag2mask.learn import backbone, loop
 from tag2mask.run.job import Job
 from tag2mask.store.weights import Weights
 
@@ -138,6 +138,22 @@ def test_a_folder_has_one_class_per_sub_folder(folder):
     samples = extractor.of_folder(folder)
     assert samples.label.tolist() == [0] * 3 + [1] * 4 and samples.classes == 2 and samples.name == "labelled"
     assert samples.photo(6).shape == (40, 48, 3)
+
+
+def test_photos_of_other_devices_are_passed_over_without_being_decoded(index, folder, monkeypatch):
+    """The last three of a batch of six draw what they draw in the whole of it."""
+    tags, files = extractor.of_tags(index), extractor.of_folder(folder)
+    for one in (tags, files):
+        assert [tuple(one.size(n)) for n in range(6)] == [one.photo(n).shape[:2] for n in range(6)]
+    batches, decoded = [], []
+    monkeypatch.setattr(extractor, "train", lambda task, job: batches.append(task.make_batch))
+    monkeypatch.setattr(extractor, "check", lambda *_, **__: None)
+    learn(index)
+    positions = np.arange(6)
+    whole, labels = batches[0](positions, loop.Draw(3, 0, positions[:0]))
+    monkeypatch.setattr(Index, "photo", lambda self, i, real=Index.photo: decoded.append(i) or real(self, i))
+    part, own = batches[0](positions[3:], loop.Draw(3, 0, positions[:3]))
+    assert np.array_equal(part, whole[3:]) and torch.equal(own, labels[3:]) and len(decoded) == 3
 
 
 def test_it_learns_and_its_weights_are_a_backbone(index):

@@ -22,6 +22,7 @@ from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import Maps, MapsBuilder
 from tag2mask.errors import UserError
+from tag2mask.learn.shelf import Shelf
 from tag2mask.run.job import Job
 from tag2mask.run.plan import Plan
 
@@ -277,7 +278,9 @@ def test_the_stage(inputs, tmp_path):
     for k in range(4):  # each photo's proposals are the object and the rest of it
         assert np.array_equal(made.map(k), salient.map(k)) and made.map(k).any()
     pairs = [(maps, made)]
-    assert [i for i, _, _ in taught(index, pairs)] == [0, 1, 2, 3]
+    kept = taught(index, pairs)
+    assert isinstance(kept, Shelf) and [i for i, _, _ in kept] == [0, 1, 2, 3]
+    assert all(np.array_equal(one, maps.map(k)) and np.array_equal(to, made.map(k)) for k, one, to in kept)
     held = replace(
         index, train=np.array([True, True, False, True])
     )  # of a photo that is only measured nothing is learned

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from refine_photos import PACKAGED, TINY
+from refine_photos import PACKAGED, TINY, dataset
 
+from stages import refine
 from stages.refine.config import Config
 from tag2mask.errors import UserError
+from tag2mask.run.job import Job
 
 
 def test_bridge_stands_in_for_the_compiled_part_and_says_so():
@@ -47,6 +49,30 @@ def test_packaged_weights_are_normalised_by_one_half():
     model = build(Config(**{**TINY, **PACKAGED}), 2)
     assert torch.allclose(model.pixel_mean.flatten(), torch.full((3,), 127.5))
     assert torch.allclose(model.pixel_std.flatten(), torch.full((3,), 127.5))
+
+
+def test_all_of_a_sample_goes_to_the_device_before_detectron2_asks_for_it(monkeypatch, tmp_path):
+    """Photos as bytes, a quarter of what floats would be on the way."""
+    from stages.refine import data
+
+    config, seen = Config(**TINY, ignore=0.3, score_weight=True), []
+    masks = np.zeros((1, 48, 64), bool)
+    masks[0, 10:30, 20:50] = True
+    sample = data.training_sample(
+        np.zeros((48, 64, 3), np.uint8), masks, [1], config=config, rng=np.random.default_rng(0),
+        weights=np.ones(1, np.float32), hidden=~masks[0],
+    )  # fmt: skip
+    assert sample["image"].dtype == torch.uint8
+    there = data.on_device(sample, "meta")
+    fields, wanted = there["instances"].get_fields(), sample["instances"].get_fields()
+    assert there.keys() == sample.keys() and {name: type(one) for name, one in fields.items()} == {
+        name: type(one) for name, one in wanted.items()
+    }
+    assert {str(one.device) for one in (there["image"], there["hidden"], *fields.values())} == {"meta"}
+    real = data.moved
+    monkeypatch.setattr(data, "moved", lambda tensor, device: seen.append(tensor) or real(tensor, device))
+    refine.train(dataset(tmp_path), Config(**TINY), Job())
+    assert sum(one.dtype == torch.uint8 and len(one) == 3 for one in seen) == config.iterations * config.batch
 
 
 def test_building_depends_on_the_seed_alone_and_leaves_the_random_state():

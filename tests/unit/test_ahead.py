@@ -1,7 +1,9 @@
 """Batches that are made ahead of their use, by other processes."""
 
+import multiprocessing
 import os
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -10,6 +12,8 @@ import torch
 
 from tag2mask.errors import UserError
 from tag2mask.learn.ahead import Ahead
+from tag2mask.learn.photos import read_ahead
+from tag2mask.run.job import Job
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -43,6 +47,29 @@ def test_other_processes_make_them_and_end_with_it():
             return
         time.sleep(0.1)
     raise AssertionError("workers outlive what they work for")
+
+
+def test_no_more_is_made_than_is_soon_asked_for():
+    """Batches of large photos fill the memory: of each process one lies ready while another is used."""
+    made = multiprocessing.get_context("fork").Value("i", 0)
+
+    def make(t):
+        with made.get_lock():
+            made.value += 1
+
+    with Ahead(make, iterations=20, workers=2) as ahead:
+        for t in range(4):
+            ahead(t)
+        time.sleep(0.5)
+        assert made.value <= 4 + 2
+
+
+def test_photos_are_read_by_other_processes_for_a_gpu():
+    index = SimpleNamespace(photo=lambda i: (i, os.getpid()))
+    places = np.array([5, 2, 7])
+    here, there = (list(read_ahead(index, places, Job(device=one, workers=2))) for one in ("cpu", "cuda:0"))
+    assert here == [(i, (i, os.getpid())) for i in places]
+    assert [(i, n) for i, (n, _) in there] == [(i, i) for i in places] and os.getpid() not in {p for _, (_, p) in there}
 
 
 def test_the_random_state_is_nobodys_business():

@@ -44,15 +44,15 @@ def test_photos_of_every_kind_of_dataset(tmp_path, keys, expected):
 
 
 def test_only_what_is_shown_counts():
-    """`cim` holds the proposals of all photos, 0.26 kB each; of `transfer` what `evaluate` finds, 8 kB a photo."""
+    """`graph_cut` holds the nodes of all photos, 1.5 kB each; of `transfer` what `evaluate` finds, 8 kB a photo."""
     values = {
-        "variants": {"cim": {"default": {"most": 400}}},
-        "recipes": {"a": {"transfer": "default"}, "b": {"cim": "default"}},
+        "variants": {"mil": {"default": {"keep": 200}}},
+        "recipes": {"a": {"transfer": "default"}, "b": {"graph_cut": "default"}},
         "dataset": {"kind": "scenes", "n_train": 1_000_000}, "train": [],
     }  # fmt: skip
     without, with_ = (lines(Plan.load({**values, "show": [name]}))[0] for name in "ab")
     assert "memory about 8.3 GB" in without
-    assert "memory about 1.1e+02 GB" in with_  # 400 x 0.26 kB x 1,000,000 photos, and the job itself
+    assert "memory about 3e+02 GB" in with_  # 200 x 1.5 kB x 1,000,000 photos, and the job itself
 
 
 def gigabytes(show="a", **sections):

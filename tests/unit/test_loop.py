@@ -58,7 +58,7 @@ def run(job, *, die_at=None, after=None, loss=None, clip=0.0):
     """Ten iterations over 12 photos in sixes, every third a checkpoint; each counts itself. Returns the Task."""
     loop.start(job)
     model, optimiser = small()
-    rate, tally = make_schedule("one_cycle", 10), {"steps": 0}
+    rate, tally = make_schedule("one_cycle", 10), {"steps": 0, "photos": 0}
 
     def make_batch(positions, draw):
         x = draw().standard_normal((len(positions), 3)).astype(np.float32)
@@ -68,6 +68,7 @@ def run(job, *, die_at=None, after=None, loss=None, clip=0.0):
         if t == die_at:
             raise Killed
         tally["steps"] += 1
+        tally["photos"] = tally["photos"] + torch.tensor(len(x)).double()
         return (model(x) - x.sum(1, keepdim=True)).square().mean()
 
     task = loop.Task(
@@ -94,7 +95,8 @@ def test_resumed_training_equals_undisturbed_training_bit_for_bit(tmp_path, die_
     torch.rand(17)  # another process has another random state
     found = run(again)
     assert again.numbers == job.numbers and same(found, wanted)
-    assert found.tally == {"steps": 10}  # those counted after the checkpoint were taken again
+    # those counted after the checkpoint were taken again; what the device counted is a plain number in the end
+    assert found.tally == {"steps": 10, "photos": 60} and {type(one) for one in found.tally.values()} == {float}
 
 
 def test_progress_counts_from_the_start_of_the_training(tmp_path, caplog):
@@ -168,6 +170,13 @@ def test_slices_of_all_processes_are_the_batch(ranks, accumulate, cuts):
     found = [loop.slices_of(task, Job(rank=rank, ranks=ranks)) for rank in range(ranks)]
     assert len({len(own) for own in found}) == 1
     assert [(one.start, one.stop) for own in found for one in own] == list(zip(cuts, cuts[1:]))
+
+
+def test_the_order_of_a_pass_is_made_once():
+    loop.order.cache_clear()
+    seen = [loop.sample(12, 8, t, seed=1) for t in range(6)]  # four passes
+    assert loop.order.cache_info().misses == 4
+    assert all(sorted(np.concatenate(seen)[k : k + 12]) == list(range(12)) for k in range(0, 48, 12))
 
 
 def test_a_slice_draws_what_its_photos_draw_in_the_whole_batch():

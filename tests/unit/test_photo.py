@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from tag2mask.data.photo import decode, is_turned, photos_in, pixels, read_photo, readable
+from tag2mask.data.photo import decode, is_turned, photos_in, pixels, read_photo, readable, size_of
 from tag2mask.data.scale import size_within
 from tag2mask.errors import BadImage, UserError
 from tag2mask.run.job import Job
@@ -242,6 +242,23 @@ def test_heic(tmp_path):
     photo = read_photo(saved(tmp_path / "a.heic", Image.fromarray(halves), exif=exif.tobytes()))
     assert photo.shape == (64, 32, 3) and photo[:24].max() < 60 and photo[40:].min() > 190
     assert list(photos_in(tmp_path, but=tmp_path / "out")) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp", "a.heic"])
+def test_the_header_says_the_size_of_a_turned_photo(tmp_path, name, monkeypatch):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path = saved(tmp_path / name, Image.new("RGB", (64, 32)), exif=exif.tobytes())
+    plain = saved(tmp_path / f"plain.{name}", Image.new("RGB", (64, 32)))
+    wanted = [read_photo(one).shape[:2] for one in (path, plain)]
+    monkeypatch.setattr("tag2mask.data.photo.read_photo", lambda path: pytest.fail("it was decoded"))
+    assert [size_of(path), size_of(plain)] == wanted == [(64, 32), (32, 64)]
+
+
+def test_what_is_no_photo_has_no_size(tmp_path):
+    (tmp_path / "a.jpg").write_text("no photo")
+    with pytest.raises(BadImage, match="a.jpg"):
+        size_of(tmp_path / "a.jpg")
 
 
 def test_stored_pixels_on_demand(tmp_path):
