@@ -37,8 +37,8 @@ def available() -> list[str]:
 def try_lock(name: str) -> socket.socket | None:
     """The lock of that name, held until it is closed, or None when another process holds it.
 
-    Names are those of TAG2MASK_LOCKS where it is set (for tests), else of the job of Slurm, which may number its devices
-    from 0 as others do, else of the machine.
+    Names are those of TAG2MASK_LOCKS where it is set (for tests), else of the job of Slurm, which may number its
+    devices from 0 as others do, else of the machine.
     """
     where = os.environ.get("TAG2MASK_LOCKS", os.environ.get("SLURM_JOB_ID", ""))
     lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
