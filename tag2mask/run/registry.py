@@ -217,6 +217,6 @@ def alone(what: str) -> Callable[[Any, dict], Any]:
     return getattr(importlib.import_module(module), function)
 
 
-def of(declared: float | Callable[..., float], *given: Any) -> float:
-    """A number, or what the function that is declared in its place says of what is given: a View, or more."""
-    return declared(*given) if callable(declared) else declared
+def of(declared: float | Callable[[Any], float], view: Any) -> float:
+    """A number, or what the function that is declared in its place says of a View."""
+    return declared(view) if callable(declared) else declared

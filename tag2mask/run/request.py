@@ -45,10 +45,12 @@ class Request:
 
     @property
     def minutes(self) -> int:
-        """What the stage declares; of a job of one shard for every SHARD of its photos."""
+        """What the stage declares; of a job of one shard for every SHARD of its photos, where it is a number."""
         stage, function = rules()[self.rule]
-        many = self.photos / SHARD if hasattr(self.wildcards, "shard") else 1
-        return math.ceil(of(stage.jobs[function].minutes, self.view, self.photos) * max(1, many))
+        declared = stage.jobs[function].minutes
+        if callable(declared):
+            return math.ceil(declared(self.view, self.photos))
+        return math.ceil(declared * max(1, self.photos / SHARD if hasattr(self.wildcards, "shard") else 1))
 
 
 def memory_mb(stage: Stage, view: View, photos: float) -> float:
