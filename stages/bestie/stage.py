@@ -32,6 +32,7 @@ STAGE = Stage(
     labels="instances",
     measured={"network": "predictions", "snapshots": "snapshots"},
     predict="stages.bestie.command",
-    disk_kb=2,
+    disk_kb=10,  # its answers; while it trains, what it learns from, unpacked
     peak_mb=2000,
+    memory_kb=5,  # the semantic map, packed, and the table of instances
 )

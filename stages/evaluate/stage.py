@@ -12,6 +12,7 @@ STAGE = Stage(
                 "segmentation": Read("segment.predictions"),
             },
             writes={"metrics": Write("")},
+            minutes=lambda view, photos: 60 + photos / 1000,
         )
     },
     shared=True,

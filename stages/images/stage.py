@@ -46,6 +46,7 @@ STAGE = Stage(
                     missing="learns from points: name their file in dataset.points, or leave it out.",
                 ),
             },
+            minutes=lambda view, photos: 60 + photos / 1000,  # every photo is decoded
             seeded=generated,
         )
     },

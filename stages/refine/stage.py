@@ -23,6 +23,8 @@ STAGE = Stage(
     runs_for=recipes.trains,
     of_recipe=("ignore", "score_weight", "rounds", "round_score", "round_iou"),
     predict="stages.refine.command",
+    disk_kb=8,  # the labels, unpacked while it trains
     disk_mb=50,
     peak_mb=2600,
+    memory_kb=lambda view: 5 if view.config["ignore"] is not None else 2,  # the table; the semantic map, packed
 )

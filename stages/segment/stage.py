@@ -16,4 +16,5 @@ STAGE = Stage(
     shared=True,
     runs_for=lambda plan, recipe: recipe in plan.train_segment,
     predict="stages.segment.command",
+    disk_kb=8,  # the labels, unpacked while it trains
 )

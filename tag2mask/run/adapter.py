@@ -140,6 +140,7 @@ def set_environment(devices: list[str], threads: int) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi and Slurm count, not the fastest first
     real = [name for name in devices if not name.startswith("stand-in")]
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(real)
 

@@ -2,28 +2,30 @@
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
+from tag2mask.run.lease import available
 from tag2mask.run.plan import Plan, View
-from tag2mask.run.registry import Stage, dataset, stages
+from tag2mask.run.registry import Stage, dataset, of, stages
+from tag2mask.run.request import memory_mb
 
 
 def lines(plan: Plan) -> list[str]:
     """Lines of text: photos, disk and memory needed by the shown recipes, and free."""
-    given, count = plan.config(dataset().word), dataset().count
-    photos = count(given) if count else None
+    photos = plan.photos
     if photos is None:
         return ["estimate: none, for the dataset's list of training photos cannot be read"]
-    scale = 1 / 3 if given["kind"] == "scenes" else 1  # the stages' own numbers are of photos of about 500 x 400 pixels
+    scenes = plan.config(dataset().word)["kind"] == "scenes"
+    scale = 1 / 3 if scenes else 1  # the stages' own numbers are of photos of about 500 x 400 pixels
     shown = {pair for recipe in plan.show for pair in plan.closure(*plan.source(recipe))}
     disk = memory = 0.0
     for stage in stages().values():
         for view in views(plan, stage, shown):
             disk += of(stage.disk_kb, view) * photos * scale / 1e6 + stage.disk_mb / 1e3
-            memory = max(memory, stage.peak_mb / 1e3 + of(stage.memory_kb, view) * photos / 1e6)
+            processes = min(plan.gpus, len(available())) if "train" in stage.jobs else 1
+            memory = max(memory, memory_mb(stage, view, photos) * max(1, processes) / 1e3)
     folder = next(path for path in (Path("results"), Path(".")) if path.exists())
     free_disk = shutil.disk_usage(folder).free / 1e9
     free_memory = psutil.virtual_memory().available / 1e9
@@ -42,8 +44,3 @@ def views(plan: Plan, stage: Stage, shown: set[tuple[str, str]]) -> list[View]:
         return [plan.view(stage.word, recipe=recipe) for recipe in plan.runs(stage.word)]
     own = [one for one in plan.declared(stage.word) if (stage.word, one) in shown or stage.word == dataset().word]
     return [plan.view(stage.word, one) for one in own]
-
-
-def of(declared: float | Callable[[View], float], view: View) -> float:
-    """A number, or what the function that is declared in its place says of a view."""
-    return declared(view) if callable(declared) else declared

@@ -1,19 +1,18 @@
 """Device leases: a job takes whole devices for itself before torch is imported, or waits.
 
-Snakemake limits how many GPU jobs run and hands out no device. So every job locks the devices it uses: one file per
-device, locked with flock, which the kernel frees when the process dies, however it dies. Locks lie in one folder of
-the machine, so that two runs in two folders share the devices.
+Snakemake limits how many GPU jobs run and hands out no device. So every job locks the devices it uses. A lock is a name
+in the kernel (an abstract Unix socket) that one process can have and that is free when the process dies, however it
+dies: no file is left, and users and runs in other folders share the devices too.
 """
 
 import contextlib
-import fcntl
+import hashlib
 import logging
 import os
+import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from tag2mask.errors import UserError
 
@@ -35,27 +34,19 @@ def available() -> list[str]:
     return [str(n) for n, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU")]
 
 
-def lock_folder() -> Path:
-    """The folder of the locks: TAG2MASK_LOCKS, else one of this machine that every user may write to.
+def try_lock(name: str) -> socket.socket | None:
+    """The lock of that name, held until it is closed, or None when another process holds it.
 
-    Under Slurm there is one for each of its jobs, which may number its devices from 0 as others do.
+    Names are those of TAG2MASK_LOCKS where it is set (for tests), else of the job of Slurm, which may number its
+    devices from 0 as others do, else of the machine.
     """
-    name = "-".join(["tag2mask-devices", *filter(None, [os.environ.get("SLURM_JOB_ID")])])
-    folder = Path(os.environ.get("TAG2MASK_LOCKS", Path(tempfile.gettempdir()) / name))
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(OSError):
-        folder.chmod(0o777)
-    return folder
-
-
-def try_lock(path: Path) -> int | None:
-    """An open, locked file descriptor, or None when another process holds the lock."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)  # reading is what another user's file allows
+    where = os.environ.get("TAG2MASK_LOCKS", os.environ.get("SLURM_JOB_ID", ""))
+    lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return descriptor
+        lock.bind("\0tag2mask-" + hashlib.sha256(f"{where} {name}".encode()).hexdigest())  # at most 107 bytes
+        return lock
     except OSError:
-        os.close(descriptor)
+        lock.close()
         return None
 
 
@@ -71,29 +62,30 @@ def lease(wanted: int, log: logging.Logger) -> Iterator[list[str]]:
         return
     if wanted > len(ids):
         raise UserError(f"gpus: {wanted} devices are asked for, this machine has {len(ids)}; set gpus to fewer.")
-    held: dict[str, int] = {}
+    held: dict[str, socket.socket] = {}
+    turn = None  # of those that choose among the same: whoever wants many devices is not overtaken while it waits
     waiting = False
     while len(held) < wanted:
-        for name in ids:
-            descriptor = try_lock(lock_folder() / f"{name.replace('/', '_')}.lock")
-            if descriptor is not None:
-                held[name] = descriptor
-            if len(held) == wanted:
-                break
+        turn = turn or try_lock(f"turn of {ids}")
+        for name in ids if turn else []:
+            if len(held) < wanted and (lock := try_lock(name)):
+                held[name] = lock
         if len(held) < wanted:  # all or none: two half leases would wait for each other for ever
             release(held)
             if not waiting:
                 log.info("waiting for %d of %d devices", wanted, len(ids))
                 waiting = True
             time.sleep(PAUSE)
+    if turn:
+        turn.close()
     try:
         yield list(held)
     finally:
         release(held)
 
 
-def release(held: dict[str, int]) -> None:
+def release(held: dict[str, socket.socket]) -> None:
     """Give back all that is held."""
-    for descriptor in held.values():
-        os.close(descriptor)
+    for lock in held.values():
+        lock.close()
     held.clear()

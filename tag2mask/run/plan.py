@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -72,6 +73,12 @@ class Plan(Section):
         plan = parse(cls, values, where="")
         recipes.check(plan)
         return plan
+
+    @cached_property
+    def photos(self) -> int | None:
+        """Training photos by the dataset's own list, or None where it cannot be read."""
+        count = dataset().count
+        return count(self.config(dataset().word)) if count else None
 
     def declared(self, stage: str) -> list[str]:
         """Names of the stage's variants; a stage without an entry has one, `default`."""

@@ -62,15 +62,16 @@ class Write:
 class Job:
     """A function of a stage as a rule of the workflow runs it.
 
-    reads : input -> Read; the index is an input of every job and needs no mention. writes : output -> Write. mem_mb,
-    minutes : what a scheduler is asked for. seeded : View -> bool, whether its result depends on the seed. device :
-    View -> bool, whether a variant computes with a network and wants a device though its rule is a `cpu_job`.
+    reads : input -> Read; the index is an input of every job and needs no mention. writes : output -> Write. mem_mb :
+    what a scheduler is asked for at least. minutes : likewise, of a job of one shard for every 1,000 photos; (View,
+    photos) -> minutes where they grow otherwise. seeded : View -> bool, whether its result depends on the seed. device
+    : View -> bool, whether a variant computes with a network and wants a device though its rule is a `cpu_job`.
     """
 
     reads: Mapping[str, Read] = field(default_factory=dict)
     writes: Mapping[str, Write] = field(default_factory=dict)
     mem_mb: int = 4000
-    minutes: int = 60
+    minutes: float | Callable[[Any, float], float] = 60
     seeded: Callable[[Any], bool] = never
     device: Callable[[Any], bool] = never
 
@@ -130,7 +131,7 @@ class Stage:
     options, files : {name: Path}.
 
     disk_kb : kB a training photo. disk_mb : MB beside that. peak_mb : highest memory of a job with config/cpu.yaml.
-    memory_kb : kB a photo that one job holds of all photos at once. A View decides the kB where they are functions.
+    memory_kb : kB a photo that a process holds of all photos of its job. A View decides where they are functions.
     count : dataset section -> number of training photos, or None. settle : section as configured -> as what lies there
     makes it. check : section -> UserError for what is wrong with what lies there, before any work.
     """
@@ -214,3 +215,8 @@ def alone(what: str) -> Callable[[Any, dict], Any]:
     word, _, artifact = what.partition(".")
     module, _, function = stages()[word].alone[artifact].partition(":")
     return getattr(importlib.import_module(module), function)
+
+
+def of(declared: float | Callable[[Any], float], view: Any) -> float:
+    """A number, or what the function that is declared in its place says of a View."""
+    return declared(view) if callable(declared) else declared

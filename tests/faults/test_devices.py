@@ -5,7 +5,7 @@ import json
 import pytest
 from conftest import Workflow
 
-GPU_STAGES = {"classifier", "cam", "mil", "graph", "refine", "segment"}
+GPU_STAGES = {"bestie", "cam", "cim", "classifier", "graph", "icn", "mil", "prm", "refine", "segment"}
 
 
 def spans(*workflows):
@@ -14,7 +14,8 @@ def spans(*workflows):
     for workflow in workflows:
         for path in (workflow.folder / "results").rglob("*.run.json"):
             run = json.loads(path.read_text())
-            assert bool(run["devices"]) == (path.relative_to(workflow.folder / "results/tiny").parts[0] in GPU_STAGES)
+            stage = path.relative_to(workflow.folder / "results/tiny").parts[0]
+            assert bool(run["devices"]) == (stage in GPU_STAGES and not path.name.startswith("targets"))
             for name in run["devices"]:
                 found.setdefault(name, []).append((run["began"], run["ended"]))
     return {name: sorted(times) for name, times in found.items()}

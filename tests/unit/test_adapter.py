@@ -34,3 +34,11 @@ def test_ctrl_c_is_one_line(monkeypatch, tmp_path, capsys):
     assert left.value.code == 130
     said = "cam.plain.0000: stopped by Ctrl-C; the same command goes on from here"
     assert capsys.readouterr().err.endswith(f"{said}\n") and said in (tmp_path / "x.log").read_text()
+
+
+def test_devices_are_counted_as_they_are_leased(monkeypatch):
+    """Without it CUDA counts the fastest device first, nvidia-smi the first slot."""
+    monkeypatch.setattr(adapter.os, "environ", {})
+    adapter.set_environment(["1", "3"], threads=2)
+    found = {name: adapter.os.environ[name] for name in ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES")}
+    assert found == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1,3"}

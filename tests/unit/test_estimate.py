@@ -72,6 +72,15 @@ def test_what_is_kept_of_the_proposals_counts():
     assert more_disk - disk == pytest.approx(1_000_000 * 20 * 0.85 / 1e6, abs=10)  # two digits are printed
 
 
+def test_a_training_counts_for_each_of_its_processes(monkeypatch):
+    """`bestie` holds 5 kB a photo, and the job itself takes 2 GB; on a machine with one device it is one process."""
+    found = {}
+    for devices in ("", "stand-in-0", "stand-in-0,stand-in-1"):
+        monkeypatch.setenv("TAG2MASK_DEVICES", devices)
+        _, found[devices] = gigabytes(recipes={"a": {"bestie": "default"}}, gpus=4, cim={"most": 1})
+    assert found == {"": 24, "stand-in-0": 24, "stand-in-0,stand-in-1": 34}
+
+
 def test_shared_stages_count_for_every_shown_recipe(monkeypatch):
     """What `evaluate` holds and writes counts, though it has no variants: 1,000 GB for each of two recipes."""
     heavy = replace(stages()["evaluate"], disk_kb=1000, memory_kb=lambda view: 100.0 * len(view.recipe))

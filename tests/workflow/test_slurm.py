@@ -1,5 +1,7 @@
 """The chain through a real Slurm: one node on the loopback, two devices that compute on the CPU, no accounts."""
 
+import contextlib
+import json
 import os
 import shutil
 import socket
@@ -13,7 +15,8 @@ from conftest import ROOT, TINY, Workflow
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 SETTINGS = Path("/etc/slurm")  # where the jobs look: Snakemake takes Slurm's variables out of their environment
-CONF = """
+MARK = "# of a test of tag2mask"  # a test that was killed leaves its settings behind: the next one writes them anew
+CONF = """{mark}
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 AuthType=auth/munge
@@ -24,8 +27,8 @@ StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/ctld.pid
 SlurmdPidFile={folder}/d.pid
-SlurmctldPort=16817
-SlurmdPort=16818
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
 SlurmctldLogFile={folder}/ctld.log
 SlurmdLogFile={folder}/d.log
 ProctrackType=proctrack/linuxproc
@@ -36,9 +39,18 @@ MpiDefault=none
 SchedulerParameters=sched_interval=1
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=60000 Gres=gpu:2 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs=32 RealMemory=60000 Gres=gpu:2 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
+
+
+def free_ports(count):
+    """Ports that nobody listens at: daemons of a test that was killed may still have theirs."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 @pytest.fixture
@@ -48,7 +60,7 @@ def slurm(tmp_path):
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="the executor plugin is not installed")
     if missing or os.geteuid():
         pytest.skip(f"needs root and Slurm ({', '.join(missing) or 'root'}): apt-get install slurm-wlm munge")
-    if (SETTINGS / "slurm.conf").exists():
+    if (SETTINGS / "slurm.conf").exists() and not (SETTINGS / "slurm.conf").read_text().startswith(MARK):
         pytest.skip(f"{SETTINGS}/slurm.conf is this machine's own")
     folder, host = tmp_path / "slurm", socket.gethostname().split(".")[0]
     for name in ("state", "spool"):
@@ -57,7 +69,7 @@ def slurm(tmp_path):
     (folder / "key").chmod(0o400)
     SETTINGS.mkdir(exist_ok=True)
     own = {
-        "slurm.conf": CONF.format(folder=folder, host=host, cpus=os.cpu_count()),
+        "slurm.conf": CONF.format(mark=MARK, folder=folder, host=host, ports=free_ports(2)),
         "gres.conf": f"NodeName={host} Name=gpu File=/dev/null,/dev/zero\n",
         "cgroup.conf": "CgroupPlugin=cgroup/v1\n",
     }
@@ -87,15 +99,24 @@ def slurm(tmp_path):
 
 @pytest.mark.slow
 def test_through_slurm_it_makes_what_a_machine_makes(slurm, tmp_path):
-    keys = ("show=[transfer,cam_cut]", "train=[]", "train_segment=[]", "gpus=1", "dataset={shards: 1}")
+    """Trainings take both devices, a process on each, and ask for sixteen cores; what works by shards takes one."""
+    keys = ("show=[transfer,cam_cut]", "train=[]", "train_segment=[]", "gpus=2", "dataset={shards: 1}")
     there, here = (Workflow(tmp_path / name) for name in ("there", "here"))
     command = [
         sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--profile", str(ROOT / "profiles/slurm"),
         "--directory", str(there.folder), "--jobs", "4", "--slurm-init-seconds-before-status-checks", "5",
         "--configfile", str(TINY), "--config", *keys,
     ]  # fmt: skip
-    environment = os.environ | {"TAG2MASK_DEVICES": "stand-in-0"}  # the allocation's one device
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3000)
+    devices = {"TAG2MASK_DEVICES": "stand-in-0,stand-in-1"}
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | devices, capture_output=True, text=True, timeout=3000)
     assert done.returncode == 0, done.stderr[-3000:]
-    here.run(config=keys)
+    here.run("--resources", "gpu=2", config=keys, env=devices | {"TAG2MASK_LOCKS": str(tmp_path)})
     assert there.digests() == here.digests()
+    for workflow in (there, here):
+        assert leased(workflow, "classifier/pam/weights") == ["stand-in-0", "stand-in-1"]
+        assert len(leased(workflow, "cam/pam/0000")) == 1
+
+
+def leased(workflow, name):
+    """Devices on which the store of that name was made."""
+    return json.loads((workflow.folder / f"results/tiny/{name}.run.json").read_text())["devices"]

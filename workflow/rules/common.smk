@@ -1,5 +1,4 @@
 # What all rules share; no method lives here. A rule file says which files go in and which come out.
-import math
 import os
 import re
 import sys
@@ -9,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 
 from tag2mask.errors import UserError
-from tag2mask.run import estimate, recipes, registry, unfinished
+from tag2mask.run import estimate, recipes, registry, request, unfinished
 from tag2mask.run.code_digest import code_digest
 from tag2mask.run.lease import available
 from tag2mask.run.plan import Plan
@@ -186,21 +185,15 @@ def real_cores():
 
 
 def job_threads(wildcards=None):
-    """Cores to reserve: never more jobs at once than the machine has real cores, whatever --cores says.
-
-    A scheduler is asked for the key `threads`: what the machine has where it is called says nothing of its nodes.
-    """
-    shared = cores()
-    if shared is None:
-        return PLAN.threads
-    return min(shared, max(PLAN.threads, math.ceil(PLAN.threads * shared / real_cores())))
+    return request.cpu_threads(PLAN.threads, shared=cores(), real=real_cores())
 
 
 def gpu_threads(wildcards, rulename):
-    """On a machine with devices a GPU job has its share of the cores, for the photos; without one it is a CPU job."""
-    if not DEVICES or cores() is None:
+    """Where there is no device, a GPU job is a CPU job."""
+    devices, shared = gpus_of_gpu_job(wildcards, rulename), cores()
+    if not devices or (shared is not None and not DEVICES):
         return job_threads()
-    return max(PLAN.threads, min(8, cores() // len(DEVICES)) * max(1, gpus_of_gpu_job(wildcards, rulename)))
+    return request.gpu_threads(PLAN.threads, shared=shared, devices=devices, present=len(DEVICES))
 
 
 def gpus(wildcards, rulename):
@@ -218,13 +211,10 @@ def gpus_of_gpu_job(wildcards, rulename):
 
 
 def mem_mb(wildcards, attempt, rulename):
-    """What the stage declares; more at every attempt, where a scheduler retries."""
-    stage, function = RULES[rulename]
-    processes = max(1, PLAN.gpus) if function == "train" else 1
-    return stage.jobs[function].mem_mb * processes * attempt
+    """More at every attempt, where a scheduler retries."""
+    return request.Request(PLAN, rulename, wildcards).mem_mb * attempt
 
 
 def minutes(wildcards, attempt, rulename):
     """Likewise."""
-    stage, function = RULES[rulename]
-    return stage.jobs[function].minutes * attempt
+    return request.Request(PLAN, rulename, wildcards).minutes * attempt
