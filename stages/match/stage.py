@@ -15,6 +15,6 @@ STAGE = Stage(
         )
     },
     labels="instances",
-    disk_kb=160,
+    disk_kb=300,
     peak_mb=1000,
 )

@@ -12,6 +12,6 @@ STAGE = Stage(
         )
     },
     pictures={"prm": Picture("heat", maps="prm")},
-    disk_kb=250,
+    disk_kb=570,  # maps of all peaks at stride 16, of VOC's photos
     peak_mb=2000,
 )
