@@ -2,33 +2,41 @@
 
 import numpy as np
 
-from tag2mask.data.labelmaps import NONE, VOID, merge
+from tag2mask.data.labelmaps import NONE, VOID, class_runs, merge
 
 
 def confusion(truth, predictions, categories, *, floor=0.0, progress=iter):
-    """`count` of merged instances. predictions : Instances over the images of `truth`; floor as in `merge`."""
-    return count(truth, lambda i: merge(predictions, i, floor=floor), categories, progress=progress)
+    """`count` of merged instances. predictions : Instances over the images of `truth`; floor as in `class_runs`."""
+
+    def of(i):
+        """Both change their class at the ends of runs alone: runs are compared, not pixels."""
+        (row, ends), (column, stops) = class_runs(truth, i, truth=True), class_runs(predictions, i, floor=floor)
+        both = np.union1d(ends, stops)
+        return row[np.searchsorted(ends, both)], column[np.searchsorted(stops, both)], np.diff(both, prepend=0)
+
+    return count(map(of, progress(range(truth.images))), categories)
 
 
 def confusion_of_maps(truth, maps, categories, *, progress=iter):
     """`count` of label maps. maps : Maps, uint8, one a photo, category ids; a photo that it lacks has no answers."""
     place = {name: k for k, name in enumerate(maps.image_id)}
 
-    def given(i):
-        k = place.get(truth.image_id[i])
+    def of(i):
+        k, right = place.get(truth.image_id[i]), merge(truth, i, truth=True)
         if k is None:
-            return np.full(tuple(truth.size[i]), NONE, np.int16)
+            return right, np.full_like(right, NONE), None
         label = maps.of(k)[1][0].astype(np.int16)
-        return np.where(label == VOID, NONE, label)
+        return right, np.where(label == VOID, NONE, label), None
 
-    return count(truth, given, categories, progress=progress)
+    return count(map(of, progress(range(truth.images))), categories)
 
 
-def count(truth, given, categories, *, progress=iter):
+def count(photos, categories):
     """(K + 1, K + 2) int64 pixels of the whole dataset: rows truth, columns answers, background first, NONE last.
 
-    truth : Instances. given : image number -> (H, W) int category ids, 0, or NONE for no answer. categories : K ids.
-    Pixels that are void in the truth are not counted. Source: VOC development kit.
+    photos : iterable of (truth, answers, pixels): two arrays of one shape, int category ids, 0 or NONE (void in the
+    truth, no answer), and how many pixels each place stands for, None for one. categories : K ids. Pixels that are void
+    in the truth are not counted. Source: VOC development kit.
     """
     n = len(categories) + 1
     position = np.full(max([0, *categories]) + 2, n, np.int64)  # the last entry is that of NONE
@@ -36,9 +44,9 @@ def count(truth, given, categories, *, progress=iter):
     position[list(categories)] = np.arange(1, n)
     row = position * (n + 1)  # one for NONE too, which falls away: cheaper than to take the other pixels out
     total = np.zeros((n + 1) * (n + 1), np.int64)
-    for i in progress(range(truth.images)):
-        cell = row[merge(truth, i, truth=True)] + position[given(i)]
-        total += np.bincount(cell.ravel(order="K"), minlength=len(total))
+    for truth, answers, pixels in photos:
+        cell = (row[truth] + position[answers]).ravel(order="K")
+        total += np.bincount(cell, pixels, len(total)).astype(np.int64)
     return total.reshape(n + 1, n + 1)[:n]
 
 

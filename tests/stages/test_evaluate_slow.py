@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.evaluate import semantic, voc
-from tag2mask.data.labelmaps import merge
+from tag2mask.data.instances import Instances
+from tag2mask.data.labelmaps import class_runs, merge
 
 
 def slow_iou(a, b, void):
@@ -78,6 +79,39 @@ def test_same_as_the_slow_version(seed):
             union[c] += (((a == c) | (b == c)) & (a != -1)).sum()
     iou = semantic.class_iou(semantic.confusion(truth, predictions, [1, 2, 3]))
     np.testing.assert_allclose(iou[~np.isnan(iou)], (hit / np.maximum(union, 1))[~np.isnan(iou)])
+
+
+def painted(one, i, *, floor, truth):
+    """(H, W): masks painted pixel by pixel, the hindmost first."""
+    rows = [n for n in one.numbers(i) if one.score[n] >= floor and (one.category[n] > 0 or one.ignore[n] == 1)]
+    crowd = {n: bool(truth and one.ignore[n] == 1) for n in rows}
+    out = np.zeros(tuple(one.size[i]), int)
+    for n in sorted(rows, key=lambda n: (not crowd[n], one.score[n], -one.mask(n).sum(), -n)):
+        out[one.mask(n)] = -1 if crowd[n] else one.category[n]
+    if truth:
+        out[one.void_mask(i)] = -1
+    return out
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([0, 0.5]))
+def test_runs_of_classes_are_the_painted_pixels(seed, truth, floor):
+    one = random_table(np.random.default_rng(seed), 3, truth=truth)
+    for i in range(3):
+        values, stops = class_runs(one, i, floor=floor, truth=truth)
+        assert stops[-1] == np.prod(one.size[i]) and (np.diff(stops, prepend=0) > 0).all() and len(values) == len(stops)
+        assert np.array_equal(merge(one, i, floor=floor, truth=truth), painted(one, i, floor=floor, truth=truth))
+
+
+def test_runs_of_no_length_change_nothing():
+    """As another tool may write them: 2 pixels and 1 with no gap between; 3 pixels, none, 1 with no gaps."""
+    runs = [0, 2, 0, 1, 3, 2, 0, 3, 0, 0, 0, 1, 4]
+    one = Instances(
+        {1: "a", 2: "b"}, ["x"], np.array([[4, 2]]), np.array([0, 2]), np.array([1, 2]), np.array([1, 2]),
+        np.array([0.5, 0.9]), np.zeros((2, 4)), np.ones(2), np.zeros(2, int), np.array([0, 6, 13]),
+        np.array(runs, np.uint32), np.zeros(2, int), np.zeros(0, np.uint32),
+    )  # fmt: skip
+    assert merge(one, 0).T.tolist() == [[2, 2, 2, 2], [0, 0, 1, 1]]
 
 
 def test_many_predictions_stay_quick_enough_to_use():
