@@ -162,7 +162,7 @@ def voided(runs, config):
         for run in runs:
             truth = truth_of(run, CHOSEN)[1]
             own = config.model_copy(update={"void": threshold})
-            labels = align(truth, fused(run, stores(run, CHOSEN), own, CHOSEN))
+            labels = fused(run, stores(run, CHOSEN), own, CHOSEN)  # photos in the order of the truth
             for i in range(truth.images):
                 objects, void = truth.masks(i).any(0), labels.void_mask(i)
                 missed = objects & ~labels.masks(i).any(0)

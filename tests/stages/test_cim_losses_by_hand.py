@@ -128,7 +128,7 @@ def test_eq_8_the_sum_of_all():
 def test_every_branch_learns_from_the_one_before_it():
     """Two proposals apart, of class 1 and 2; both are seeds, so each mines itself by any scores."""
     sets, _ = sets_of(np.array([0, 4, 12, 4, 4, 8]), np.array([0, 3, 6]), (4, 4))
-    sample = Sample(0, None, None, sets, FirstLabels(np.array([1, -1]), np.array([0, -1])), np.array([1, 2]))
+    sample = Sample(None, None, sets, FirstLabels(np.array([1, -1]), np.array([0, -1])), np.array([1, 2]))
     found = mining.Overlaps(sets.shared(), torch.tensor([4.0, 4.0]), torch.tensor([False, False]))
     y = [
         scores([0.2, 0.6, 0.2], [0.2, 0.2, 0.6]),

@@ -33,29 +33,31 @@ def test_second_run_has_nothing_to_do(tiny):
         (
             ["transfer={min_area: 20}"],
             {
-                "transfer": 2, **BESTIE, "pseudo_labels": 2, "refine_train": 1, "refine": 1, "evaluate": 2, **EVALUATED,
+                "transfer": 2, **BESTIE, "fuse": 2, "pseudo_labels": 3, "refine_train": 1, "refine": 1, "evaluate": 3,
+                **EVALUATED,
             },
         ),
-        (["bestie={rate: 0.1}"], {**BESTIE, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
+        (["bestie={rate: 0.1}"], {**BESTIE, "fuse": 2, "pseudo_labels": 2, "evaluate": 2, **EVALUATED}),
         (
             ["bestie={test_threshold: 0.2}"],
-            {"bestie": 2, "bestie_predict": 1, "pseudo_labels": 1, "evaluate": 1, **EVALUATED},
+            {"bestie": 2, "bestie_predict": 1, "fuse": 2, "pseudo_labels": 2, "evaluate": 2, **EVALUATED},
         ),
         (["icn={rate: 0.1}"], {"icn_train": 1, "icn": 2, "match": 2, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
         (["icn={steps: 2}"], {"icn": 2, "match": 2, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
         (["icn={top: 2}"], {**ICN, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
         (["match={beta: 0}"], {**ICN, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
         (["match={nms: 0.4}"], {"match": 2, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
-        (["cim={rate: 0.1}"], {**CIM, "pseudo_labels": 1, "evaluate": 1, **EVALUATED}),
+        (["cim={rate: 0.1}"], {**CIM, "fuse": 2, "pseudo_labels": 2, "evaluate": 2, **EVALUATED}),
         (
             ["cim={label_floor: 0.2}"],
-            {"cim": 2, "cim_predict": 1, "pseudo_labels": 1, "evaluate": 1, **EVALUATED},
+            {"cim": 2, "cim_predict": 1, "fuse": 2, "pseudo_labels": 2, "evaluate": 2, **EVALUATED},
         ),
         (  # classifiers stay; Fan's extractor, which learns from photos and tags, too
             ["cam={floor: 0.3}"],
             {
                 "cam": 6, "semantic": 2, "transfer": 2, "mil_train": 1, "mil": 6, "graph": 3, "graph_cut": 3, **BESTIE,
-                **CIM, "prm": 2, **ICN, "pseudo_labels": 7, "refine_train": 2, "refine": 2, "evaluate": 7, **EVALUATED,
+                **CIM, "prm": 2, **ICN, "fuse": 2, "pseudo_labels": 8, "refine_train": 2, "refine": 2, "evaluate": 8,
+                **EVALUATED,
             },
         ),
         (
@@ -93,11 +95,11 @@ def test_a_changed_key_reruns_exactly_what_depends_on_it(tiny, config, expected)
 
 
 def test_corrections_rerun_what_follows_from_labels_and_nothing_before(tiny_copy):
-    """Seven methods take them in, references do not; then a change of the file, not its date, counts."""
+    """Eight methods take them in, references do not; then a change of the file, not its date, counts."""
     file = tiny_copy.folder / "corrections.json"
     file.write_text('{"schema": "corrections/1", "photos": []}')
     config = ["pseudo_labels={corrections: corrections.json}"]
-    methods = {"pseudo_labels": 7, "refine_train": 2, "refine": 2, "evaluate": 7, **EVALUATED}
+    methods = {"pseudo_labels": 8, "refine_train": 2, "refine": 2, "evaluate": 8, **EVALUATED}
     assert tiny_copy.planned(config=config) == methods
 
 
@@ -111,9 +113,7 @@ def test_the_seed_reruns_what_is_random(tiny):
 
 def test_adding_variants_builds_only_what_is_missing(tiny):
     """Cuts without a graph read the tables of p that are there; one recipe more trains DeepLab, one Mask R-CNN."""
-    shown = (
-        "transfer,cam_cut,liid,fan,bestie,cim,icn,full,whole_photo,top_proposal,cam_argmax,liid_no_graph,fan_no_graph"
-    )
+    shown = f"{','.join(yaml.safe_load(TINY.read_text())['show'])},cam_argmax,liid_no_graph,fan_no_graph"
     config = [f"show=[{shown}]", "train=[transfer,cam_cut,full,cam_argmax]", "train_segment=[full,liid]"]
     assert tiny.planned(config=config) == {
         "graph_cut": 3, "pseudo_labels": 3, "refine_train": 1, "refine": 1, "segment_train": 1, "segment": 1,
