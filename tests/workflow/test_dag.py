@@ -152,7 +152,7 @@ def test_code_that_counts_and_code_that_does_not(tiny, tmp_path):
     assert workflow.planned() == {}
     stage = copy / "stages/transfer/__init__.py"
     stage.write_text(stage.read_text() + "\nADDED = 1\n")
-    assert set(workflow.planned()) == {"transfer", *BESTIE} | AFTER_LABELS
+    assert set(workflow.planned()) == {"transfer", *BESTIE, "fuse"} | AFTER_LABELS
 
 
 def jobs_with_inputs(workflow, **options):
