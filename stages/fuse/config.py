@@ -42,11 +42,11 @@ class Config(Section):
     weight_score: float = Field(1.0, description="weight of the source's own score, in [0, 1]; ours")
     weight_cam: float = Field(0.8, description="weight of its class map inside less around, in [-1, 1]; ours")
     weight_semantic: float = Field(2.0, description="weight of its class in the semantic map, likewise; ours")
-    weight_saliency: float = Field(0.0, description="weight of the saliency, likewise; ours")
+    weight_saliency: float = Field(1.0, description="weight of the saliency, likewise; ours")
     weight_edges: float = Field(
-        0.0, description="weight of the edges along its outline less inside, in [-1, 1], where they are read; ours"
+        2.0, description="weight of the edges along its outline less inside, in [-1, 1], where they are read; ours"
     )
-    price: float = Field(3.0, description="what a candidate costs, in log odds; ours")
+    price: float = Field(2.0, description="what a candidate costs, in log odds; ours")
     reward: float = Field(
         4.0, ge=0, description="log odds paid for a tag that some candidate explains; 0: a photo may stay empty; ours"
     )
