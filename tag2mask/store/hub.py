@@ -71,7 +71,12 @@ def fetched(weights: str, architecture: str) -> Path:
 
         # by its name where that is the same, so that the cache knows later, offline, what main is
         name = "main" if asked(repository, "main") == revision else revision
-        path = Path(hf_hub_download(repository, FILE, revision=name))
+        try:
+            path = Path(hf_hub_download(repository, FILE, revision=name))
+        except Exception as error:  # its HTTP library's own, or a full disk: what came so far stays in the cache
+            raise UserError(
+                f"The download of the weights {repository} broke off ({error}): run the same command again."
+            ) from None
     check(path)
     return path
 

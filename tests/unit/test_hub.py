@@ -186,3 +186,14 @@ def test_one_download_and_then_the_cache_alone(online):
     assert "does not give model.safetensors of timm/resnet50.typo at main (status 404): check the" in online(absent)
     online.close()
     assert online(ask).strip() == f"hub:{NAME}@{COMMIT}" and online(fetch).strip() == "True"
+
+
+def test_a_download_that_breaks_off_is_one_sentence(online):
+    broken = f"""import huggingface_hub
+def broken(*_, **__):
+    raise OSError(28, "No space left on device")
+huggingface_hub.hf_hub_download = broken
+try: hub.fetched("hub:{NAME}@{COMMIT}", "test_resnet.r160_in1k")
+except UserError as error: print(error)"""
+    found = online(broken).strip()
+    assert found.startswith(f"The download of the weights {NAME} broke off ([Errno 28]") and "\n" not in found
