@@ -4,13 +4,13 @@ A flat array may lie on the disk (`tag2mask.store.store.Stored`); then what is t
 `Parts`, which reads when it is asked for. Both are read from the beginning to the end, an `Unpacked` in any order.
 """
 
-import os
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from tag2mask.store.scratch import Scratch
 
 BLOCK = 1 << 20  # elements that are gathered at a time: their positions take five times the room of run lengths
 
@@ -103,15 +103,14 @@ class Unpacked:
     """A copy of a flat array in a file without a name: a slice costs its own bytes, whichever was asked for before.
 
     A store's chunk is unpacked whole for the few run lengths of a photo, and of a large dataset's chunks a training
-    wants another one nearly every time. Threads and forked processes may read at once: they share no position.
+    wants another one nearly every time.
     """
 
     def __init__(self, flat: Any) -> None:
         self.shape, self.dtype = flat.shape, np.dtype(flat.dtype)
-        self.file = tempfile.TemporaryFile()
+        self.scratch = Scratch()
         for k in range(0, len(flat), BLOCK):
-            self.file.write(np.ascontiguousarray(flat[k : k + BLOCK]).data)
-        self.file.flush()
+            self.scratch.append(np.ascontiguousarray(flat[k : k + BLOCK]).data)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -120,4 +119,4 @@ class Unpacked:
         """The values `part`, a slice of step 1; to be read only."""
         start, stop, _ = part.indices(len(self))
         size = self.dtype.itemsize
-        return np.frombuffer(os.pread(self.file.fileno(), max(0, stop - start) * size, start * size), self.dtype)
+        return np.frombuffer(self.scratch.read(start * size, stop * size), self.dtype)

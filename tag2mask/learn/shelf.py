@@ -1,23 +1,20 @@
 """What a training keeps of every photo, on the disk: memory holds a number each."""
 
-import os
 import pickle
-import tempfile
 from array import array
+
+from tag2mask.store.scratch import Scratch
 
 
 class Shelf:
-    """A list that grows, its values in a file without a name; each comes back as a copy, in any order.
-
-    Processes that are forked afterwards read it too, all at once: they share no position.
-    """
+    """A list that grows, its values on the disk; each comes back as a copy, in any order, in forked processes too."""
 
     def __init__(self):
-        self.file, self.first = tempfile.TemporaryFile(), array("q", [0])
+        self.scratch, self.first = Scratch(), array("q", [0])
 
     def append(self, value):
-        self.first.append(self.first[-1] + self.file.write(pickle.dumps(value, pickle.HIGHEST_PROTOCOL)))
-        self.file.flush()
+        self.scratch.append(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+        self.first.append(self.scratch.size)
 
     def __len__(self):
         return len(self.first) - 1
@@ -26,4 +23,4 @@ class Shelf:
         """The value `k`, from 0 on."""
         if not 0 <= k < len(self):
             raise IndexError(k)  # which also ends an iteration
-        return pickle.loads(os.pread(self.file.fileno(), self.first[k + 1] - self.first[k], self.first[k]))
+        return pickle.loads(self.scratch.read(self.first[k], self.first[k + 1]))
