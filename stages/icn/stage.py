@@ -38,7 +38,7 @@ STAGE = Stage(
     },
     fill=fill,
     pictures={"enhanced": Picture("heat", maps="enhanced")},
-    disk_kb=440,  # enhanced maps and targets; ten times as much while it trains, what it learns from
+    disk_kb=440,  # 40 of enhanced maps and targets, 400 while it trains: what it learns from
     peak_mb=1500,
     disk_mb=15,
 )

@@ -24,8 +24,8 @@ def entering(photo, size, *, stride=1):
 def pooled(feature_maps, shares, *, bins, kind):
     """(N, D): RoI pooling of each box, then the mean over its bins x bins values; rows in the photos' order.
 
-    feature_maps : (B, D, h, w). shares : list of B (n, 4) float tensors in memory, see
-    `corners`. kind : "pool" or "align".
+    feature_maps : (B, D, h, w). shares : list of B (n, 4) float tensors on the CPU, see `corners`. kind : "pool" or
+    "align".
     Source: LIID, Sec. 4.1.
     """
     height, width = feature_maps.shape[2:]
