@@ -69,7 +69,8 @@ def opened(config, job):
         from tag2mask.learn.loop import start
 
         start(job)
-        network = hed.packaged().to(job.device)
+        network = hed.packaged()
+        network = network.rounded() if config.int8 and str(job.device) == "cpu" else network.to(job.device)
         return lambda index, i: hed.edges(network, index.photo(i), side=config.side)
     from tag2mask.data.greymaps import read_grey
 
@@ -91,12 +92,12 @@ def alone(photo, section):
     config = parse(Config, section, where="edges")
     if config.source == "folder":
         raise UserError(f"edges.path, {config.path}, has no map of a photo of no run; only source hed makes one.")
-    return kept(edges(network(), photo, side=config.side))
+    return kept(edges(network(int8=config.int8), photo, side=config.side))
 
 
 @functools.cache
-def network():
-    """HED for `alone`, which is called photo by photo; read once a process."""
+def network(*, int8):
+    """HED for `alone`, which is called photo by photo, on the CPU; read once a process."""
     from stages.edges import hed
 
-    return hed.packaged()
+    return hed.packaged().rounded() if int8 else hed.packaged()

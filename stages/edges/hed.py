@@ -1,6 +1,6 @@
 """Holistically-nested edge detection (HED; Xie and Tu, ICCV 2015) by packaged weights, an HDF5 file of 59 MB.
 
-network = packaged()
+network = packaged()                       # or packaged().rounded()
 seen = edges(network, photo, side=448)     # (h, w) in [0, 1]
 
 VGG-16 without its last pool; a 1x1 convolution at the end of each of its five blocks, enlarged to the photo's size, is
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stages.edges import int8
 from tag2mask.errors import UserError
 from tag2mask.learn.crops import network_size, resize
 from tag2mask.store.packaged import packaged_file
@@ -46,6 +47,13 @@ class Hed(nn.Module):
             x = block(F.max_pool2d(x, 2, ceil_mode=True) if k else x)
             found.append(F.interpolate(side(x), size, mode="bilinear", align_corners=False))
         return self.fuse(torch.cat(found, 1)).sigmoid()
+
+    def rounded(self):
+        """Itself, on a CPU, with 8-bit integers in all 3x3 convolutions but the first, whose input has signs."""
+        if int8.here():
+            for k, block in enumerate(self.blocks):
+                int8.replace(block, start=0 if k else 2)
+        return self.to(memory_format=torch.channels_last)
 
 
 def packaged():

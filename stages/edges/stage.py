@@ -14,5 +14,5 @@ STAGE = Stage(
     pictures={"edges": Picture("heat", maps="edges", title="edges")},
     alone={"edges": "stages.edges:alone"},
     disk_kb=140,
-    peak_mb=1500,
+    peak_mb=750,
 )

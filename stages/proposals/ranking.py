@@ -10,6 +10,9 @@ from stages.proposals.trees import octaves
 OCTAVES = 2  # regions whose areas differ by more than this many octaves overlap too little to matter (IoU < 1/4)
 
 
+DENSE = 30  # so many dense products cost what one of sparse matrices does
+
+
 def overlaps(membership, area, sizes):
     """IoU of all pairs within OCTAVES octaves of area, as a symmetric sparse (n, n) float32 CSR with the diagonal.
 
@@ -20,16 +23,31 @@ def overlaps(membership, area, sizes):
     octave = octaves(area)
     rows = []
     for level in sorted(set(octave.tolist()), reverse=True):
-        low, high = (np.searchsorted(-octave, (-level, -level + 1))).tolist()
-        left, right = np.searchsorted(-octave, (-level - OCTAVES, -level + OCTAVES + 1)).tolist()
-        inner = (weighted[low:high] @ other[:, left:right]).tocsr()
-        row = np.repeat(np.arange(low, high), np.diff(inner.indptr))
-        column = inner.indices + left
-        iou = inner.data / (area[row] + area[column] - inner.data)
-        keep = iou >= 2.0**-OCTAVES
+        first, low, high = np.searchsorted(-octave, (-level - OCTAVES, -level, -level + 1)).tolist()
+        row, column, inner = product(weighted[low:high], other[:, first:high])
+        row, column = row + low, column + first
+        iou = inner / (area[row] + area[column] - inner)
+        keep = (iou >= 2.0**-OCTAVES) & (
+            column <= row
+        )  # with the larger ones; what is the same the other way is copied
         rows.append((row[keep], column[keep], iou[keep]))
     row, column, iou = (np.concatenate(part) for part in zip(*rows))
-    return sparse.csr_matrix((iou.astype(np.float32), (row, column)), (len(area), len(area)))
+    half = sparse.csr_matrix((iou.astype(np.float32), (row, column)), (len(area), len(area)))
+    return half + sparse.triu(half.T, 1, format="csr")
+
+
+def product(left, right):
+    """The product of two sparse matrices as (row, column, value), of whole numbers below 2^24, which are exact.
+
+    Large regions are dense over the superpixels: theirs is a product of dense matrices, where that is less work.
+    """
+    work = np.diff(left.tocsc().indptr).astype(np.int64) @ np.diff(right.tocsr().indptr)
+    if left.shape[0] * left.shape[1] * right.shape[1] > DENSE * work:
+        made = (left @ right).tocoo()
+        return made.row, made.col, made.data
+    made = left.toarray() @ right.toarray()
+    row, column = np.nonzero(made)
+    return row, column, made[row, column]
 
 
 def leading(membership, area, leaders, sizes, *, lead):

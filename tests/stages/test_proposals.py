@@ -94,6 +94,23 @@ def test_overlaps_of_three_sets():
     assert iou.tolist() == [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]
 
 
+@pytest.mark.parametrize("dense", [0, 30, np.inf])
+def test_overlaps_are_those_of_all_pairs_whichever_product(monkeypatch, dense):
+    monkeypatch.setattr(ranking, "DENSE", dense)
+    rng = np.random.default_rng(3)
+    sizes = rng.integers(1, 40, 30).astype(float)
+    sets = (rng.random((80, 30)) < rng.random((80, 1))).astype(np.float32)
+    sets[:, 0] = 1
+    area = sets @ sizes
+    order = np.argsort(-area, kind="stable")
+    sets, area = sets[order], area[order]
+    inner = (sets * sizes) @ sets.T
+    wanted = (inner / (area[:, None] + area[None] - inner)).astype(np.float32)
+    wanted[wanted < 0.25] = 0
+    found = ranking.overlaps(sparse.csr_matrix(sets), area, sizes)
+    assert found.has_sorted_indices and (found != found.T).nnz == 0 and np.array_equal(found.toarray(), wanted)
+
+
 IOU = sparse.csr_matrix(np.array([[1, 0.8, 0.5, 0], [0.8, 1, 0, 0], [0.5, 0, 1, 0.4], [0, 0, 0.4, 1]]))
 
 
