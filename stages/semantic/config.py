@@ -39,15 +39,13 @@ class Config(Section):
         description="the saliency counts for a class where its CAM is above this; elsewhere its term is 0; ours",
     )
     foreground: float = Field(
-        0.3, gt=0, le=1, description="least score of a class pixel, as share of the class's maximum; IRN, conf_fg_thres"
-    )
-    split: Literal["otsu", "fixed"] = Field(
-        "otsu",
-        description="otsu: a class's threshold is where Otsu 1979 splits its map in two, but never below `foreground`; "
-        "fixed: `foreground` itself; ours",
+        0.55,
+        gt=0,
+        le=1,
+        description="least score of a class pixel, as share of the class's maximum; ours (IRN, conf_fg_thres: 0.3)",
     )
     background: float = Field(
-        0.15,
+        0.3,
         ge=0,
         le=1,
         description="pixels where every class stays below it are background, between the two 255; ours (IRN: 0.05)",

@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-from skimage.filters import threshold_otsu
 
 from stages.semantic.dense_crf import dense_crf
 from stages.semantic.random_walk import random_walk
@@ -43,13 +42,9 @@ def from_cam(photo, categories, cams, config, *, size=None, saliency=None):
     if size != (width, height) and config.refine != "crf":
         size = size_within((height, width), LARGEST)[::-1]
         scores = np.stack([cv2.resize(scores[..., c], size) for c in range(len(cams))], -1)
-    least = np.full(len(cams), config.foreground)
-    if config.split == "otsu":
-        least = np.maximum(least, [otsu(scores[..., c]) for c in range(len(cams))])
     if config.refine == "crf":
-        label = twice(scores, categories, small, foreground=least, config=config)
-        return resized(label, (height, width))
-    label = threshold(scores, categories, foreground=least, background=config.background)
+        return resized(twice(scores, categories, small, config=config), (height, width))
+    label = threshold(scores, categories, foreground=config.foreground, background=config.background)
     return resized(label, (height, width))
 
 
@@ -70,15 +65,15 @@ def over_maximum(scores):
     return np.divide(scores, peak, out=np.zeros_like(scores), where=peak > 0)
 
 
-def twice(scores, categories, photo, *, foreground, config):
+def twice(scores, categories, photo, *, config):
     """Label map of two dense CRFs: one of what is foreground for certain, one of what may be.
 
-    scores : (H, W, n) float in [0, 1]. photo : (H, W, 3) uint8. foreground : (n,). Class where the first CRF has one, 0
+    scores : (H, W, n) float in [0, 1]. photo : (H, W, 3) uint8. Class where the first CRF has one, 0
     where neither has, else 255. Returns (H, W) uint8. Source: IRN's released code, which BESTIE's repeats.
     """
     certain, possible = (
         dense_crf(best(scores, least), photo, count=scores.shape[-1] + 1, **crf_keys(config))
-        for least in (foreground, config.background)
+        for least in (config.foreground, config.background)
     )
     label = np.append(0, categories).astype(np.uint8)[certain]
     label[(certain == 0) & (possible > 0)] = IGNORE
@@ -101,18 +96,10 @@ def crf_keys(config):
     return {key.removeprefix("crf_"): value for key, value in config.model_dump().items() if key.startswith("crf_")}
 
 
-def otsu(scores):
-    """The value that splits a map (H, W) in two classes with the least variance inside; 0 where all are equal.
-
-    Source: N. Otsu, "A threshold selection method from gray-level histograms", 1979.
-    """
-    return float(threshold_otsu(scores)) if np.ptp(scores) > 0 else 0.0
-
-
 def threshold(scores, categories, *, foreground, background):
-    """Best class of those whose score is at least their `foreground`, 0 where all are below `background`, else 255.
+    """Best class of those whose score is at least `foreground`, 0 where all are below `background`, else 255.
 
-    scores : (H, W, n) float in [0, 1], n >= 1. categories : (n,) int in 1..254. foreground : float, or (n,) a class.
+    scores : (H, W, n) float in [0, 1], n >= 1. categories : (n,) int in 1..254.
     Returns (H, W) uint8. Of equal scores the first class counts.
     """
     found = best(scores, foreground)
@@ -121,7 +108,7 @@ def threshold(scores, categories, *, foreground, background):
 
 
 def best(scores, least):
-    """(H, W) int64: 1 + the class of the highest score of those that are at least `least` (float or (n,)), else 0."""
+    """(H, W) int64: 1 + the class of the highest score of those that are at least `least`, else 0."""
     reached = np.where(scores >= least, scores, -1)
     return np.where(reached.max(-1) >= 0, 1 + reached.argmax(-1), 0)
 

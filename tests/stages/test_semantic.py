@@ -109,7 +109,7 @@ def test_saliency_fills_what_the_cam_marks_and_what_does_not_stand_out_is_no_obj
     cam[28:36, 36:44], cam[:, 80:] = 1, 0.1
     saliency = mask[::4, ::4].astype(np.float16)
     saliency[4:12, 21:] = 1
-    config = Config(refine=refine, superpixels=80, split="fixed", foreground=0.5, saliency_share=0.5)
+    config = Config(refine=refine, superpixels=80, foreground=0.5, saliency_share=0.5)
     alone = from_cam(photo, [5], [cam], config)
     found = from_cam(photo, [5], [cam], config, saliency=saliency)
     assert iou(found == 5, mask) > 0.85 and iou(alone == 5, mask) < 0.7
@@ -213,7 +213,7 @@ def test_stage_from_cams_and_saliency(inputs, tmp_path):
     given = SimpleNamespace(
         index=inputs["index"], cam=tmp_path / "cam.zarr.zip", saliency=tmp_path / "saliency.zarr.zip"
     )
-    config = Config(refine="none", split="fixed", foreground=0.6, saliency_share=0.5)
+    config = Config(refine="none", foreground=0.6, saliency_share=0.5)
     made = run(given, config, Job(shard=0))["semantic"]
     np.testing.assert_array_equal(made.map(0) == 5, mask & left)
     assert not made.map(1).any()
@@ -241,19 +241,6 @@ def test_config_faults():
         Config(foreground=0.2, background=0.3)
     with pytest.raises(ValueError, match="needs `path`"):
         Config(source="folder")
-
-
-def test_otsu_splits_each_class_where_its_map_falls_in_two():
-    """Values 0.1 and 0.5: any threshold between them splits; 0.2 and 0.9 likewise. Never below `foreground`."""
-    low, high = np.full((4, 8), 0.1, np.float32), np.full((4, 8), 0.2, np.float32)
-    low[:, :2], high[:, 6:] = 0.5, 0.9
-    assert 0.1 <= label_map.otsu(low) < 0.5 and 0.2 <= label_map.otsu(high) < 0.9
-    assert label_map.otsu(np.full((3, 3), 0.4)) == 0.0
-    scores = np.stack([low, high], -1)
-    labels = label_map.threshold(scores, [3, 7], foreground=np.array([0.45, 0.85]), background=0.15)
-    assert labels.tolist() == [[3, 3, 255, 255, 255, 255, 7, 7]] * 4
-    labels = label_map.threshold(scores, [3, 7], foreground=np.array([0.6, 0.85]), background=0.25)
-    assert labels.tolist() == [[255, 255, 0, 0, 0, 0, 7, 7]] * 4
 
 
 def test_scores_of_a_huge_photo_are_enlarged_to_a_bounded_side_and_its_labels_to_its_own(monkeypatch):

@@ -54,10 +54,10 @@ def test_without_the_package_the_configuration_is_refused_in_one_sentence(monkey
 
 
 def test_certain_foreground_possible_foreground_and_background(calls):
-    """Scores of classes 3 and 7; at least 0.3 (7: 0.5) is certain, at least 0.15 possible."""
-    scores = np.array([[[0.3, 0.1], [0.2, 0.4], [0.1, 0.6], [0.14, 0.1]]])
-    config = Config(refine="crf")
-    label = label_map.twice(scores, [3, 7], PHOTO[:1, :4], foreground=np.array([0.3, 0.5]), config=config)
+    """Scores of classes 3 and 7; at least 0.3 is certain, at least 0.15 possible."""
+    scores = np.array([[[0.3, 0.1], [0.2, 0.25], [0.1, 0.6], [0.14, 0.1]]])
+    config = Config(refine="crf", foreground=0.3, background=0.15)
+    label = label_map.twice(scores, [3, 7], PHOTO[:1, :4], config=config)
     assert label.tolist() == [[3, 255, 7, 0]] and label.dtype == np.uint8
     assert [one[0].tolist() for one in calls] == [[[1, 0, 2, 0]], [[1, 2, 2, 0]]]
     assert all(keys == RELEASED | {"count": 3} for _, _, keys in calls)
@@ -66,7 +66,7 @@ def test_certain_foreground_possible_foreground_and_background(calls):
 def test_larger_photos_are_made_small_and_come_back_at_their_size(calls):
     cam = np.zeros((2, 2), np.float16)
     cam[:, 0] = 1
-    label = label_map.from_cam(PHOTO, [5], [cam], Config(refine="crf", side=30, split="fixed"))
+    label = label_map.from_cam(PHOTO, [5], [cam], Config(refine="crf", side=30))
     assert [shape for _, shape, _ in calls] == [(20, 30, 3)] * 2
     assert label.shape == (40, 60) and (label[:, :20] == 5).all() and (label[:, 55:] == 0).all()
     assert not len(label_map.from_cam(PHOTO, [], [], Config(refine="crf")).nonzero()[0]) and len(calls) == 2
@@ -76,7 +76,7 @@ def test_a_mirrored_photo_gives_the_mirrored_map(calls):
     """Made at three fifths of the size, 24 x 36: no pixel's centre lies between two pixels of the small map."""
     cam = np.zeros((20, 30), np.float16)
     cam[3:11, 4:17] = 1
-    config = Config(refine="crf", side=36, split="fixed")
+    config = Config(refine="crf", side=36)
     label = label_map.from_cam(PHOTO, [5], [cam], config)
     for axis in (0, 1):
         turned = label_map.from_cam(np.flip(PHOTO, axis), [5], [np.flip(cam, axis)], config)
