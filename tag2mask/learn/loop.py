@@ -20,7 +20,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from tag2mask.errors import UserError
-from tag2mask.learn import whole
+from tag2mask.learn import memory, whole
 from tag2mask.learn.ahead import Ahead
 from tag2mask.learn.checkpoints import load_checkpoint, save_checkpoint
 from tag2mask.learn.curve import Curve
@@ -82,7 +82,9 @@ class Draw:
 
 
 def start(job):
-    """Seed torch and make its CPU operations deterministic; for a GPU no such claim is made."""
+    """Seed torch and make its CPU operations deterministic; for a GPU no such claim is made. See `memory.hold`, too."""
+    if on_cpu(job):
+        memory.hold()
     torch.set_num_threads(max(1, job.threads))
     torch.use_deterministic_algorithms(on_cpu(job))
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs 7 % of a training step

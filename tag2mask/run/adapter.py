@@ -139,8 +139,6 @@ def set_environment(devices: list[str], threads: int) -> None:
     """What must stand before torch and numpy are imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
-    # oneDNN keeps what it has made for a thousand sizes of photos: gigabytes, and no second is won by it
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "0")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi and Slurm count, not the fastest first
     real = [name for name in devices if not name.startswith("stand-in")]
