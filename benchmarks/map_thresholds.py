@@ -27,8 +27,8 @@ from tag2mask.run.job import Job
 from tag2mask.store.manifest import read_json
 
 KEYS = ("foreground", "background", "restart")
-SETTINGS = [(foreground, 0.3, 0.003) for foreground in (0.4, 0.45, 0.5, 0.55, 0.6, 0.7)]
-SETTINGS += [(0.55, 0.15, 0.003), (0.55, 0.55, 0.003), (0.55, 0.3, 0.0015), (0.55, 0.3, 0.01)]
+SETTINGS = [(foreground, 0.3, 0.003) for foreground in (0.4, 0.5, 0.55, 0.6, 0.7)]
+SETTINGS += [(0.55, 0.55, 0.003), (0.55, 0.3, 0.0015), (0.55, 0.3, 0.01)]
 PEAKS = {"transfer": "pam", "transfer_joined": "pam_joined"}  # recipe -> variant of `cam`
 
 
