@@ -40,6 +40,10 @@ SETTINGS += [
     LED | {"trees": ("edges", "edges+colour", "lab", "histogram", "texture"), "salient": True, "salient_lead": lead}
     for lead in (0.0, 1.0, 3.0)
 ]
+SETTINGS += [
+    SETTINGS[-2] | {"upstream": LED["upstream"] | {"edges": {"side": side, "int8": int8}}}
+    for side, int8 in ((320, False), (256, True), (320, True), (384, True), (448, True))
+]
 
 
 def blob(rng, shape, *, centre, radius):
