@@ -7,24 +7,25 @@ import numpy as np
 import pytest
 import timm
 import torch
+from conftest import ROOT
+from PIL import Image
 from safetensors.torch import save_file
 
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone, pretrained
 
-CATS = {281, 282, 285}  # tabby, tiger cat, Egyptian cat
+TENNIS = {752, 852, 722}  # racket, tennis ball, ping-pong ball
 
 
 @pytest.mark.parametrize(("name", "side"), [("efficientnet_lite0", 224), ("efficientnet_lite2", 260)])
-def test_packaged_weights_know_a_cat(name, side):
-    data = pytest.importorskip("skimage.data")
-    cv2 = pytest.importorskip("cv2")
+def test_packaged_weights_know_tennis(name, side):
+    with Image.open(ROOT / "docs/photos.webp") as picture:
+        photo = np.asarray(picture.convert("RGB").crop((15, 421, 137, 543)).resize((side, side), Image.BICUBIC))
     net = timm.create_model(f"tf_{name}")
     net.load_state_dict(pretrained.packaged(name))
-    photo = cv2.resize(data.chelsea()[:, 75:375], (side, side), interpolation=cv2.INTER_AREA)
     with torch.no_grad():
         answer = net.eval()(backbone.normalise(photo[None], (0.5,) * 3, (0.5,) * 3)).softmax(1)[0]
-    assert set(answer.topk(3).indices.tolist()) == CATS and answer[list(CATS)].sum() > 0.8
+    assert set(answer.topk(3).indices.tolist()) == TENNIS and answer[list(TENNIS)].sum() > 0.5
 
 
 def test_normalised_values_by_hand():
