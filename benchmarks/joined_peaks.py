@@ -50,15 +50,20 @@ def peaks_of(maps, config, share):
     )  # fmt: skip
 
 
-def labels_of(folder, share):
-    """(metrics of the labels, number of peaks) of one run at one share."""
+def opened(folder):
+    """(path of the index, Index, Instances of the true masks, names of the shards) of one run."""
     index = f"{folder}/images/default/index.zarr.zip"
     names = Index.load(index)
     truth = measures.subset(
         Instances.load(f"{folder}/images/default/truth.zarr.zip"),
         [names.image_id[i] for i in names.where("with_masks")], where="the ground truth",
     )  # fmt: skip
-    shards = sorted(path.name.split(".")[0] for path in folder.glob("cam/pam/*.cam.zarr.zip"))
+    return index, names, truth, sorted(path.name.split(".")[0] for path in folder.glob("cam/pam/*.cam.zarr.zip"))
+
+
+def labels_of(folder, share):
+    """(metrics of the labels, number of peaks) of one run at one share."""
+    index, _, truth, shards = opened(folder)
     cam, keys = (
         read_json(folder / f"{stage}/{shards[0]}.json")["section"]["config"]
         for stage in ("cam/pam", "transfer/default")

@@ -15,13 +15,13 @@ import numpy as np
 
 from benchmarks import sections
 from benchmarks.ablate_liid import grid
+from benchmarks.joined_peaks import opened
 from stages import semantic, transfer
 from stages.evaluate import measures
 from stages.evaluate import semantic as pixels
 from stages.evaluate.config import Config as Evaluate
 from stages.semantic.config import Config as Semantic
 from stages.transfer.config import Config as Transfer
-from tag2mask.data.index import Index
 from tag2mask.data.instances import Instances
 from tag2mask.run.job import Job
 from tag2mask.store.manifest import read_json
@@ -34,13 +34,7 @@ PEAKS = {"transfer": "pam", "transfer_joined": "pam_joined"}  # recipe -> varian
 
 def measured(folder, setting):
     """{what: share} of one run with other keys: mIoU, undecided, and mAP50 and mAP75 of either recipe's labels."""
-    index = f"{folder}/images/default/index.zarr.zip"
-    names = Index.load(index)
-    truth = measures.subset(
-        Instances.load(f"{folder}/images/default/truth.zarr.zip"),
-        [names.image_id[i] for i in names.where("with_masks")], where="the ground truth",
-    )  # fmt: skip
-    shards = sorted(path.name.split(".")[0] for path in folder.glob("cam/plain/*.cam.zarr.zip"))
+    index, names, truth, shards = opened(folder)
     manifest = read_json(folder / f"semantic/default/{shards[0]}.json")["section"]["config"]
     kept = {key: value for key, value in manifest.items() if key in Semantic.model_fields}
     config, counts, labels = Semantic(**kept | dict(zip(KEYS, setting))), 0, {recipe: [] for recipe in PEAKS}
