@@ -40,21 +40,7 @@ class TimmBackbone(Backbone):
         self._out_features = [f"res{level}" for level in levels]
         self._out_feature_channels = dict(zip(self._out_features, net.channels))
         self._out_feature_strides = dict(zip(self._out_features, net.strides))
-        stages = net.net.feature_info.get_dicts()
-        if freeze:
-            self._freeze(stages[min(freeze, len(stages)) - 1]["module"])
-
-    def _freeze(self, last):
-        """Freeze all parameters in the order of the network up to those of its module `last` (timm's name)."""
-        last = {last, last.replace(".", "_")}  # some of timm's feature networks are flat
-        reached = False
-        for name, module in self.net.net.named_modules():
-            inside = name in last or name.startswith(tuple(f"{one}." for one in last))
-            if reached and not inside:
-                return
-            reached = reached or inside
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)
+        net.freeze(freeze)
 
     def train(self, mode=True):
         super().train(mode)

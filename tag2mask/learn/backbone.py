@@ -16,6 +16,8 @@ from tag2mask.learn.device import moved
 from tag2mask.learn.pretrained import ALIAS, LIGHT, fit, packaged, read
 from tag2mask.learn.transformer import PatchMaps, is_transformer
 
+OF_HRNET = {"stem": "act2", "stage1": "layer1"}  # what timm calls its stages: what the modules are called
+
 
 class Backbone(nn.Module):
     """A feature extractor and what one needs to know about it.
@@ -69,11 +71,18 @@ class Backbone(nn.Module):
         them; the backward pass ends there."""
         if not stages:
             return
-        names = [name for name, _ in self.net.named_parameters()]
-        module = self.net.feature_info.module_name(stages - 1).replace("_", ".") + "."
-        inside = [k for k, name in enumerate(names) if name.replace("_", ".").startswith(module)]
-        for _, value in list(self.net.named_parameters())[: max(inside, default=-1) + 1]:
-            value.requires_grad_(False)
+        levels = self.net.feature_info.get_dicts()
+        modules = dict(self.net.named_modules())  # in the order in which they are passed
+        last = levels[min(stages, len(levels)) - 1]["module"]
+        last = next((name for name in (last, last.replace(".", "_")) if name in modules), OF_HRNET.get(last, last))
+        reached = False  # never, where the stage is one that was left out below the stride asked for
+        for name, module in modules.items():
+            inside = name == last or name.startswith(f"{last}.")
+            if reached and not inside:
+                return
+            reached = reached or inside
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
 
     def train(self, mode=True):
         super().train(mode)
@@ -145,7 +154,8 @@ def create(
     full = tail = None
     if head and hasattr(net, "blocks") and levels[-1] == len(reductions) - 1:
         full = timm.create_model(name, pretrained=False)
-        tail = nn.Sequential(full.conv_head, full.bn2)  # timm's bn2 holds the activation
+        if hasattr(full, "bn2"):  # MobileNetV3's conv_head is behind the mean over places
+            tail = nn.Sequential(full.conv_head, full.bn2)  # timm's bn2 holds the activation
     if weights != "none":
         state = packaged(asked) if weights == "imagenet" else read(weights, asked)
         fit(net.vit if isinstance(net, PatchMaps) else net, state, name=asked, source=weights)

@@ -202,6 +202,41 @@ def test_frozen_norm_keeps_statistics_and_freeze_ends_the_backward_pass():
     assert any(n.startswith("blocks.2.") for n in names)
 
 
+@pytest.mark.parametrize(
+    ("name", "stages", "frozen", "trained"),
+    [
+        ("vgg16", 1, "features_2", "features_5"),  # timm's levels of a VGG end in a ReLU
+        ("vgg16", 4, "features_21", "features_24"),
+        ("resnet18", 1, "conv1", "layer1"),
+        ("resnet18", 3, "layer2", "layer3"),
+        ("hrnet_w18_small", 1, "conv2", "layer1"),  # a stage's name there is no module's
+        ("hrnet_w18_small", 2, "layer1", "transition1"),
+        ("hrnet_w18_small", 3, "stage2", "transition2"),
+        ("convnext_atto", 1, "stages_0", "stages_1"),
+    ],
+)
+def test_frozen_is_all_up_to_the_last_layer_of_the_stage(name, stages, frozen, trained):
+    net = backbone.create(name, "none")
+    net.requires_grad_(True).freeze(stages)
+    modules = [key.split(".")[0] for key, _ in net.net.named_parameters()]
+    learns = [p.requires_grad for p in net.net.parameters()]
+    first = learns.index(True)
+    assert not any(learns[:first]) and all(learns[first:])
+    assert modules[first - 1] in (frozen, frozen.replace("conv", "bn")) and modules[first] == trained
+
+
+def test_a_stage_that_was_left_out_and_one_too_many_freeze_all():
+    for name, stages, keys in (("test_efficientnet", 5, {"output_stride": 8, "dilate": False}), ("test_resnet", 9, {})):
+        net = backbone.create(name, "none", **keys)
+        net.freeze(stages)
+        assert not any(p.requires_grad for p in net.net.parameters())
+
+
+def test_a_last_convolution_behind_the_mean_is_not_appended():
+    net = backbone.create("mobilenetv3_small_050", "none", head=True).eval()
+    assert net.tail is None and net(torch.zeros(1, 3, 32, 32))[-1].shape == (1, net.channels[-1], 1, 1)
+
+
 @pytest.mark.parametrize("ending", ["pth", "safetensors", "wrapped.pth"])
 def test_a_local_file_of_the_same_architecture(tmp_path, ending):
     torch.manual_seed(3)
