@@ -7,6 +7,8 @@ if int8.here():
 import torch
 from torch import nn
 
+LARGEST = 64  # not 127: processors without VNNI cut the sum of two products, here at most 2 * 64 * 255, at 2^15 - 1
+
 
 def here():
     """Whether torch has the operators, which come with oneDNN."""
@@ -23,14 +25,14 @@ def replace(block, *, start=0):
 class Convolution(nn.Module):
     """(B, C, H, W) float32, not negative, -> (B, D, H, W) float32: ReLU of a convolution of stride 1.
 
-    Weights are rounded to -127..127 times a scale of each output channel, inputs to 0..255 times one scale, of which
-    255 is the largest input; products are summed exactly. Nothing is calibrated on photos.
+    Weights are rounded to -LARGEST..LARGEST times a scale of each output channel, inputs to 0..255 times one scale, of
+    which 255 is the largest input; products are summed exactly. Nothing is calibrated on photos.
     """
 
     def __init__(self, module):
         super().__init__()
         weight = module.weight.detach()
-        self.scale = (weight.abs().amax((1, 2, 3)) / 127).clamp(min=torch.finfo(torch.float32).tiny)
+        self.scale = (weight.abs().amax((1, 2, 3)) / LARGEST).clamp(min=torch.finfo(torch.float32).tiny)
         self.zero = torch.zeros(len(weight), dtype=torch.long)
         self.bias = module.bias.detach()
         self.where = [list(pair) for pair in (module.stride, module.padding, module.dilation)]

@@ -18,11 +18,11 @@ def convolution(weight, bias, **keys):
 
 @needed
 def test_a_convolution_by_hand():
-    # scales: weights 2 / 127 and 1 / 127, inputs 255 / 255 = 1; 0.5 * 127 = 63.5 becomes 64
-    weight = torch.tensor([[[[2.0]], [[-2.0]]], [[[1.0]], [[0.5]]]])
+    # scales: weights 2 / 64 and 1 / 64, inputs 255 / 255 = 1; 0.52 * 64 = 33.28 becomes 33
+    weight = torch.tensor([[[[2.0]], [[-2.0]]], [[[1.0]], [[0.52]]]])
     x = torch.tensor([255.0, 100, 0, 10.4]).view(1, 2, 1, 2)  # channels (255, 100) and (0, 10.4)
     found = int8.Convolution(convolution(weight, torch.tensor([1.0, -3])))(x)
-    wanted = [[2 * 255 + 1, 2 * 100 - 2 * 10 + 1], [255 - 3, 100 + 10 * 64 / 127 - 3]]
+    wanted = [[2 * 255 + 1, 2 * 100 - 2 * 10 + 1], [255 - 3, 100 + 10 * 33 / 64 - 3]]
     assert torch.allclose(found, torch.tensor(wanted).view(1, 2, 1, 2), rtol=1e-6)
     assert (int8.Convolution(convolution(-weight, torch.zeros(2)))(x)[0, 0] == 0).all()  # the ReLU
 
@@ -33,12 +33,20 @@ def test_a_convolution_is_that_of_the_rounded_numbers(size):
     torch.manual_seed(0)
     weight, bias, x = torch.randn(8, 5, 3, 3), torch.randn(8), torch.rand(1, 5, *size) * 7
     module = convolution(weight, bias, padding=1)
-    scale, step = weight.abs().amax((1, 2, 3), keepdim=True) / 127, x.max() / 255
+    scale, step = weight.abs().amax((1, 2, 3), keepdim=True) / 64, x.max() / 255
     rounded = (weight / scale).round().double() * scale.double(), (x / step).round().double() * step.double()
     wanted = torch.relu(nn.functional.conv2d(rounded[1], rounded[0], bias.double(), padding=1))
     found = int8.Convolution(module)(x.contiguous(memory_format=torch.channels_last))
     assert torch.allclose(found.double(), wanted, atol=1e-4)
-    assert torch.allclose(found, torch.relu(module(x)), atol=1) and not torch.equal(found, torch.relu(module(x)))
+    assert torch.allclose(found, torch.relu(module(x)), atol=2) and not torch.equal(found, torch.relu(module(x)))
+
+
+@needed
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_products_are_summed_exactly_on_every_processor(sign):
+    """All inputs and weights at their largest: two such products of 255 x 127 would not fit 16 bits."""
+    module = convolution(sign * torch.ones(4, 16, 3, 3), torch.full((4,), 200.0))
+    assert torch.allclose(int8.Convolution(module)(torch.ones(1, 16, 3, 3)), torch.tensor(200.0 + sign * 144))
 
 
 @needed
