@@ -70,7 +70,7 @@ def page():
         model = model_of(word)
         said = model.__doc__ or sys.modules[model.__module__].__doc__
         parts += [f"## {section}", plain(" ".join(said.split())), table(model.model_json_schema()["properties"])]
-        if hasattr(model, "ONLY_TEST"):
+        if getattr(model, "ONLY_TEST", None):
             names = ", ".join(f"`{key}`" for key in model.model_fields if key in model.ONLY_TEST)
             parts.append(f"Changing {names} trains nothing anew.")
     return "\n\n".join(part.strip() for part in parts) + "\n"

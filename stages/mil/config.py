@@ -11,10 +11,20 @@ class Config(Learning):
     """Defaults are LIID's (Sec. 4, 6.1); the variant `attention` is Fan's (Sec. 3.1, 3.2)."""
 
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"relative", "features", "nodes"})
+    # what the training of scores `network` reads and that of `attention` does not
+    OF_PROPOSALS: ClassVar[frozenset[str]] = frozenset({
+        "keep", "select", "hcp_area", "hcp_aspect", "pooling", "terms", "eta", "lse", "positive_norm", "cam_loss",
+        "mil_loss", "roi", "roi_kind",
+    })  # fmt: skip
     TEST: ClassVar[frozenset[str]] = ONLY_TEST | {
         "scores", "keep", "select", "hcp_area", "hcp_aspect", "backbone", "weights", "size", "output_stride", "dilate",
         "last_conv", "roi", "roi_kind",
     }  # fmt: skip
+
+    @classmethod
+    def taught_by(cls, values):
+        """Fan's extractor learns from whole photos: how proposals are chosen and pooled teaches it nothing."""
+        return super().taught_by(values) - (cls.OF_PROPOSALS if values["scores"] == "attention" else set())
 
     # --- what p and f are
     scores: Literal["cam", "network", "attention"] = Field(

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torchvision.ops import roi_pool
 
+from tag2mask.learn.crops import resize
 from tag2mask.learn.device import moved
 
 
@@ -76,13 +77,8 @@ def crops(photo, boxes, size):
     low = np.clip(np.floor(boxes[:, :2]), 0, limit - 1).astype(int)
     high = np.clip(np.ceil(boxes[:, :2] + boxes[:, 2:]), low + 1, limit).astype(int)
     parts = [photo[y0:y1, x0:x1] for (x0, y0), (x1, y1) in zip(low, high)]
-    return np.stack([squared(part, size) for part in parts]) if parts else np.zeros((0, size, size, 3), np.uint8)
-
-
-def squared(photo, size):
-    """(size, size, 3) uint8: area averaging where that is fewer pixels, else linear."""
-    smaller = photo.shape[0] * photo.shape[1] > size * size
-    return cv2.resize(photo, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    squares = [resize(part, (size, size)) for part in parts]
+    return np.stack(squares) if squares else np.zeros((0, size, size, 3), np.uint8)
 
 
 @torch.no_grad()

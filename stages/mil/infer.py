@@ -14,6 +14,7 @@ from tag2mask.data.tables import Table
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone
 from tag2mask.learn.crops import corners
+from tag2mask.learn.loop import start
 from tag2mask.learn.photos import read_ahead
 from tag2mask.store.weights import Weights
 
@@ -26,6 +27,7 @@ def infer(inputs, config, job):
     number = {name: i for i, name in enumerate(index.image_id)}
     labels = [0, *sorted(index.categories)]
     column = {category: k for k, category in enumerate(labels)}
+    start(job)
     model, net, trained_on = networks(inputs, config, labels)
     (net if model is None else model).to(job.device).eval()
     missing = next((name for name in table.image_id if name not in number), None)

@@ -1,6 +1,6 @@
 """The base of every stage's typed configuration section."""
 
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +20,8 @@ class Section(BaseModel):
 class Learning(Section):
     """A section of a stage that learns: how its batches are computed, which says nothing of what is learned."""
 
+    ONLY_TEST: ClassVar[frozenset[str]] = frozenset()  # keys that training does not read
+
     accumulate: int = Field(
         1,
         ge=1,
@@ -29,6 +31,11 @@ class Learning(Section):
     precision: Literal["float32", "bf16"] = Field(
         "float32", description="bf16: a GPU trains in mixed precision (torch's autocast); a CPU always in float32"
     )
+
+    @classmethod
+    def taught_by(cls, values: dict) -> set[str]:
+        """The keys of a section's `values` that its training reads: changing another trains nothing anew."""
+        return values.keys() - cls.ONLY_TEST
 
     def computing(self) -> dict[str, Any]:
         """These keys as the loop's Task takes them."""

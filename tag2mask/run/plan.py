@@ -118,14 +118,14 @@ class Plan(Section):
     ) -> dict:
         """All that decides what a job makes, as one plain dict with sorted keys: Snakemake compares it as a whole.
 
-        Where one section serves a learning stage's `train` and `run`, its model says which keys only testing reads
-        (`Config.ONLY_TEST`: changing them trains nothing) and which `run` reads at all (`Config.TEST`); a further
+        Where one section serves a learning stage's `train` and `run`, its model says which keys training reads
+        (`Config.taught_by`: changing others trains nothing) and which `run` reads at all (`Config.TEST`); a further
         function has its own set (`Config.TARGETS` of `targets`), or that of `run`.
         """
         config, model, job = self.config(stage, variant, recipe), model_of(stage), stages()[stage].jobs[function]
-        if hasattr(model, "TEST") and hasattr(model, "ONLY_TEST"):
+        if hasattr(model, "TEST"):
             own = getattr(model, function.upper(), model.TEST)
-            kept = config.keys() - model.ONLY_TEST if function == "train" else own
+            kept = model.taught_by(config) if function == "train" else own
             config = {key: value for key, value in config.items() if key in kept}
         config = stages()[stage].fill(config, self.view(stage, variant), recipe)
         if hub.named(config.get("weights")):

@@ -11,12 +11,12 @@ from PIL import Image
 from stages import mil
 from stages.mil import extractor, losses
 from stages.mil.config import Config
-from stages.mil.features import squared
 from tag2mask.data.index import Index
 from tag2mask.data.instances import InstancesBuilder
 from tag2mask.data.maps import MapsBuilder
 from tag2mask.errors import UserError
 from tag2mask.learn import backbone, loop
+from tag2mask.learn.crops import resize
 from tag2mask.run.job import Job
 from tag2mask.store.weights import Weights
 
@@ -213,7 +213,7 @@ def test_the_variant_attention_from_training_to_the_table(index, tmp_path, monke
     net = extractor.restore(Weights.load(path["weights"], "mil"))
     with torch.no_grad():
         y, x = np.nonzero(index.photo(0).min(2) > 200)
-        crop = squared(index.photo(0)[y.min() : y.max() + 1, x.min() : x.max() + 1], 32)
+        crop = resize(index.photo(0)[y.min() : y.max() + 1, x.min() : x.max() + 1], (32, 32))
         f = net(net.normalise(crop[None]), placed=False)[-1].mean((2, 3))[0].numpy()
     assert table["f"][0] == pytest.approx(f / np.linalg.norm(f), abs=1e-3)
 

@@ -283,3 +283,12 @@ def test_inference_reads_its_keys_alone():
     files = ("learn.py", "samples.py", "rates.py", "extractor.py", "losses.py")
     trained = "".join((Path(mil.__file__).parent / file).read_text() for file in files)
     assert not set(re.findall(r"\bconfig\.(\w+)", trained)) & Config.ONLY_TEST
+
+
+def test_the_extractor_reads_what_it_is_said_to_be_taught_by():
+    values = {key: field.default for key, field in Config.model_fields.items()}
+    network, attention = (Config.taught_by(values | {"scores": word}) for word in ("network", "attention"))
+    assert network - attention == Config.OF_PROPOSALS and "keep" in network
+    files = ("extractor.py", "rates.py")
+    text = "".join((Path(mil.__file__).parent / file).read_text() for file in files)
+    assert set(re.findall(r"\bconfig\.(\w+)", text)) - {"computing"} <= attention
