@@ -48,6 +48,8 @@ def found(index, photos, config, job):
     from tag2mask.data.greymaps import kept
     from tag2mask.data.maps import MapsBuilder
 
+    if config.source == "folder":
+        index.tell_turned(photos, job, f"edge maps in {config.path}")
     source, missing = opened(config, job), []
     builder = MapsBuilder(np.float16, {"title": "edges", "normalise": "none"})
     for i in job.progress(photos, total=len(photos), what="edges"):

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from tag2mask.run.config import Section
+from tag2mask.store import hub
 
 CUES = ("lab", "chroma", "histogram", "texture", "place")
 LEARNED = ("edges", "edges+colour")  # trees that follow learned edges
@@ -129,7 +130,7 @@ class Config(Section):
             raise ValueError("edge_powers must not be below 0")
         if self.source not in ("hierarchy", "sam") and not self.path:
             raise ValueError(f"source {self.source} needs `path`")
-        if self.source == "sam" and (not self.weights or self.weights.startswith("hub")):
+        if hub.named(self.weights) or (self.source == "sam" and not self.weights):
             raise ValueError("source sam needs `weights`, a local file as sam_vit_b_01ec64.pth")
         if self.source == "sam" and find_spec("segment_anything") is None:
             raise ValueError(

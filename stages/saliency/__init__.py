@@ -49,6 +49,8 @@ def seen(index, photos, config, job):
     from tag2mask.data.instances import InstancesBuilder
     from tag2mask.data.maps import MapsBuilder
 
+    if config.source in ("folder", "instances"):
+        index.tell_turned(photos, job, f"saliency in {config.path}")
     look, missing = opened(config, threads=job.threads), []
     maps, instances = MapsBuilder(np.float16, {"title": "saliency", "normalise": "none"}), InstancesBuilder({})
     for i in job.progress(photos, total=len(photos), what="saliency"):

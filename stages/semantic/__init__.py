@@ -63,7 +63,7 @@ def from_folder(inputs, config, index):
 
     def make(i):
         label = read_label_png(config.path, index.image_id[i], index.size[i], list(index.categories))
-        return label_map.refined(label, index.photo(i, within=None), config) if config.refine == "crf" else label
+        return label_map.refined(label, index.photo(i, within=config.side), config) if config.refine == "crf" else label
 
     return make
 

@@ -81,14 +81,20 @@ def twice(scores, categories, photo, *, config):
 
 
 def refined(label, photo, config):
-    """A label map (H, W) uint8 made elsewhere, after one dense CRF over its classes; what is 255 gets a class."""
-    categories = np.setdiff1d(label, [0, IGNORE])
+    """A label map (H, W) uint8 made elsewhere, after one dense CRF over its classes; what is 255 gets a class.
+
+    photo : (h, w, 3) uint8 RGB, of the map's size or scaled down from it, not below `config.side`, at which the CRF
+    runs.
+    """
+    size = size_within(label.shape, config.side)
+    small = resized(label, size)
+    categories = np.setdiff1d(small, [0, IGNORE])
     if not len(categories):
         return label
     number = np.full(256, -1)
     number[[0, *categories]] = np.arange(len(categories) + 1)
-    found = dense_crf(number[label], photo, count=len(categories) + 1, **crf_keys(config))
-    return np.append(0, categories).astype(np.uint8)[found]
+    found = dense_crf(number[small], scaled_down(photo, size), count=len(categories) + 1, **crf_keys(config))
+    return resized(np.append(0, categories).astype(np.uint8)[found], label.shape)
 
 
 def crf_keys(config):

@@ -5,7 +5,7 @@ import ctypes
 import os
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-MOST = 2**31 - 1  # bytes
+MOST, MOST_OF_OLD = 2**31 - 1, 2**25  # bytes; older versions refuse a larger threshold, and 128 kB would stay
 
 
 def hold():
@@ -18,5 +18,6 @@ def hold():
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "0")
     with contextlib.suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
-        for setting in (TRIM_THRESHOLD, MMAP_THRESHOLD):
-            mallopt(setting, MOST)
+        mallopt(TRIM_THRESHOLD, MOST)
+        if not mallopt(MMAP_THRESHOLD, MOST):
+            mallopt(MMAP_THRESHOLD, MOST_OF_OLD)

@@ -183,6 +183,11 @@ def test_maps_made_elsewhere_and_photos_that_lack_them(index, tmp_path):
         run(index, config, Job())
     assert len(predict(index, config, job)["held_out"]) == 0
     assert len(job.warnings) == 1 and "1 of 1 validation photos have no map" in job.warnings[0]
+    turned, exif = Image.open(tmp_path / "photos/a.png"), Image.Exif()
+    exif[0x0112] = 3  # upside down: no size tells
+    turned.save(tmp_path / "photos/a.png", exif=exif)
+    run(index, config, again := Job(shard=0))
+    assert len(again.warnings) == 1 and "1 photos are turned or mirrored" in again.warnings[0]
     Image.fromarray(values.T).save(tmp_path / "maps" / "a.png")
     with pytest.raises(UserError, match=r"a\.png is 20x33 pixels, its photo is 33x20; maps of edges\.path have"):
         run(index, config, Job(shard=0))

@@ -107,6 +107,9 @@ def test_the_table_says_what_they_rest_on_and_they_want_a_device(there):
 def test_the_package_and_the_weights_are_asked_for_at_once(monkeypatch, tmp_path, there):
     with pytest.raises(UserError, match=r"proposals: source sam needs `weights`, a local file as sam_vit_b"):
         parse(Config, {"source": "sam"}, where="proposals")
+    for source in ("sam", "hierarchy"):
+        with pytest.raises(UserError, match=r"proposals: source sam needs `weights`, a local file"):
+            parse(Config, {"source": source, "weights": "hub"}, where="proposals")
     monkeypatch.setattr(section, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="package segment-anything, which is not installed here; install it with `pip"):
         parse(Config, KEYS, where="proposals")

@@ -192,6 +192,12 @@ def test_maps_made_elsewhere(index, tmp_path):
     # 10 columns of 1, and 10 pixels of 128 / 255 (127 / 255 is below 0.5)
     assert made["salient"].area.tolist() == [240, 10] * 2
     assert made["salient"].score[:2] == pytest.approx([0.25, 10 * 128 / 255 / 960], rel=1e-3)
+    assert job.warnings == []
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down: no size tells
+    Image.open(tmp_path / "photos/a.png").save(tmp_path / "photos/a.png", exif=exif)
+    run(index, config, job)
+    assert len(job.warnings) == 1 and "1 photos are turned or mirrored" in job.warnings[0]
 
 
 def test_instances_made_elsewhere_are_taken_as_they_are(index, tmp_path):

@@ -146,3 +146,14 @@ def test_a_class_ends_where_the_photo_does():
     broken[10:20, 5:50] = 255
     assert (label_map.refined(broken.astype(np.uint8), PHOTO, Config(refine="crf")) == label).all()
     assert (label_map.from_cam(PHOTO, [5], [np.zeros((1, 1), np.float16)], Config(refine="crf")) == 0).all()
+
+
+def test_maps_made_elsewhere_are_refined_within_the_side(monkeypatch):
+    """A large photo's map is what its third, refined, says of three times three pixels each."""
+    seen = []
+    monkeypatch.setattr(label_map, "dense_crf", lambda number, photo, **keys: seen.append(photo) or number)
+    small = np.where(np.arange(60) < 25, 5, 0) * np.ones((40, 1), np.uint8)
+    label, photo = (array.astype(np.uint8).repeat(3, 0).repeat(3, 1) for array in (small, PHOTO))
+    config = Config.model_construct(**Config().model_dump() | {"refine": "crf", "side": 60})
+    assert (label_map.refined(label, photo, config) == label).all()
+    assert len(seen) == 1 and (seen[0] == PHOTO).all()

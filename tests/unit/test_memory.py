@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,6 +31,16 @@ def test_memory_that_was_freed_is_not_asked_for_again():
         for word in ("free", "held")
     )
     assert anew > 100 > held  # pages filled with zeros by the system
+
+
+def test_a_c_library_that_refuses_so_large_a_threshold_gets_its_largest(monkeypatch):
+    asked = []
+    accepts = SimpleNamespace(
+        mallopt=lambda name, value: asked.append((name, value)) or int(name == -1 or value <= 2**25)
+    )
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: accepts)
+    memory.hold()
+    assert asked == [(-1, 2**31 - 1), (-3, 2**31 - 1), (-3, 2**25)]
 
 
 def test_what_somebody_set_stays(monkeypatch):
