@@ -11,7 +11,6 @@ def run(inputs, config, job):
 
     inputs : index; instances of the sources that the variant names in `from` (`stage.SOURCES`); cam, semantic,
     saliency and edges (maps/1) likewise. A photo that a source lacks, or where it has none, is explained by the others.
-    Raises UserError where no source is named.
     """
     import numpy as np
 
@@ -20,12 +19,9 @@ def run(inputs, config, job):
     from tag2mask.data.index import Index
     from tag2mask.data.instances import Instances, InstancesBuilder
     from tag2mask.data.maps import Maps
-    from tag2mask.errors import UserError
 
     index = Index.load(inputs.index)
     named = [word for word in SOURCES if getattr(inputs, word, None)]
-    if not named:
-        raise UserError(f"fuse fuses nothing: name some of {', '.join(SOURCES)} in `from` of its variant.")
     tables = [Instances.open(getattr(inputs, word)) for word in named]
     maps = {word: Maps.load(getattr(inputs, word)) for word in MAPS if getattr(inputs, word, None)}
     places = [{name: k for k, name in enumerate(table.image_id)} for table in (*tables, *maps.values())]
@@ -43,5 +39,5 @@ def run(inputs, config, job):
     instances = builder.finish()
     job.count(photos=len(photos), instances=len(instances), **dict(zip(["consensus", *named], counts.tolist())))
     if len(photos) and not len(instances):
-        job.warn("No source has an instance of any photo: there is nothing to fuse.")
+        job.warn("No photo got an instance: its sources have none of its tags, or none that is worth fuse.price.")
     return {"instances": instances}

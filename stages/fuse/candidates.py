@@ -31,7 +31,8 @@ def candidates(rles, category, score, source):
     area = rle.area(rles).astype(np.float64)
     some = np.flatnonzero(area)
     rles, area = [rles[n] for n in some], area[some]
-    both = rle.iou(rles, rles, np.ones(len(rles))) * area[:, None]  # a crowd's IoU is over the area of the first
+    # a crowd's IoU is over the area of the first; whole pixels, so that halves are halves whichever mask is the first
+    both = np.rint(rle.iou(rles, rles, np.ones(len(rles))) * area[:, None])
     iou = both / np.maximum(area[:, None] + area - both, 1)
     inside = both / np.maximum(np.minimum(area[:, None], area), 1)
     columns = (np.asarray(column)[some] for column in (category, score, source))
@@ -73,7 +74,7 @@ def with_consensus(found, trust, *, at):
     once; one of a single voter is that voter and is left out. trust : (S,) float > 0.
     """
     n = len(found.rles)
-    votes = np.zeros((n, n), np.float32)
+    votes = np.zeros((n, n))
     same = found.category[:, None] == found.category
     iou = np.where(same & (found.iou >= at), found.iou, 0)
     for s, weight in enumerate(trust):
@@ -89,6 +90,6 @@ def with_consensus(found, trust, *, at):
     return candidates(
         [*found.rles, *Spans.of(found.rles).agreed(votes)],
         np.concatenate([found.category, found.category[voter]]),
-        np.concatenate([found.score, votes @ found.score / votes.sum(1)]),
+        np.concatenate([found.score, (votes @ found.score / votes.sum(1)).astype(np.float32)]),
         np.concatenate([found.source, np.full(len(votes), CONSENSUS)]),
     )

@@ -17,6 +17,13 @@ def named(stage):
     return lambda view: view.names(stage)
 
 
+def lacks(view):
+    """One sentence where the variant names nothing to fuse, else ""."""
+    if any(view.names(word) for word in SOURCES):
+        return ""
+    return f"fuse ({view.variant}) fuses nothing: name some of {', '.join(SOURCES)} in `from` of this variant."
+
+
 def fill(config, view, recipe):
     """What the masks of each source are cut from, so that those of the same are kin."""
     return config | {"cut_from": {word: cut_from(view.of(word)) for word in SOURCES if view.names(word)}}
@@ -42,6 +49,7 @@ STAGE = Stage(
     },
     labels="instances",
     fill=fill,
+    lacks=lacks,
     disk_kb=3,
     peak_mb=500,
 )

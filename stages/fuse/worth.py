@@ -93,7 +93,7 @@ def contrast(spans, boxes, values, *, margin):
 def outlined(found, values):
     """(n,) float64 in [-1, 1]: mean of an edge map (h, w) in [0, 1] along each candidate's outline less that inside.
 
-    The outline is 3 pixels wide, at the map's size; a mask without a pixel there has 0.
+    The outline is the pixel inside and the one outside, at the map's size; a mask without a pixel there has 0.
     """
     both = np.stack([values, np.ones_like(values)])
     inside, along = sums(found.rles, both, both, size=found.rles[0]["size"], window=3)

@@ -6,7 +6,7 @@ The store is an open Zarr directory (docs/stores.md); `coco` loads into any COCO
 
 def run(inputs, config, job):
     """{"labels": Instances, "coco": dict whose lists are iterators} of all photos that get labels, in index order, ids
-    1..N. Masks stay on the disk but for what people decided: both are written photo by photo.
+    1..N. Both are written photo by photo; masks stay on the disk until then, where there are no corrections.
 
     inputs : index; instances, one store or a list of one a shard.
     """

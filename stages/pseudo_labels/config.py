@@ -24,6 +24,6 @@ class Config(Section):
     settled_iou: float = Field(
         0.5,
         ge=0,
-        le=1,
+        lt=1,
         description="a label goes whose mask overlaps that of an accepted or drawn one of its class by more; ours",
     )

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from tag2mask.data.coco import from_coco, segment_to_rle
+from tag2mask.data.coco_json import tidied
 from tag2mask.data.instances import CORRECTIONS
 from tag2mask.data.names import Names
 from tag2mask.errors import UserError
@@ -73,6 +74,7 @@ def segment(one, size):
 
 def corrected(content, index, path):
     """{image id: Decided} of a COCO JSON; photos are known by their files' names, classes by theirs."""
+    content = tidied(content, str(path))[0]
     photos, place = Names(index.path), {path: i for i, path in enumerate(index.path)}
     images, used = [], {one.get("category_id") for one in content["annotations"]}
     for image in content["images"]:
@@ -83,7 +85,7 @@ def corrected(content, index, path):
         fitting((image.get("height"), image.get("width")), index, i, where)
         images.append({**image, "image_id": index.image_id[i], "file_name": index.path[i]})
     key_of = {one["id"]: category(one["name"], index, str(path)) for one in content["categories"] if one["id"] in used}
-    table = from_coco({**content, "images": images})
+    table = from_coco({**content, "images": images}, where=str(path))
     found = {}
     for i, name in enumerate(table.image_id):
         rows = table.numbers(i)
@@ -98,13 +100,16 @@ def photo_of(file_name, photos):
 
     Tools drop folders, put folders in front, add a few letters (Label Studio) or give the address that they serve.
     """
-    name = unquote(file_name.rpartition("?d=")[2])
-    return photos.find(name) or photos.find(UPLOADED.sub("", PurePosixPath(name).name))
+    name = file_name.rpartition("?d=")[2]
+    ways = (name, unquote(name), UPLOADED.sub("", PurePosixPath(unquote(name)).name))
+    return next(filter(None, map(photos.find, ways)), None)
 
 
 def fitting(size, index, i, where):
     """(height, width) of photo i; UserError where the file has another size."""
     height, width = index.size[i].tolist()
+    if None in size:
+        raise UserError(f"{where} has no height and width there; export it with the sizes of its photos.")
     if list(size) != [height, width]:
         raise UserError(
             f"{where} is {size[1]} x {size[0]} there and {width} x {height} here; masks are in upright pixels of the "

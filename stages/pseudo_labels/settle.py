@@ -22,12 +22,13 @@ def settle(labels, decided, *, iou):
         if name in decided:
             one = decided[name]
             added = one.settled
-            rejected = np.array([(int(c), m["counts"]) in one.rejected for c, m in zip(category, masks)], bool)
+            known = [(int(c), m["counts"]) for c, m in zip(category, masks)]
+            rejected = np.array([mask in one.rejected for mask in known], bool)
             same = same_object(masks, category, added, iou=iou)
             keep = ~(rejected | same) & (not one.whole)
             numbers["settled"] += len(added)
             numbers["gone"] += len(masks) - int(keep.sum())
-            numbers["missed"] += len(one.rejected) - int(rejected.sum())
+            numbers["missed"] += len(one.rejected.difference(known))
         columns = {
             key: np.concatenate([getattr(labels, key)[rows][keep], values])
             for key, values in (("score", [s for _, s, _ in added]), ("category", [c for c, _, _ in added]))

@@ -16,6 +16,11 @@ class Config(Learning):
     ONLY_TEST: ClassVar[frozenset[str]] = frozenset({"score_threshold", "nms", "detections", "mask_threshold"})
     TEST: ClassVar[frozenset[str]] = ONLY_TEST | {"test_short_side", "max_side", "rpn_pre_nms", "rpn_post_nms"}
 
+    @classmethod
+    def taught_by(cls, values):
+        """All, where a later round learns from predictions."""
+        return super().taught_by(values) | (cls.ONLY_TEST if values["rounds"] > 1 else set())
+
     # --- network
     backbone: str = Field(
         "efficientnet_lite0",

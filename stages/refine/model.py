@@ -219,7 +219,7 @@ def groups(model, config):
 
 
 def losses(model, batch):
-    """The sum of Mask R-CNN's five losses over `batch` (a list of data.sample's dicts): a scalar tensor.
+    """The sum of Mask R-CNN's five losses over `batch` (a list of data.training_sample's dicts): a scalar tensor.
 
     Those of the RPN are means over photos, those of the heads over the proposals that were sampled, of masks over the
     objects among them; so they count in a batch that is cut into slices.

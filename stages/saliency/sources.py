@@ -7,14 +7,15 @@ import numpy as np
 from stages.saliency.components import salient_components
 from tag2mask.data import rle
 from tag2mask.data.greymaps import kept
-from tag2mask.data.scale import LARGEST, size_within
+from tag2mask.data.scale import LARGEST, scaled_down, size_within
 
 
 def opened(config, *, threads):
     """A function (index, i) -> (saliency (h, w) float16 in [0, 1], masks, n RLE dicts, score (n,)) of photo i.
 
-    It gives None for a photo that a folder or file lacks. Instances are best first, see `salient_components`; score :
-    their area, as a share of the photo, times their mean saliency. threads : of the network. Raises UserError where
+    It gives None for a photo that a folder or file lacks. Instances are best first, see `salient_components` (source
+    instances: in the order of the file's scores); score : their area, as a share of the photo, times their mean
+    saliency. threads : of the network. Raises UserError where
     the packaged weights are not installed.
     """
     if config.source == "instances":
@@ -63,7 +64,11 @@ def maps(config, *, threads):
         return lambda index, i: make(index.photo(i))
     from tag2mask.data.greymaps import read_grey
 
-    return lambda index, i: read_grey(config.path, index.image_id[i], index.size[i], key="saliency.path")
+    def look(index, i):
+        found = read_grey(config.path, index.image_id[i], index.size[i], key="saliency.path")
+        return None if found is None else scaled_down(found, size_within(found.shape, LARGEST))
+
+    return look
 
 
 def maker(config, *, threads):

@@ -91,7 +91,9 @@ def _as_json(segment: Rle) -> dict[str, Any]:
     return {"size": [int(side) for side in segment["size"]], "counts": segment["counts"].decode("ascii")}
 
 
-def from_coco(source: str | Path | dict | list, *, like: str | Path | dict | Instances | None = None) -> Instances:
+def from_coco(
+    source: str | Path | dict | list, *, like: str | Path | dict | Instances | None = None, where: str = "COCO data"
+) -> Instances:
     """The instance table of a COCO ground-truth file or of a list of results; images sorted by their COCO id.
 
     source : path of a JSON file, or what it holds. like : for a list of results, which names no images: the ground
@@ -99,9 +101,10 @@ def from_coco(source: str | Path | dict | list, *, like: str | Path | dict | Ins
     `to_coco` gives it); the table gets exactly its images, in its order, and its categories.
     Instances keep their own area, box and score where given; `iscrowd` becomes ignore 1, `ignore` 2 (VOC's difficult).
     What other tools write is tidied first (`tag2mask.data.coco_json`). An image is named by its file's path without
-    ending (`tag2mask.data.names.photo_ids`). Raises UserError naming the file and the annotation.
+    ending (`tag2mask.data.names.photo_ids`). where : what an error calls a source that is no path. Raises UserError
+    naming the file and the annotation.
     """
-    where = str(source) if isinstance(source, str | Path) else "COCO data"
+    where = str(source) if isinstance(source, str | Path) else where
     content = load(source)
     if isinstance(content, list):
         if like is None:

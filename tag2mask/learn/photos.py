@@ -27,9 +27,10 @@ def labelled_photos(index, labels, used, *, images, stage):
         if len(rows):
             found.append((int(i), k, rows))
     if not found:
+        other = "all" if split == "with_masks" else "with_masks"
         raise UserError(
             f"{stage}: no photo of the split {split!r} has a pseudo label, so there is nothing to train on; "
-            f"look at the recipe's instances, or set {stage}.images to all"
+            f"look at the recipe's instances, or set {stage}.images to {other}"
         )
     return found
 

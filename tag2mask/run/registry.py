@@ -111,7 +111,7 @@ class Stage:
     proposals (box NMS is due). kind : what a recipe with these labels is in the table: "method", "full", "bound",
     "baseline". supervision : "points", "boxes", "masks", ... where the variant uses more than tags, else ""; of a
     shared stage what it adds to every method. extras : what else it rests on that was trained or made elsewhere.
-    lacks : one sentence where the variant cannot run on this machine, for what it needs is not installed, else "".
+    lacks : one sentence where the variant cannot run, for what it needs is not installed or not named, else "".
 
     runs_for : (plan, recipe) -> bool, for a shared stage. of_recipe : keys of a shared stage that a recipe may set for
     itself; all others are the same for every row of the table, so that rows compare. fill : (config, view, recipe) ->

@@ -149,10 +149,31 @@ def test_a_corrected_coco_json_says_all_of_its_photos(made, tmp_path, names):
     assert labels.ignore.tolist() == [0, 0]
 
 
+def test_numbers_as_text_and_windows_paths_are_read(made, tmp_path):
+    """As every other COCO JSON is: ids and sizes that are text, a path with an upload's letters in front."""
+    content = document(["images\\0123abcd-a.jpg", "sub\\b.jpg"])
+    for part in ("images", "annotations", "categories"):
+        for one in content[part]:
+            one.update({k: str(one[k]) for k in ("id", "image_id", "category_id", "height", "width") if k in one})
+    file = tmp_path / "instances.json"
+    file.write_text(json.dumps(content))
+    labels = run(made[2], Config(box_nms=None, corrections=str(file)), Job())["labels"]
+    assert seen(labels) == {"a": [(DOG, 1.0, 9), (CAT, 1.0, 16)], "sub/b": []}
+
+
+def test_equal_labels_of_a_rejected_mask_all_go_and_none_is_missed(made):
+    labels = InstancesBuilder({CAT: "cat"})
+    labels.add("a", SIZE, np.stack([box(0, 0, 4, 4)] * 2), category=CAT, score=[0.5, 0.25])
+    rejected = Decided(rejected={(CAT, code(box(0, 0, 4, 4))["counts"])})
+    found, numbers = settle(labels.finish(), {"a": rejected}, iou=0.5)
+    assert len(found) == 0 and numbers == {"settled": 0, "gone": 2, "missed": 0}
+
+
 def test_photos_are_known_by_names_that_only_one_has():
     photos = Names(["x/a.jpg", "y/a.jpg", "b.jpg"])
     found = [photo_of(name, photos) for name in ("a.jpg", "top/y/a.jpg", "y/a.jpg", "y\\a.jpg", "./b.jpg", "c.jpg")]
     assert found == [None, "y/a.jpg", "y/a.jpg", "y/a.jpg", "b.jpg", None]
+    assert photo_of("p%41.jpg", Names(["p%41.jpg"])) == "p%41.jpg"  # that is its name
 
 
 @pytest.mark.parametrize(("content", "sentence"), [
@@ -162,6 +183,8 @@ def test_photos_are_known_by_names_that_only_one_has():
     (json.dumps(reviewed(size=[20, 10])), "a is 10 x 20 there and 20 x 10 here; masks are in upright pixels"),
     (json.dumps(reviewed(rejected=[{"category": "cow", "counts": "0"}])), r"'cow' is no class .* \(cat, dog\)"),
     (json.dumps(reviewed(rejected=[{"category": "cat", "counts": "4"}])), "do not add up"),
+    (json.dumps(document(["a.jpg"], images=[{"id": 5, "file_name": "a.jpg"}])), "a.jpg has no height and width there"),
+    (json.dumps(document(["a.jpg"], annotations=[{"image_id": 5, "category_id": 0}])), r"x\.json.*annotation 1"),
     (json.dumps(document(["z.jpg"])), "z.jpg is no photo of this dataset, or several"),
     (json.dumps(document(["a.jpg"], categories=[{"id": 0, "name": "cow"}])), "'cow' is no class"),
 ])  # fmt: skip

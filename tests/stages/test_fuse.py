@@ -278,12 +278,42 @@ def test_the_stage(tmp_path):
     assert made.category[made.rows(0)].tolist() == [1, 2] and (np.diff(made.score[made.rows(0)]) <= 0).all()
     assert np.array_equal(made.masks(1), [strip(4, 8)]) and made.categories == {1: "cat", 2: "dog"}
     assert job.numbers["photos"] == 3 and job.numbers["instances"] == 3 and not job.warnings
-    with pytest.raises(UserError, match="fuses nothing: name some of bestie, cim"):
-        fuse.run(SimpleNamespace(index=files["index"]), Config(), Job())
     empty = tmp_path / "empty.zarr.zip"
     table([[], [], []], names).save(empty)
     fuse.run(SimpleNamespace(index=files["index"], bestie=empty), Config(), job)
-    assert job.warnings == ["No source has an instance of any photo: there is nothing to fuse."]
+    assert len(job.warnings) == 1 and job.warnings[0].startswith("No photo got an instance: its sources have none of")
+
+
+def test_maps_alone_are_nothing_to_fuse():
+    declared = yaml.safe_load((ROOT / "config/recipes.yaml").read_text())
+    declared["variants"]["fuse"]["maps"] = {"from": {"cam": "plain"}}
+    declared["recipes"]["fused_maps"] = {"fuse": "maps"}
+    plan = Plan.load({**declared, "dataset": {"kind": "scenes"}, "show": ["fused_maps"]})
+    with pytest.raises(UserError, match=r"^fuse \(maps\) fuses nothing: name some of bestie, cim"):
+        plan.look_outside()
+
+
+def bars(*spans):
+    """RLE dicts of bars of one row on 64 pixels: (first, end)."""
+    masks = np.zeros((len(spans), 1, 64), bool)
+    for mask, (first, end) in zip(masks, spans):
+        mask[0, first:end] = True
+    return rle.encode(masks)
+
+
+def test_halves_are_halves_whichever_mask_is_the_first():
+    """14 and 25 pixels that share 7: half of the smaller one; 9 and 12 that share 7: IoU 1/2."""
+    ones = np.ones(4, np.int64), np.ones(4, np.float32), np.zeros(4, np.int64)
+    found = candidates(bars((0, 14), (7, 32), (40, 49), (42, 54)), *ones)
+    assert found.inside[0, 1] == found.inside[1, 0] == 0.5 and found.iou[2, 3] == found.iou[3, 2] == 0.5
+
+
+def test_votes_of_exactly_half_are_enough_whatever_their_scale():
+    """The source of half of the trust, its pixels 0 to 12, is not voted down by the two others, 0 to 10."""
+    ones = np.ones(3, np.int64), np.ones(3, np.float32), np.arange(3)
+    for trust in ((3, 1, 2), (0.3, 0.1, 0.2)):
+        made = with_consensus(candidates(bars((0, 12), (0, 10), (0, 10)), *ones), trust, at=0.5)
+        assert rle.area(made.rles[3:]).tolist() == [12]
 
 
 def test_a_recipe_reads_what_its_variant_names():

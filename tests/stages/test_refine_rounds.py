@@ -127,3 +127,13 @@ def test_one_round_adds_nothing(inputs):
     job = Job(seed=5)
     made = refine.train(inputs, Config(**TINY), job)
     assert made["added"].counts() == {"images": 0, "instances": 0} and "added" not in job.numbers
+
+
+def test_a_later_round_learns_by_the_thresholds_of_predictions():
+    from tag2mask.run.plan import Plan
+
+    keys = {"score_threshold": 0.2, "nms": 0.3}
+    recipes = {"once": {"transfer": "default"}, "twice": {"transfer": "default", "refine": {"rounds": 2}}}
+    plan = Plan.load({"recipes": recipes, "show": ["once", "twice"], "refine": keys})
+    once, twice = (plan.section("refine", function="train", recipe=name)["config"] for name in recipes)
+    assert not keys.keys() & once.keys() and keys.items() <= twice.items() and {"detections"} <= twice.keys()

@@ -279,7 +279,8 @@ def test_a_recipe_teaches_its_labels_in_a_way_of_its_own(config):
     found = {name: plan.section("refine", "default", "train", recipe=name) for name in shown}
     assert found["transfer"] == found["full"]
     own, road = found["transfer_rounds"], found["transfer"]
-    assert own == {**road, "config": {**road["config"], "rounds": 2}} and own["config"]["round_score"] == 0.9
+    read = {key: plan.config("refine")[key] for key in ("score_threshold", "nms", "detections", "mask_threshold")}
+    assert own == {**road, "config": {**road["config"], "rounds": 2, **read}} and own["config"]["round_score"] == 0.9
     assert found["transfer_ignore"]["schemas"] == {**road["schemas"], "semantic.semantic": "maps/1"}
     assert plan.view("refine", recipe="transfer_ignore").of("semantic").variant == "default"
     assert plan.section("refine", recipe="transfer_rounds") == plan.section("refine", recipe="transfer")  # testing
