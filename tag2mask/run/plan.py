@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from tag2mask.errors import UserError
 from tag2mask.run import recipes
-from tag2mask.run.config import Section, mapping, ordered, parse, strings
+from tag2mask.run.config import Learning, Section, mapping, ordered, parse, strings
 from tag2mask.run.registry import Read, dataset, stages
 from tag2mask.store import hub
 
@@ -123,7 +123,7 @@ class Plan(Section):
         function has its own set (`Config.TARGETS` of `targets`), or that of `run`.
         """
         config, model, job = self.config(stage, variant, recipe), model_of(stage), stages()[stage].jobs[function]
-        if hasattr(model, "TEST"):
+        if issubclass(model, Learning) and hasattr(model, "TEST"):
             own = getattr(model, function.upper(), model.TEST)
             kept = model.taught_by(config) if function == "train" else own
             config = {key: value for key, value in config.items() if key in kept}
