@@ -42,12 +42,12 @@ bench-demo: $(ENV)
 	for seed in 0 1 2; do .venv/bin/snakemake --cores 2 --config seed=$$seed run=demo-$$seed || exit 1; done
 	$(RUN) benchmarks.recipes --section demo --title "Generated scenes" --command "make bench-demo" results/demo-[012]
 
-# Real photos in VOC's layout: the whole chain, then (resumable, about half an hour a row) three longer trainings.
+# Real photos in VOC's layout: the whole chain, then (resumable, about half an hour a row) a longer training for each row of `train`.
 bench-photos: $(ENV)
 	.venv/bin/snakemake --cores 2 --configfile config/voc2012.yaml config/cpu.yaml config/quick.yaml benchmarks/config/photos20.yaml --config 'dataset={root: $(PHOTOS)}'
 	$(RUN) benchmarks.recipes --section photos-long --title "Real photos, 1,000 iterations" --command "make bench-photos PHOTOS=photos20" results/photos20
 
-# The same on one large GPU: longer trainings, minutes.
+# The same on one large GPU: longer trainings.
 bench-photos-gpu: $(ENV)
 	.venv/bin/snakemake --cores all --resources gpu=8 --configfile config/voc2012.yaml benchmarks/config/photos20.yaml config/gpu.yaml --config 'dataset={root: $(PHOTOS)}' run=photos20-gpu
 	$(RUN) benchmarks.recipes --section photos-gpu --title "Real photos, on a GPU" --command "make bench-photos-gpu PHOTOS=photos20" results/photos20-gpu

@@ -1,6 +1,6 @@
 """The choice of the proposals' constants on collages of training photos: no mask of any photo is read.
 
-    python -m benchmarks.proposal_collages --root ../shared/data/photos20 --number 40
+    python -m benchmarks.proposal_collages --root photos20 --number 40
 
 A collage is a training photo with 3 to 8 blobs pasted onto it, each of one to three parts cut out of another photo,
 with areas spread evenly over the logarithm, colours drawn towards the ground and soft edges; the blobs are its

@@ -1,6 +1,6 @@
 """Proposals, today's and those led by learned edges and saliency, against OpenCV's selective search and random order.
 
-    python -m benchmarks.proposals --root ../shared/data/photos20
+    python -m benchmarks.proposals --root photos20
 
 root : a dataset in the VOC layout; the objects are those of SegmentationObject, the list is
 ImageSets/Segmentation/<split>.txt. Writes the section "Proposals" of docs/benchmarks.md. Masks are read here, to
