@@ -21,6 +21,7 @@ TABLES = Path(__file__).with_name("liid_tables.yaml")
 MEASURES = ("AP50", "AP75", "ABO")  # LIID, Sec. 6.1: COCO's AP, "see in [37]"
 SIMILAR = 0.5  # points; what the paper calls similar in its Table 6 differs by at most 0.4
 ROUNDS = 0.05  # points; less is no difference at the paper's precision
+GRAPH = ": graph over none"  # how a comparison of a row with itself ends
 SIDES = {"without": "no graph", "with": "graph"}
 
 
@@ -42,7 +43,7 @@ def claims(table):
     found = []
     for row in table["rows"]:
         if "with" in row and "without" in row:
-            found.append(claim(f"{row['label']}: graph over none", (row, "with"), (row, "without")))
+            found.append(claim(f"{row['label']}{GRAPH}", (row, "with"), (row, "without")))
     for side, said in SIDES.items():
         for row in table["rows"]:
             if row is not best and side in row and side in best:
@@ -190,8 +191,20 @@ def at_ap50(found):
     return [(one, values, marks[:1]) for one, values, marks in found]
 
 
+def graph_helps(found):
+    """One sentence on the comparisons of a table with its graph and without, at AP50; "" where it has none."""
+    graph = [(values[:, 0], marks[0]) for one, values, marks in found if one.text.endswith(GRAPH)]
+    if not graph:
+        return ""
+    means = [values.mean() for values, _ in graph]
+    marks = [mark for _, mark in graph]
+    moved = f"{means[0]:+.1f}" if len(means) == 1 else f"{min(means):+.1f} to {max(means):+.1f}"
+    better, worse, rows = marks.count("yes"), marks.count("no"), f"{len(graph)} row{'s' * (len(graph) > 1)}"
+    return f" The graph moves AP50 by {moved}: better in {better}, worse in {worse} of {rows}, else a tie."
+
+
 def sweep(runs, table, *, deviation):
-    """The section of Fan's two numbers."""
+    """A table without numbers of the paper: what its pairs say."""
     body = []
     for row in table["rows"]:
         held = [run[row["recipe"]] for run in runs if row["recipe"] in run]
@@ -208,11 +221,8 @@ def sweep(runs, table, *, deviation):
     pairs = [Claim(pair["label"], recipe[pair["better"]], recipe[pair["worse"]], None) for pair in table["pairs"]]
     found = judged(runs, pairs, "labels", deviation=deviation)
     head = ["row", "mAP25", *MEASURES, "instances", "changed against p alone", "status", "gap"]
-    said = (
-        "r has no value in our copy of the paper: the default stays 1.0, whatever this table says. What its text "
-        f"states, by our labels' AP instead of its network's mIoU: {tally(found)}."
-    )
-    return f"### {table['title']}\n\nPer cent. {said}\n\n{grid(head, body)}\n\n{claims_table(found)}"
+    lead = f"Per cent. {table['said']}: {tally(found)}."
+    return f"### {table['title']}\n\n{lead}\n\n{grid(head, body)}\n\n{claims_table(found)}"
 
 
 def distinct(tables):
@@ -239,7 +249,9 @@ def section(runs, tables, *, command, minutes=None):
         held = max(len(values(runs, row.get("with") or row["without"], table["part"])) for row in table["rows"])
         seeds = f"mean of {held} seeds" if held > 1 else "one seed, so the noise is not known and the sign alone counts"
         lead = f"Per cent, {seeds}; w1 / w2 is without / with the graph. Directions: {tally(found)}."
-        parts.append(f"### {table['title']}\n\n{lead}\n\n{rows_table(runs, table)}\n\n{claims_table(found)}")
+        parts.append(
+            f"### {table['title']}\n\n{lead}{graph_helps(found)}\n\n{rows_table(runs, table)}\n\n{claims_table(found)}"
+        )
     labels = next((run["liid"]["labels"] for run in runs if run.get("liid", {}).get("labels")), None)
     facts = [
         f"**{tally(everything)}** over all comparisons at AP50, AP75, ABO; AP50 alone: {tally(at_ap50(everything))}.",
@@ -252,7 +264,7 @@ def section(runs, tables, *, command, minutes=None):
         f"rows that the paper calls similar agree within {SIMILAR} points.",
         "In brackets the paper's difference on VOC 2012. A comparison that several tables hold counts in the first.",
     ]
-    body = "\n\n".join([*parts, sweep(runs, tables["sweep"], deviation=spread["labels"])])
+    body = "\n\n".join([*parts, *(sweep(runs, table, deviation=spread["labels"]) for table in tables["sweeps"])])
     title = "## LIID's ablations on generated scenes"
     return f"{title}\n\n`{command}`\n\n{' '.join(filter(None, facts))}\n\n{body}"
 

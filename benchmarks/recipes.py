@@ -7,6 +7,7 @@ One run: its numbers. Several: the median, with least and most where there are s
 
 import argparse
 import json
+import re
 from pathlib import Path
 from statistics import median
 
@@ -16,6 +17,7 @@ from benchmarks import sections
 from stages.report.table import LEAST, ratio
 
 LABELS = ("mAP25", "mAP50", "mAP70", "mAP75", "ABO", "mIoU")
+EXTRA = re.compile(r"- \* (\S+) rests also on: (.+)\.$")  # see stages/report/table.py:markdown
 PREDICTIONS = ("mAP25", "mAP50", "mAP75", "AP")
 
 
@@ -41,13 +43,27 @@ def table(head, rows):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def labels_table(runs, recipes):
+def extras(folder):
+    """recipe -> what its labels rest on beside its supervision, as the table of the run's report says it."""
+    path = folder / "report" / "table.md"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return dict(found.groups() for line in lines if (found := EXTRA.match(line)))
+
+
+def labels_table(runs, recipes, more):
+    """more : what `extras` gives; it is said below the table, once for all recipes that rest on the same."""
     rows = []
     for recipe in recipes:
         labels = [run[recipe]["labels"] for run in runs]
         count = median(label["instances"] for label in labels)
-        rows.append([f"`{recipe}`", *(share([label[key] for label in labels]) for key in LABELS), f"{count:,.0f}"])
-    return table(["recipe", *LABELS, "instances"], rows)
+        name = f"`{recipe}`" + " *" * (recipe in more)
+        rows.append([name, *(share([label[key] for label in labels]) for key in LABELS), f"{count:,.0f}"])
+    rests_on = {}
+    for recipe in recipes:
+        if recipe in more:
+            rests_on.setdefault(more[recipe], []).append(f"`{recipe}`")
+    notes = [f"\\* rests also on {what}: {', '.join(names)}." for what, names in rests_on.items()]
+    return "\n\n".join([table(["recipe", *LABELS, "instances"], rows), *notes])
 
 
 def predictions_table(runs, recipes):
@@ -100,7 +116,7 @@ def main():
 
 Pseudo labels on {size}, per cent{seeds}:
 
-{labels_table(runs, recipes)}
+{labels_table(runs, recipes, extras(given.runs[0]))}
 
 {networks}{times(given.runs)}
 """

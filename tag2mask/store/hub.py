@@ -27,6 +27,13 @@ PAPERS = {
 }
 
 
+# Part of timm's tag: what weights that have it were trained on.
+TRAINED_ON = {
+    "in1k": "ImageNet", "in12k": "ImageNet-12k", "in21k": "ImageNet-21k", "in22k": "ImageNet-22k",
+    "lvd142m": "142 million photos without labels", "lvd1689m": "1.7 billion photos without labels",
+}  # fmt: skip
+
+
 def named(weights: Any) -> bool:
     """Whether the value of a key `weights` means the Hub."""
     return isinstance(weights, str) and (weights == "hub" or weights.startswith("hub:"))
@@ -118,6 +125,11 @@ def check(path: Path) -> None:
 
 
 def title(config: Mapping[str, Any]) -> str:
-    """What a section's labels rest on, for the table: the weights' name, "" where they are not the Hub's."""
+    """What a section's labels rest on, for the table: the weights' name and what timm's tag says they were trained on;
+    "" where they are not the Hub's."""
     weights = config.get("weights")
-    return source(weights, config["backbone"])[0].rpartition("/")[2] if weights and named(weights) else ""
+    if not weights or not named(weights):
+        return ""
+    name = source(weights, config["backbone"])[0].rpartition("/")[2]
+    on = [said for part, said in TRAINED_ON.items() if part in name.partition(".")[2]]
+    return f"{name} (trained on {' and '.join(on) or 'what its page on the Hub says'})"

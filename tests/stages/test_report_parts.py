@@ -192,3 +192,21 @@ def test_a_title_fits_its_column():
         assert font.getlength(text) <= width
         assert text == title or (font.size == 10 and text.endswith("…"))
     assert grid.fitted("liid", 100)[1].size == 15
+
+
+def test_a_row_of_the_benchmarks_says_what_else_it_rests_on(tmp_path):
+    """As the table of the run's report has it; a run without one says nothing."""
+    found = [
+        {"name": name, "supervision": "tags", "labels": None, "predictions": None, "network": None, "ratio": None,
+         "segmentation": None, "instances": 3, "note": "", "own_keys": [], "extras": extras}
+        for name, extras in (("a", ["saliency of S", "edges of E"]), ("b", []), ("c", ["saliency of S", "edges of E"]))
+    ]  # fmt: skip
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "table.md").write_text(table.markdown(found, photos={}))
+    more = recipes.extras(tmp_path)
+    assert more == {"a": "saliency of S, edges of E", "c": "saliency of S, edges of E"}
+    run = {name: {"labels": {**dict.fromkeys(recipes.LABELS, 0.5), "instances": 3}} for name in "abc"}
+    lines = recipes.labels_table([run], list("abc"), more).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:5]] == ["`a` *", "`b`", "`c` *"]
+    assert lines[-1] == "\\* rests also on saliency of S, edges of E: `a`, `c`."
+    assert recipes.extras(tmp_path / "nowhere") == {}

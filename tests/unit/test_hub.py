@@ -114,7 +114,7 @@ def test_a_plan_names_the_revision_and_sees_a_change(cache):
     section = found.section("classifier", function="train")
     assert section["config"]["weights"] == f"hub:{NAME}@{COMMIT}"
     assert found.outside("classifier") == {}
-    assert recipes.extras(found, "transfer") == ["weights test_resnet.r160_in1k"]
+    assert recipes.extras(found, "transfer") == ["weights test_resnet.r160_in1k (trained on ImageNet)"]
     put(cache, b"second", commit=OTHER)
     changed = plan().section("classifier", function="train")
     assert changed["config"].pop("weights") == f"hub:{NAME}@{OTHER}"
