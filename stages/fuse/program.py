@@ -13,8 +13,8 @@ def chosen(worth, conflict, tag, *, reward):
 
     worth : (n,) float, of any sign. conflict : (n, n) bool, symmetric; its diagonal is not looked at. tag : (n,) int,
     the tag that each one explains. A candidate that costs is taken where its tag has no other and the reward pays for
-    it. Solved by HiGHS through scipy, not by `graph_cut`: this is
-    set packing of some ten candidates a photo, no multi-way cut. Source: ours.
+    it. Solved by HiGHS through scipy: it is set packing of some ten candidates, not the multi-way cut of `graph_cut`.
+    Source: ours.
     """
     worth, tag = np.asarray(worth, np.float64), np.asarray(tag)
     picked = np.zeros(len(worth), bool)
