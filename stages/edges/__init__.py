@@ -101,5 +101,7 @@ def alone(photo, section):
 def network(*, int8):
     """HED for `alone`, which is called photo by photo, on the CPU; read once a process."""
     from stages.edges import hed
+    from tag2mask.learn import memory
 
+    memory.hold()
     return hed.packaged().rounded() if int8 else hed.packaged()

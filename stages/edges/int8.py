@@ -1,4 +1,4 @@
-"""Convolutions with 8-bit integers on a CPU: a quarter of the time, an answer that differs in the third digit.
+"""Convolutions with 8-bit integers on a CPU: a third to a half of the time, an answer that differs in the third digit.
 
 if int8.here():
     int8.replace(network.blocks[1])  # what enters is not negative
