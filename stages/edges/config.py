@@ -30,7 +30,8 @@ class Config(Section):
     int8: bool = Field(
         False,
         description="source hed: 8-bit integers in the convolutions, on a CPU: a third to a half of the time, maps "
-        "that differ by about 0.003 (nothing is calibrated); on a GPU, or where torch lacks oneDNN, float32 all the same; ours",
+        "that differ by about 0.003 (nothing is calibrated); on a GPU, or where torch lacks oneDNN, float32 all the "
+        "same; ours",
     )
 
     @model_validator(mode="after")
