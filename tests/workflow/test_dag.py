@@ -68,8 +68,12 @@ def test_second_run_has_nothing_to_do(tiny):
             ["variants={graph_cut: {partition: {beta: 10}}}"],
             {"graph_cut": 1, "pseudo_labels": 1, "evaluate": 1, **EVALUATED},
         ),
-        (  # both that learn; `scores: cam` reads none of the keys of training
+        (  # Fan's extractor learns from no proposal
             ["mil={eta: 0.5}"],
+            {"mil_train": 1, "mil": 2, "graph": 1, "graph_cut": 1, "pseudo_labels": 1, "evaluate": 1, **EVALUATED},
+        ),
+        (  # both that learn; `scores: cam` reads none of the keys of training
+            ["mil={flip: false}"],
             {"mil_train": 2, "mil": 4, "graph": 2, "graph_cut": 2, "pseudo_labels": 2, "evaluate": 2, **EVALUATED},
         ),
         (  # the variant attention has a center_loss of its own, which wins
