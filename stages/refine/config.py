@@ -103,7 +103,8 @@ class Config(Learning):
         ge=1,
         le=4,
         description="trainings from the start, each of the whole schedule; from the second on the one before adds what "
-        "it sees on its training photos to the labels; 1: none, as in the papers; ours",
+        "it sees on its training photos to the labels, by the thresholds of its predictions; 1: none, as in the "
+        "papers; ours",
     )
     round_score: float = Field(0.7, ge=0, le=1, description="least score of what a round adds; ours")
     round_iou: float = Field(

@@ -15,8 +15,7 @@ def opened(config, *, threads):
 
     It gives None for a photo that a folder or file lacks. Instances are best first, see `salient_components` (source
     instances: in the order of the file's scores); score : their area, as a share of the photo, times their mean
-    saliency. threads : of the network. Raises UserError where
-    the packaged weights are not installed.
+    saliency. threads : of the network. Raises UserError where the packaged weights are not installed.
     """
     if config.source == "instances":
         return imported(config)

@@ -20,7 +20,7 @@ class Section(BaseModel):
 class Learning(Section):
     """A section of a stage that learns: how its batches are computed, which says nothing of what is learned."""
 
-    ONLY_TEST: ClassVar[frozenset[str]] = frozenset()  # keys that training does not read
+    ONLY_TEST: ClassVar[frozenset[str]] = frozenset()  # keys that training does not read but where `taught_by` says so
 
     accumulate: int = Field(
         1,

@@ -26,7 +26,6 @@ PAPERS = {
     "vit_small_patch14_dinov2": "vit_small_patch14_dinov2.lvd142m",
 }
 
-
 # Part of timm's tag: what weights that have it were trained on.
 TRAINED_ON = {
     "in1k": "ImageNet", "in12k": "ImageNet-12k", "in21k": "ImageNet-21k", "in22k": "ImageNet-22k",

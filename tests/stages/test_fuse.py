@@ -27,9 +27,9 @@ from tag2mask.run.plan import Plan
 SIZE = (8, 16)
 
 
-def strip(start, stop):
-    """(8, 16) bool: columns start to stop, 8 pixels each."""
-    mask = np.zeros(SIZE, bool)
+def strip(start, stop, size=SIZE):
+    """bool of `size`, (8, 16): columns start to stop, 8 pixels each."""
+    mask = np.zeros(size, bool)
     mask[:, start:stop] = True
     return mask
 
@@ -293,18 +293,15 @@ def test_maps_alone_are_nothing_to_fuse():
         plan.look_outside()
 
 
-def bars(*spans):
-    """RLE dicts of bars of one row on 64 pixels: (first, end)."""
-    masks = np.zeros((len(spans), 1, 64), bool)
-    for mask, (first, end) in zip(masks, spans):
-        mask[0, first:end] = True
-    return rle.encode(masks)
+def row(*spans):
+    """RLE dicts of masks in one row of 64 pixels: (start, stop)."""
+    return rle.encode(np.stack([strip(*span, size=(1, 64)) for span in spans]))
 
 
 def test_halves_are_halves_whichever_mask_is_the_first():
     """14 and 25 pixels that share 7: half of the smaller one; 9 and 12 that share 7: IoU 1/2."""
     ones = np.ones(4, np.int64), np.ones(4, np.float32), np.zeros(4, np.int64)
-    found = candidates(bars((0, 14), (7, 32), (40, 49), (42, 54)), *ones)
+    found = candidates(row((0, 14), (7, 32), (40, 49), (42, 54)), *ones)
     assert found.inside[0, 1] == found.inside[1, 0] == 0.5 and found.iou[2, 3] == found.iou[3, 2] == 0.5
 
 
@@ -312,7 +309,7 @@ def test_votes_of_exactly_half_are_enough_whatever_their_scale():
     """The source of half of the trust, its pixels 0 to 12, is not voted down by the two others, 0 to 10."""
     ones = np.ones(3, np.int64), np.ones(3, np.float32), np.arange(3)
     for trust in ((3, 1, 2), (0.3, 0.1, 0.2)):
-        made = with_consensus(candidates(bars((0, 12), (0, 10), (0, 10)), *ones), trust, at=0.5)
+        made = with_consensus(candidates(row((0, 12), (0, 10), (0, 10)), *ones), trust, at=0.5)
         assert rle.area(made.rles[3:]).tolist() == [12]
 
 
